@@ -1,0 +1,1 @@
+"""What a backend installs: the client library and the ``coldforge`` command."""

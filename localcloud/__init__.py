@@ -1,0 +1,1 @@
+"""Azure on one machine. The product never imports this package; only settings point at it."""

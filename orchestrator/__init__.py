@@ -1,0 +1,1 @@
+"""Control plane: which VM runs which job, and what happens next."""
