@@ -1,0 +1,70 @@
+# Every target is described behind `##`; `make` lists them. GNU make 3.81 will do.
+
+# The Python that .venv is made from: 3.11 or 3.12. Naming one (PYTHON=...) allows no other.
+PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell command -v $(name) 2>/dev/null)))
+# A photo for `make demo`; without one it takes the coffee cup that comes with scikit-image.
+IMAGE ?=
+# The address that `make up` listens on; without one only this machine reaches it.
+HOST ?=
+
+BIN := .venv/bin
+NEED_PYTHON = command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	echo "set-up: no Python found ($(PYTHON)): install Python 3.11 or 3.12, or name one with PYTHON=/path/to/python." >&2; exit 1; }
+SET_UP = "$(PYTHON)" -m scripts.set_up $(if $(filter-out file,$(origin PYTHON)),--only-this-python)
+UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	--fork-strategy fewest --no-build --generate-hashes --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check fmt lint type arch unit integration lock clean set-up set-up-demo
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM asleep (IMAGE=photo.jpg)
+	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)")
+
+up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (HOST=0.0.0.0 to share it)
+	@$(BIN)/python -m localcloud.up $(if $(HOST),--host "$(HOST)")
+
+test: lint type arch ## Run everything that CI runs, set-up included
+	$(BIN)/pytest tests
+
+check: lint type arch unit ## Run the quick part of it, in under a minute
+
+fmt: set-up ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lint: set-up ## Check the format, the lint rules and the shell scripts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/shellcheck .ci/run
+
+type: set-up ## Check the types
+	$(BIN)/mypy
+
+arch: set-up ## Check which room imports which
+	$(BIN)/lint-imports
+
+unit: set-up ## Run the fast tests
+	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
+
+integration: set-up ## Run the tests that start Azurite and the local cloud
+	$(BIN)/pytest tests/contract tests/integration
+
+lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
+	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
+	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements-demo.txt
+	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements-dev.txt
+
+clean: ## Remove everything that the other targets have made
+	rm -rf .venv node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+set-up: ## Install what the checks need (test, check and their like do it by themselves)
+	@$(NEED_PYTHON)
+	@$(SET_UP) dev
+
+set-up-demo: ## Install what the demo needs (demo and up do it by themselves)
+	@$(NEED_PYTHON)
+	@$(SET_UP) demo
