@@ -1,0 +1,248 @@
+"""The preview engine: a silhouette inflated, the photo put on it. Seconds, no GPU."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, Watch
+from gpu_agent.engines.preview.background import Cutout, cut_out
+from gpu_agent.engines.preview.glb import Model, read_glb, write_glb
+from gpu_agent.engines.preview.inflation import Sheets, inflate
+from gpu_agent.engines.preview.options import PreviewOptions
+from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
+from gpu_agent.engines.preview.photo import decode_photo
+from gpu_agent.engines.preview.picture import draw_picture
+from gpu_agent.engines.preview.texture import Atlas, paint_atlas
+from gpu_agent.render import (
+    Camera,
+    TexturedMesh,
+    linear_from_srgb,
+    render,
+    silhouette,
+    srgb_from_linear,
+)
+from gpu_agent.wire import Stage
+
+Floats = NDArray[np.float32]
+
+NOTICE = (
+    "Made by the preview engine, whose output carries no third-party licence; "
+    "it is an inflated silhouette of the photo, not a reconstruction of the object."
+)
+
+_OUTLINE_EDGE_PX = 640
+"""Longest edge of the coverage picture that is triangulated."""
+
+_LEAST_OVERLAP = 0.95
+_LEAST_DEPTH_SHARE = 0.15
+
+
+class PreviewEngine:
+    """Inflates the silhouette of a photo's subject to a closed, textured mesh."""
+
+    info = EngineInfo(
+        name="preview",
+        version="1.0",
+        description=(
+            "The subject's silhouette, inflated on the CPU and painted with the photo: "
+            "a stand-in to look at, not a reconstruction of the object."
+        ),
+    )
+
+    def set_up(self, report: Callable[[int, str], None]) -> None:
+        """Run once on a small disc, so that the first job finds everything loaded."""
+        report(0, "Trying the preview engine on a test picture.")
+        y, x = np.mgrid[-1:1:64j, -1:1:64j]
+        sheets = inflate(
+            triangulate_outline((x * x + y * y < 0.5).astype(np.float32), triangle_limit=1000)
+        )
+        if not len(sheets.faces):
+            raise EngineError("set_up_failed", "The preview engine can't build a mesh here.")
+        report(100, "The preview engine is ready.")
+
+    def generate(self, image_png: bytes, options: Mapping[str, Any], watch: Watch) -> Generated:
+        """Make a GLB and a picture of it; see `Engine.generate`.
+
+        Equal images and options give equal bytes.
+
+        Raises:
+            EngineError: ``invalid_options``, ``invalid_image``, ``no_subject_found``, or
+                ``model_rejected`` when the finished file is not what was promised.
+        """
+        wanted = PreviewOptions.from_mapping(options)
+        watch.stage(Stage.BACKGROUND)
+        photo = decode_photo(image_png)
+        watch.stage(Stage.BACKGROUND, 20)
+        cutout = cut_out(
+            photo, remove_background=wanted.remove_background, longest_edge=wanted.texture_size
+        )
+        watch.stage(Stage.BACKGROUND, 100)
+
+        watch.stage(Stage.SHAPE)
+        outline = _reduced(cutout.coverage, _OUTLINE_EDGE_PX)
+        try:
+            flat = triangulate_outline(outline, triangle_limit=wanted.face_count // 2)
+        except OutlineError as error:
+            raise EngineError(
+                "no_subject_found", "The subject is too small or too thin to model."
+            ) from error
+        watch.stage(Stage.SHAPE, 60)
+        sheets = inflate(flat, _relief(cutout, outline.shape))
+        watch.stage(Stage.SHAPE, 100)
+
+        watch.stage(Stage.TEXTURE)
+        atlas = paint_atlas(cutout.rgb, cutout.coverage, longest_edge=wanted.texture_size)
+        subject_rgb = _mean_colour(cutout)
+        watch.stage(Stage.TEXTURE, 100)
+
+        watch.stage(Stage.FINISH)
+        model, place = _model(sheets, atlas, outline.shape, subject_rgb, textured=wanted.texture)
+        picture = draw_picture(_drawable(model))
+        watch.stage(Stage.FINISH, 100)
+
+        watch.stage(Stage.EXPORT)
+        data = write_glb(model)
+        watch.stage(Stage.EXPORT, 50)
+        figures = _accept(data, outline, place)
+        figures["subject_mean_rgb"] = subject_rgb
+        figures["texture_mean_rgb"] = _front_colour(model)
+        watch.stage(Stage.EXPORT, 100)
+        return Generated(
+            artifacts=(
+                Artifact(name="model.glb", content_type="model/gltf-binary", data=data),
+                Artifact(name="preview.png", content_type="image/png", data=picture),
+            ),
+            mesh=figures,
+            seed=wanted.seed,
+            notice=NOTICE,
+        )
+
+
+def _reduced(coverage: Floats, longest_edge: int) -> Floats:
+    high, wide = coverage.shape
+    scale = min(1.0, longest_edge / max(high, wide))
+    size = (max(2, round(wide * scale)), max(2, round(high * scale)))
+    return np.asarray(Image.fromarray(coverage).resize(size, Image.Resampling.BOX))
+
+
+def _relief(cutout: Cutout, shape: tuple[int, ...]) -> Floats:
+    """Take fine light and dark of the photo for fine high and low, -1 to 1."""
+    size = (shape[1], shape[0])
+    grey = Image.fromarray(cutout.rgb).convert("L").resize(size, Image.Resampling.BOX)
+    cover = np.asarray(Image.fromarray(cutout.coverage).resize(size, Image.Resampling.BOX))
+    light = np.asarray(grey, np.float32) * cover
+    fine, coarse = (
+        ndimage.gaussian_filter(light, sigma) / (ndimage.gaussian_filter(cover, sigma) + 1e-3)
+        for sigma in (0.004 * max(shape), 0.02 * max(shape))
+    )
+    relief: Floats = np.tanh((fine - coarse) / 30).astype(np.float32)
+    return relief
+
+
+def _mean_colour(cutout: Cutout) -> list[float]:
+    """Give the subject's mean sRGB, 0 to 255."""
+    weight = cutout.coverage >= 0.5
+    return [float(value) for value in cutout.rgb[weight].mean(axis=0).round(2)]
+
+
+def _model(
+    sheets: Sheets,
+    atlas: Atlas,
+    shape: tuple[int, ...],
+    colour: list[float],
+    *,
+    textured: bool,
+) -> tuple[Model, tuple[float, Floats]]:
+    """Scale the sheets to metres; also give metres per pixel and the middle in pixels."""
+    low, high = sheets.vertices.min(axis=0), sheets.vertices.max(axis=0)
+    middle = (low + high) / 2
+    metres = 1 / float((high - low).max())
+    linear = linear_from_srgb(np.asarray(colour, np.float32) / np.float32(255))
+    model = Model(
+        vertices=((sheets.vertices - middle) * metres).astype(np.float32),
+        faces=sheets.faces,
+        normals=sheets.normals.astype(np.float32),
+        uv=atlas.coordinates(sheets.flat, (shape[1], shape[0])) if textured else None,
+        texture=atlas.image if textured else None,
+        colour=(float(linear[0]), float(linear[1]), float(linear[2])),
+    )
+    return model, (metres, middle.astype(np.float32))
+
+
+def _drawable(model: Model) -> TexturedMesh:
+    if model.uv is not None and model.texture is not None:
+        uv, texture = model.uv, model.texture
+    else:
+        uv = np.zeros((len(model.vertices), 2), np.float32)
+        texture = np.full((1, 1, 3), 178, np.uint8)
+    return TexturedMesh(
+        vertices=model.vertices, faces=model.faces, normals=model.normals, uv=uv, texture=texture
+    )
+
+
+def _front_colour(model: Model) -> list[float] | None:
+    """Give the mean sRGB, 0 to 255, of the unlit model seen from the front."""
+    if model.texture is None:
+        return None
+    view = render(
+        _drawable(model),
+        Camera.front(span=1.05),
+        width=192,
+        height=192,
+        lights=(),
+        ambient=1,
+        supersample=1,
+    )
+    mean = srgb_from_linear(view[view[..., 3] > 0][:, :3]).mean(axis=0) * 255
+    return [float(value) for value in mean.round(2)]
+
+
+def _accept(data: bytes, outline: Floats, place: tuple[float, Floats]) -> dict[str, Any]:
+    """Open the file again and measure it.
+
+    Raises:
+        EngineError: It is not the closed mesh of this outline (``model_rejected``).
+    """
+    mesh = read_glb(data)
+    metres, middle = place
+    high, wide = outline.shape
+    camera = Camera.front(
+        span=high * metres,
+        target=(np.array([(wide - 1) / 2, -(high - 1) / 2, 0], np.float32) - middle)
+        * np.float32(metres),
+    )
+    seen = silhouette(
+        np.asarray(mesh.vertices, np.float32), mesh.faces, camera, width=wide, height=high
+    )
+    mask = outline >= 0.5
+    overlap = float(int((seen & mask).sum()) / max(int((seen | mask).sum()), 1))
+    extents = [float(value) for value in mesh.extents]
+    figures = {
+        "faces": len(mesh.faces),
+        "vertices": len(mesh.vertices),
+        "watertight": bool(mesh.is_watertight),
+        "volume": float(mesh.volume),
+        "extents": extents,
+        "silhouette_iou": round(overlap, 4),
+    }
+    complaints = [
+        text
+        for text, fault in (
+            ("it is not closed", not (mesh.is_watertight and mesh.is_winding_consistent)),
+            ("it is inside out", mesh.volume <= 0),
+            ("it is flat", extents[2] < _LEAST_DEPTH_SHARE * extents[0]),
+            ("its outline is not the subject's", overlap < _LEAST_OVERLAP),
+        )
+        if fault
+    ]
+    if complaints:
+        raise EngineError(
+            "model_rejected",
+            f"The finished model was rejected: {', '.join(complaints)}.",
+            retryable=True,
+        )
+    return figures
