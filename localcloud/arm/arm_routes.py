@@ -1,0 +1,249 @@
+"""Azure Resource Manager's HTTP: who asks, about what, and what is answered."""
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from localcloud.arm.addresses import Address, Target, read_path
+from localcloud.arm.errors import ArmError, bad_request, not_found
+from localcloud.arm.faults import FaultName, find_refusal
+from localcloud.arm.identity import MANAGEMENT_AUDIENCES, TENANT_ID, TokenError, TokenIssuer
+from localcloud.arm.machine import Operation, OperationStatus, Vm
+from localcloud.arm.region import Region
+from localcloud.arm.rendering import (
+    build_operation_url,
+    is_in_progress,
+    render_instance_view,
+    render_operation,
+    render_vm,
+)
+from localcloud.arm.settings import VmSpec
+
+logger = logging.getLogger(__name__)
+
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
+
+
+class ArmRoutes:
+    """Answers requests under ``/subscriptions``."""
+
+    def __init__(
+        self,
+        region: Region,
+        issuer: TokenIssuer,
+        subscription_id: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """Answer for a region.
+
+        Args:
+            region: Where the VMs are.
+            issuer: Recognises the callers' tokens.
+            subscription_id: Whose the VMs are.
+            clock: Gives epoch seconds.
+        """
+        self._region = region
+        self._issuer = issuer
+        self._subscription_id = subscription_id
+        self._clock = clock
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_route("*", "/subscriptions/{path:.*}", self.answer)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, unless a fault gets in its way."""
+        try:
+            response = self._answer(request)
+        except ArmError as error:
+            logger.info(
+                "%s %s: %d %s", request.method, request.path, error.status, error.detail.code
+            )
+            response = reply_with_error(error)
+        response.headers["x-ms-request-id"] = str(uuid.uuid4())
+        response.headers["x-ms-ratelimit-remaining-subscription-global-reads"] = "3749"
+        if client_request_id := request.headers.get("x-ms-client-request-id"):
+            response.headers["x-ms-client-request-id"] = client_request_id
+        return response
+
+    def _answer(self, request: web.Request) -> web.Response:
+        self._check_token(request)
+        _check_api_version(request)
+        address = read_path(request.path)
+        if address is None:
+            raise not_found("InvalidResourceType", f"Nothing is served under {request.path}.")
+        if request.method != address.target.method:
+            raise ArmError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                f"{request.path} takes {address.target.method}.",
+            )
+        if address.subscription.lower() != self._subscription_id.lower():
+            raise not_found(
+                "SubscriptionNotFound",
+                f"The subscription '{address.subscription}' could not be found.",
+            )
+        is_write = address.target.method != "GET"
+        refusals = {FaultName.THROTTLED, FaultName.SERVER_ERROR}
+        if fault := self._region.take_fault(refusals, address.vm, is_write=is_write):
+            raise find_refusal(fault)
+        if self._region.take_fault({FaultName.DROPPED}, address.vm, is_write=is_write):
+            return _drop(request)
+        response = self._act(address, request)
+        if self._region.take_fault({FaultName.LOST_REPLY}, address.vm, is_write=is_write):
+            return _drop(request)
+        return response
+
+    def _act(self, address: Address, request: web.Request) -> web.Response:
+        match address.target:
+            case Target.VMS_OF_GROUP | Target.VMS_OF_SUBSCRIPTION:
+                return self._list(address, request)
+            case Target.OPERATION:
+                return self._poll(address, request)
+        vm, spec = self._find(address)
+        match address.target:
+            case Target.VM:
+                expand = request.query.get("$expand", "")
+                return self._reply_with_vm(vm, spec, with_view="instanceview" in expand.lower())
+            case Target.INSTANCE_VIEW:
+                return web.json_response(render_instance_view(vm, now=self._clock()))
+            case Target.START:
+                operation = self._region.start(vm.name)
+            case Target.DEALLOCATE:
+                operation = self._region.deallocate(vm.name)
+            case _:
+                operation = self._region.power_off(vm.name)
+        return self._accept(operation, spec, request)
+
+    def _find(self, address: Address) -> tuple[Vm, VmSpec]:
+        listed = self._list_group(address.group or "")
+        for vm, spec in listed:
+            if vm.name.lower() == (address.vm or "").lower():
+                return vm, spec
+        raise not_found(
+            "ResourceNotFound",
+            f"The Resource 'Microsoft.Compute/virtualMachines/{address.vm}' under resource group "
+            f"'{address.group}' was not found. For more details please go to "
+            "https://aka.ms/ARMResourceNotFoundFix",
+        )
+
+    def _list_group(self, group: str) -> list[tuple[Vm, VmSpec]]:
+        found = [
+            (vm, spec)
+            for vm, spec in self._region.list_vms()
+            if spec.resource_group.lower() == group.lower()
+        ]
+        if not found:
+            raise not_found(
+                "ResourceGroupNotFound", f"Resource group '{group}' could not be found."
+            )
+        return found
+
+    def _list(self, address: Address, request: web.Request) -> web.Response:
+        listed = (
+            self._region.list_vms()
+            if address.target is Target.VMS_OF_SUBSCRIPTION
+            else self._list_group(address.group or "")
+        )
+        with_view = request.query.get("statusOnly", "").lower() == "true"
+        now = self._clock()
+        value = [
+            render_vm(
+                vm, spec, subscription_id=self._subscription_id, now=now, with_view=with_view
+            )
+            for vm, spec in listed
+        ]
+        return web.json_response({"value": value})
+
+    def _reply_with_vm(self, vm: Vm, spec: VmSpec, *, with_view: bool) -> web.Response:
+        body = render_vm(
+            vm,
+            spec,
+            subscription_id=self._subscription_id,
+            now=self._clock(),
+            with_view=with_view,
+        )
+        return web.json_response(body, headers={"ETag": body["etag"]})
+
+    def _accept(self, operation: Operation, spec: VmSpec, request: web.Request) -> web.Response:
+        url = build_operation_url(
+            f"https://{request.host}",
+            subscription_id=self._subscription_id,
+            location=spec.location,
+            operation=operation,
+            api_version=request.query["api-version"],
+        )
+        headers = {
+            "Azure-AsyncOperation": url,
+            "Azure-AsyncNotification": "Enabled",
+            "Location": f"{url}&monitor=true",
+        }
+        return web.Response(status=HTTPStatus.ACCEPTED, headers=headers)
+
+    def _poll(self, address: Address, request: web.Request) -> web.Response:
+        operation = self._region.find_operation(address.operation or "")
+        if operation is None:
+            raise not_found("NotFound", f"The entity {address.operation} was not found.")
+        if request.query.get("monitor") != "true":
+            return web.json_response(render_operation(operation))
+        if is_in_progress(operation):
+            location = f"https://{request.host}{request.rel_url.raw_path_qs}"
+            return web.Response(status=HTTPStatus.ACCEPTED, headers={"Location": location})
+        if operation.status is OperationStatus.FAILED and operation.failure:
+            failure = operation.failure
+            raise ArmError(HTTPStatus.CONFLICT, failure.code, failure.message)
+        return web.Response(status=HTTPStatus.OK)
+
+    def _check_token(self, request: web.Request) -> None:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise _refuse_token(
+                "AuthenticationFailed", "Authentication failed. The header is missing."
+            )
+        try:
+            self._issuer.check(token.strip(), audiences=MANAGEMENT_AUDIENCES)
+        except TokenError as error:
+            raise _refuse_token(error.code, str(error)) from error
+
+
+def reply_with_error(error: ArmError) -> web.Response:
+    """Answer in the shape that Azure gives its errors."""
+    return web.json_response(error.to_json(), status=error.status, headers=error.headers)
+
+
+async def omit_empty_content_type(_: web.Request, response: web.StreamResponse) -> None:
+    """Send no Content-Type where there is no content, as Azure does."""
+    if response.headers.get("Content-Length") == "0":
+        response.headers.popall("Content-Type", None)
+
+
+def _check_api_version(request: web.Request) -> None:
+    version = request.query.get("api-version")
+    if not version:
+        raise bad_request(
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    if not _API_VERSION.fullmatch(version):
+        raise bad_request("InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
+
+
+def _refuse_token(code: str, message: str) -> ArmError:
+    authority = f"https://login.windows.net/{TENANT_ID}"
+    challenge = (
+        f'Bearer authorization_uri="{authority}", error="invalid_token", '
+        f'error_description="{message}"'
+    )
+    return ArmError(
+        HTTPStatus.UNAUTHORIZED, code, message, headers={"WWW-Authenticate": challenge}
+    )
+
+
+def _drop(request: web.Request) -> web.Response:
+    if request.transport:
+        request.transport.abort()
+    return web.Response()

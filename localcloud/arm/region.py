@@ -1,0 +1,235 @@
+"""The VMs as a whole: applies requests and faults, lets time pass, keeps the state."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from localcloud.arm import machine
+from localcloud.arm.agents import AgentProcesses
+from localcloud.arm.errors import ArmError, bad_request, not_found
+from localcloud.arm.faults import Fault, FaultName, plan_start, read_fault, take
+from localcloud.arm.machine import AgentStep, Operation, Vm
+from localcloud.arm.settings import VmSpec
+from localcloud.arm.state_file import RegionState, load_state, save_state
+from localcloud.leash import new_tag
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+
+
+class Region:
+    """Owns the state; all its methods run on one event loop."""
+
+    def __init__(
+        self,
+        specs: dict[str, VmSpec],
+        *,
+        state_file: Path,
+        imds_url: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take up the state where an earlier region left it.
+
+        Args:
+            specs: The VMs, by name.
+            state_file: Where the state is kept.
+            imds_url: The identity services, to which the VMs' agents are sent.
+            clock: Gives epoch seconds.
+
+        Raises:
+            ValueError: The state file is not one of this program.
+        """
+        self._specs = specs
+        self._file = state_file
+        self._imds_url = imds_url
+        self._clock = clock
+        self._awake = asyncio.Event()
+        saved = load_state(state_file) or RegionState(tag=new_tag())
+        now = clock()
+        vms = {name: saved.vms.get(name) or machine.new_vm(name, now=now) for name in specs}
+        self._state = replace(saved, vms=vms)
+        self._agents = AgentProcesses(self._state.tag)
+        self._agents.kill_strays({name for name, vm in vms.items() if vm.agent.pid is not None})
+        save_state(state_file, self._state)
+
+    @property
+    def tag(self) -> str:
+        """The leash of everything that the region starts."""
+        return self._state.tag
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that are set."""
+        return self._state.faults
+
+    def list_vms(self) -> list[tuple[Vm, VmSpec]]:
+        """List the VMs as they are now."""
+        now = self._clock()
+        return [
+            (machine.advance(self._state.vms[name], now=now), spec)
+            for name, spec in self._specs.items()
+        ]
+
+    def find_operation(self, operation_id: str) -> Operation | None:
+        """Find an operation as it is now."""
+        vms = {spec.name: vm for vm, spec in self.list_vms()}
+        return machine.find_operation(vms, operation_id.lower())
+
+    def start(self, name: str) -> Operation:
+        """Begin to start a VM.
+
+        Raises:
+            ArmError: It can't be started now, or a fault says so.
+        """
+        pace = self._specs[name].pace
+        plan, faults = plan_start(self._state.faults, name)
+        vm = self._advanced(name)
+        if vm.power not in (machine.PowerState.DEALLOCATED, machine.PowerState.STOPPED):
+            # Such a start allocates nothing: it can't fail for want of it, nor use a fault up.
+            plan, faults = machine.StartPlan(), self._state.faults
+        self._keep(replace(self._state, faults=faults))
+        if isinstance(plan, ArmError):
+            raise plan
+        vm, operation = machine.start(
+            vm, pace, now=self._clock(), operation_id=str(uuid.uuid4()), plan=plan
+        )
+        self._put(vm)
+        return operation
+
+    def deallocate(self, name: str) -> Operation:
+        """Begin to deallocate a VM."""
+        vm, operation = machine.deallocate(
+            self._advanced(name),
+            self._specs[name].pace,
+            now=self._clock(),
+            operation_id=str(uuid.uuid4()),
+        )
+        self._put(vm)
+        return operation
+
+    def power_off(self, name: str) -> Operation:
+        """Begin to power a VM off, which leaves it billed.
+
+        Raises:
+            ArmError: It is being deallocated.
+        """
+        vm, operation = machine.power_off(
+            self._advanced(name),
+            self._specs[name].pace,
+            now=self._clock(),
+            operation_id=str(uuid.uuid4()),
+        )
+        self._put(vm)
+        return operation
+
+    def take_fault(self, names: set[FaultName], vm: str | None, *, is_write: bool) -> Fault | None:
+        """Use up one turn of the first fault of some names that hits a request."""
+        fault, faults = take(self._state.faults, names, vm, is_write=is_write)
+        self._keep(replace(self._state, faults=faults))
+        return fault
+
+    def add_fault(self, body: object) -> Fault:
+        """Set a fault, or let it happen at once.
+
+        Raises:
+            ArmError: It is not known, or its VM is not.
+        """
+        number = self._state.fault_count + 1
+        fault = read_fault(body, fault_id=number)
+        if fault.vm is not None and fault.vm not in self._specs:
+            raise bad_request("InvalidFault", f"there is no VM {fault.vm!r}")
+        self._keep(replace(self._state, fault_count=number))
+        if fault.is_immediate:
+            for name in [fault.vm] if fault.vm else list(self._specs):
+                self._strike(fault, name)
+        else:
+            self._keep(replace(self._state, faults=(*self._state.faults, fault)))
+        return fault
+
+    def clear_faults(self, fault_id: int | None = None) -> None:
+        """Clear one fault, or all of them.
+
+        Raises:
+            ArmError: There is no such fault.
+        """
+        kept = tuple(fault for fault in self._state.faults if fault_id not in (None, fault.id))
+        if fault_id is not None and len(kept) == len(self._state.faults):
+            raise not_found("FaultNotFound", f"there is no fault {fault_id}")
+        self._keep(replace(self._state, faults=kept))
+
+    async def run(self) -> None:
+        """Let time pass until cancelled."""
+        while True:
+            for name in self._specs:
+                self._step(name)
+            is_calm = all(
+                vm.due_at is None and vm.agent.pid is None and vm.agent.died_at is None
+                for vm in self._state.vms.values()
+            )
+            self._awake.clear()
+            try:
+                await asyncio.wait_for(self._awake.wait(), None if is_calm else _TICK_S)
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        """End the agents; their VMs stay as they are, and get them again in the next region."""
+        self._agents.end_all(
+            grace_s=max((spec.agent.stop_grace_s for spec in self._specs.values()), default=0.0)
+        )
+        for vm in self._state.vms.values():
+            if vm.agent.pid is not None:
+                self._put(replace(vm, agent=machine.Agent(stays_dead=vm.agent.stays_dead)))
+
+    def _step(self, name: str) -> None:
+        spec, vm, now = self._specs[name], self._advanced(name), self._clock()
+        if vm.agent.pid is not None and not self._agents.is_alive(name, vm.agent):
+            logger.info("%s: agent process %d is gone", name, vm.agent.pid)
+            self._agents.bury(name)
+            vm = machine.advance(machine.note_agent_gone(vm, now=now), now=now)
+        step = machine.plan_agent(vm, spec.pace, now=now)
+        if step is AgentStep.SPAWN:
+            vm = self._spawn(vm, spec, now)
+        elif step is AgentStep.END:
+            self._agents.end(name, spec.agent)
+        self._put(vm)
+
+    def _spawn(self, vm: Vm, spec: VmSpec, now: float) -> Vm:
+        identity = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"{self._imds_url}/vm/{vm.name}"}
+        try:
+            agent = self._agents.spawn(vm.name, spec.agent, identity)
+        except OSError as error:
+            logger.error("%s: agent can't be started: %s", vm.name, error)  # noqa: TRY400
+            return machine.note_agent_gone(vm, now=now, stays_dead=True)
+        return machine.note_agent(vm, agent)
+
+    def _strike(self, fault: Fault, name: str) -> None:
+        vm, now = self._advanced(name), self._clock()
+        match fault.name:
+            case FaultName.AGENT_DIES:
+                if fault.options["stays_dead"]:
+                    vm = machine.keep_agent_dead(vm)
+                self._agents.kill(name)
+            case FaultName.POWER_LOST:
+                self._agents.kill(name)
+                vm = machine.lose_power(vm, now=now)
+            case FaultName.GUEST_SHUTDOWN:
+                vm = machine.shut_guest_down(vm, self._specs[name].pace, now=now)
+        self._put(vm)
+
+    def _advanced(self, name: str) -> Vm:
+        return machine.advance(self._state.vms[name], now=self._clock())
+
+    def _put(self, vm: Vm) -> None:
+        if vm != self._state.vms[vm.name]:
+            self._keep(replace(self._state, vms={**self._state.vms, vm.name: vm}))
+
+    def _keep(self, state: RegionState) -> None:
+        if state != self._state:
+            self._state = state
+            save_state(self._file, state)
+            self._awake.set()

@@ -1,0 +1,176 @@
+"""What the stand-in is told: its command line, and the file that lists its VMs."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from localcloud.arm.machine import Overlap, Pace
+
+
+class SettingsError(ValueError):
+    """The command line or the list of VMs can't be used; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The program that stands for what runs inside a VM.
+
+    Attributes:
+        command: Program and arguments.
+        environ: Added to the stand-in's own environment; may hold secrets.
+        cwd: Where it runs.
+        log: File to which its output is appended.
+        stop_grace_s: Time between SIGTERM and SIGKILL when the VM goes, in seconds.
+    """
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cwd: Path
+    log: Path
+    stop_grace_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """What a VM is; what it does is a `machine.Vm`."""
+
+    name: str
+    resource_group: str
+    size: str
+    location: str
+    zone: str | None
+    price_per_hour_usd: float
+    pace: Pace
+    agent: AgentSpec
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any], folder: Path) -> Self:
+        """Read one VM of the list.
+
+        Args:
+            body: Its JSON object.
+            folder: Where its agent runs and logs if it does not say.
+
+        Raises:
+            SettingsError: Something required is absent or of the wrong kind.
+        """
+        name = body.get("name", "a VM without name")
+        try:
+            agent = body["agent"]
+            restart_s = body.get("restart_agent_after_s")
+            return cls(
+                name=body["name"],
+                resource_group=body["resource_group"],
+                size=body["size"],
+                location=body["location"],
+                zone=body.get("zone") or None,
+                price_per_hour_usd=float(body.get("price_per_hour_usd", 0.0)),
+                pace=Pace(
+                    boot_s=float(body.get("boot_s", Pace().boot_s)),
+                    deallocate_s=float(body.get("deallocate_s", Pace().deallocate_s)),
+                    restart_agent_after_s=None if restart_s is None else float(restart_s),
+                    overlap=Overlap(body.get("start_during_deallocation", Overlap.CONFLICT)),
+                ),
+                agent=AgentSpec(
+                    command=tuple(agent["command"]),
+                    environ=dict(agent.get("env", {})),
+                    cwd=Path(agent.get("cwd", folder)),
+                    log=Path(agent.get("log", folder / f"{body['name']}.log")),
+                    stop_grace_s=float(agent.get("stop_grace_s", 5.0)),
+                ),
+            )
+        except KeyError as error:
+            raise SettingsError(f"{name}: {error.args[0]} is missing") from error
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"{name}: {error}") from error
+
+    def resource_id(self, subscription_id: str) -> str:
+        """Return the VM's id in Azure."""
+        return (
+            f"/subscriptions/{subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.Compute/virtualMachines/{self.name}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the stand-in is told.
+
+    Attributes:
+        port: For Azure Resource Manager and ``/_local``.
+        imds_port: For the identity services, plain HTTP.
+        folder: Where state is kept.
+        chain: PEM file of the certificate; None: one is made under `folder`.
+        key: PEM file of its key.
+        identity_header: What callers of the App Service identity must send; if empty, anything.
+        subscription_id: Whose the VMs are.
+        vms: By name.
+    """
+
+    port: int
+    imds_port: int
+    folder: Path
+    chain: Path | None
+    key: Path | None
+    identity_header: str = field(repr=False)
+    subscription_id: str
+    vms: Mapping[str, VmSpec]
+
+
+def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
+    """Read the command line and the file that it names.
+
+    Raises:
+        SettingsError: Something is absent or can't be read.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m localcloud.arm",
+        description="Azure's virtual machines and their identities, on one machine.",
+    )
+    parser.add_argument("--port", type=int, required=True, help="https: Azure Resource Manager")
+    parser.add_argument("--imds-port", type=int, required=True, help="http: identity services")
+    parser.add_argument("--data", type=Path, required=True, help="folder of its state")
+    parser.add_argument("--vms", type=Path, required=True, help="JSON file that lists the VMs")
+    parser.add_argument("--cert", type=Path, help="PEM certificate chain (default: made here)")
+    parser.add_argument("--key", type=Path, help="its PEM key")
+    options = parser.parse_args(arguments)
+    if (options.cert is None) != (options.key is None):
+        raise SettingsError("--cert and --key go together")
+    folder = options.data.absolute()
+    subscription_id, vms = read_vms(options.vms, folder)
+    return Settings(
+        port=options.port,
+        imds_port=options.imds_port,
+        folder=folder,
+        chain=options.cert,
+        key=options.key,
+        identity_header=environ.get("IDENTITY_HEADER", ""),
+        subscription_id=subscription_id,
+        vms=vms,
+    )
+
+
+def read_vms(path: Path, folder: Path) -> tuple[str, dict[str, VmSpec]]:
+    """Read the file that lists the VMs.
+
+    Returns:
+        The subscription's id, and the VMs by name.
+
+    Raises:
+        SettingsError: It can't be read, or two VMs have one name.
+    """
+    try:
+        body = json.loads(path.read_text())
+        subscription_id = str(body["subscription_id"])
+        listed = [VmSpec.from_json(vm, folder) for vm in body["vms"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        raise SettingsError(f"{path}: {error!r}") from error
+    names = [vm.name.lower() for vm in listed]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{path}: two VMs have one name")
+    return subscription_id, {vm.name: vm for vm in listed}
