@@ -34,8 +34,8 @@ class AgentProcesses:
 
         Args:
             vm: The VM's name.
-            spec: Its program.
-            environ: Added to the program's environment by the VM.
+            spec: Its program; its own `environ` is not looked at.
+            environ: Added to this process's environment.
 
         Raises:
             OSError: The program can't be started.
@@ -44,7 +44,7 @@ class AgentProcesses:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("IDENTITY_")
         }
-        environ = tagged(inherited, self._tag) | environ | dict(spec.environ)
+        environ = tagged(inherited, self._tag) | environ
         environ = tagged(environ, self._vm_tag(vm))
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         self._kill_at.pop(vm, None)

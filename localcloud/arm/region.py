@@ -12,7 +12,7 @@ from localcloud.arm.agents import AgentProcesses
 from localcloud.arm.errors import ArmError, bad_request, not_found
 from localcloud.arm.faults import Fault, FaultName, plan_start, read_fault, take
 from localcloud.arm.machine import AgentStep, Operation, Vm
-from localcloud.arm.settings import VmSpec
+from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, VmSpec
 from localcloud.arm.state_file import RegionState, load_state, save_state
 from localcloud.leash import new_tag
 
@@ -200,8 +200,14 @@ class Region:
 
     def _spawn(self, vm: Vm, spec: VmSpec, now: float) -> Vm:
         identity = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"{self._imds_url}/vm/{vm.name}"}
+        # All VMs share this machine's kernel, whose boot says nothing about theirs.
+        boot_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.tag}/{vm.name}/{vm.starts}"))
+        own = {
+            name: value.replace(BOOT_ID_PLACEHOLDER, boot_id)
+            for name, value in spec.agent.environ.items()
+        }
         try:
-            agent = self._agents.spawn(vm.name, spec.agent, identity)
+            agent = self._agents.spawn(vm.name, spec.agent, identity | own)
         except OSError as error:
             logger.error("%s: agent can't be started: %s", vm.name, error)  # noqa: TRY400
             return machine.note_agent_gone(vm, now=now, stays_dead=True)

@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from localcloud.arm.machine import Overlap, Pace
 
+BOOT_ID_PLACEHOLDER = "${BOOT_ID}"
+"""In an agent's environment: replaced by an id that is new at every boot of its VM."""
+
 
 class SettingsError(ValueError):
     """The command line or the list of VMs can't be used; the message says what to change."""
@@ -20,7 +23,7 @@ class AgentSpec:
 
     Attributes:
         command: Program and arguments.
-        environ: Added to the stand-in's own environment; may hold secrets.
+        environ: Added to the stand-in's own; may hold secrets, and `BOOT_ID_PLACEHOLDER`.
         cwd: Where it runs.
         log: File to which its output is appended.
         stop_grace_s: Time between SIGTERM and SIGKILL when the VM goes, in seconds.

@@ -1,0 +1,238 @@
+"""What a local cloud consists of: its ports, folders, secrets and settings. Pure but for ports."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localcloud.arm.settings import BOOT_ID_PLACEHOLDER
+from localcloud.certificate import Certificate
+from localcloud.ports import choose_free_ports
+from localcloud.storage import blob_url, table_url
+
+ROOT = Path(__file__).parents[1]
+"""The checkout: where ``node_modules`` and the programs are."""
+
+SUBSCRIPTION_ID = "00000000-0000-4000-8000-00000000c01d"
+CONTAINERS = ("jobs", "pool", "inbox", "failed")
+TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
+
+_LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalVm:
+    """A VM of the local cloud: an Azure VM by its figures, a process in truth.
+
+    Attributes:
+        boot_s: From a start's acceptance to running, in seconds.
+        deallocate_s: From a deallocation's acceptance to deallocated, in seconds.
+        restart_agent_after_s: When a dead agent is started again, as systemd would; None: never.
+        agent_environ: Further settings of its agent.
+    """
+
+    name: str = "gpu-0"
+    resource_group: str = "coldforge-local"
+    size: str = "Standard_NC24ads_A100_v4"
+    region: str = "eastus"
+    zone: str = "1"
+    price_per_hour_usd: float = 3.673
+    boot_s: float = 5.0
+    deallocate_s: float = 2.0
+    restart_agent_after_s: float | None = 2.0
+    agent_environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackUrls:
+    """Where everything is.
+
+    Attributes:
+        app: The function app, without ``/api``.
+        arm: Azure Resource Manager.
+        identity: Token endpoint of the function app's identity.
+        blob: Blob service.
+        table: Table service.
+        agents: Agents by VM; one answers only while its VM runs.
+    """
+
+    app: str
+    arm: str
+    identity: str
+    blob: str
+    table: str
+    agents: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """Everything about one local cloud that is decided before it starts.
+
+    Attributes:
+        folder: Where it keeps everything.
+        app_port: Port of the function app.
+        arm_port: Port of Azure Resource Manager.
+        imds_port: Port of the identity services.
+        storage_ports: For blobs, tables and queues.
+        agent_ports: By VM.
+        vms: The VMs.
+        agent_command: Program and arguments of an agent.
+        agent_token: Bearer token of the agents.
+        identity_header: Secret of the function app's identity.
+    """
+
+    folder: Path
+    app_port: int
+    arm_port: int
+    imds_port: int
+    storage_ports: tuple[int, int, int]
+    agent_ports: Mapping[str, int]
+    vms: tuple[LocalVm, ...]
+    agent_command: tuple[str, ...]
+    agent_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    identity_header: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def urls(self) -> StackUrls:
+        """Where everything will be."""
+        return StackUrls(
+            app=f"http://127.0.0.1:{self.app_port}",
+            arm=f"https://127.0.0.1:{self.arm_port}",
+            identity=f"http://127.0.0.1:{self.imds_port}/msi/token",
+            blob=blob_url(self.storage_ports[0]),
+            table=table_url(self.storage_ports[1]),
+            agents={name: f"http://127.0.0.1:{port}" for name, port in self.agent_ports.items()},
+        )
+
+    def log(self, component: str) -> Path:
+        """Return a component's log file; an agent's is named after its VM."""
+        return self.folder / "logs" / f"{component}.log"
+
+
+def draw_blueprint(
+    folder: Path,
+    *,
+    vms: tuple[LocalVm, ...],
+    app_port: int | None = None,
+    agent_command: tuple[str, ...] | None = None,
+) -> Blueprint:
+    """Choose ports and secrets.
+
+    Args:
+        folder: Where the local cloud keeps everything.
+        vms: Its VMs.
+        app_port: Port of the function app; None: a free one.
+        agent_command: Program and arguments of an agent; None: ours.
+
+    Raises:
+        OSError: There are no free ports.
+    """
+    app, arm, imds, blob, table, queue, *agents = choose_free_ports(6 + len(vms))
+    return Blueprint(
+        folder=folder.absolute(),
+        app_port=app_port or app,
+        arm_port=arm,
+        imds_port=imds,
+        storage_ports=(blob, table, queue),
+        agent_ports={vm.name: port for vm, port in zip(vms, agents, strict=True)},
+        vms=vms,
+        agent_command=agent_command or (sys.executable, "-m", "gpu_agent"),
+    )
+
+
+def base_environ(outer: Mapping[str, str], certificate: Certificate) -> dict[str, str]:
+    """Return what every component's environment has in common.
+
+    Args:
+        outer: Environment of whoever starts the local cloud.
+        certificate: The local certificate, trusted on top of the public ones.
+    """
+    exempt = ",".join(filter(None, [outer.get("NO_PROXY") or outer.get("no_proxy"), _LOOPBACK]))
+    return {
+        **outer,
+        "NO_PROXY": exempt,
+        "no_proxy": exempt,
+        "PYTHONUNBUFFERED": "1",
+        # For requests, which the SDK's blocking clients use, and for the ssl module, on which
+        # its asynchronous ones stand.
+        "REQUESTS_CA_BUNDLE": str(certificate.bundle),
+        "SSL_CERT_FILE": str(certificate.bundle),
+    }
+
+
+def app_environ(blueprint: Blueprint) -> dict[str, str]:
+    """Return the settings of the function app: those that it has in Azure, with local values."""
+    urls = blueprint.urls
+    listed = [
+        {
+            "name": vm.name,
+            "resource_group": vm.resource_group,
+            "size": vm.size,
+            "region": vm.region,
+            "zone": vm.zone,
+            "price_per_hour_usd": vm.price_per_hour_usd,
+            "agent_url": urls.agents[vm.name],
+        }
+        for vm in blueprint.vms
+    ]
+    return {
+        "ARM_URL": urls.arm,
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION_ID,
+        "GPU_AGENT_TOKEN": blueprint.agent_token,
+        "GPU_VMS": json.dumps(listed),
+        "IDENTITY_ENDPOINT": urls.identity,
+        "IDENTITY_HEADER": blueprint.identity_header,
+        "STORAGE_BLOB_URL": urls.blob,
+        "STORAGE_TABLE_URL": urls.table,
+    }
+
+
+def list_vms(blueprint: Blueprint) -> dict[str, Any]:
+    """Return the list of VMs that the stand-in for Azure Resource Manager reads."""
+    return {
+        "subscription_id": SUBSCRIPTION_ID,
+        "vms": [
+            {
+                "name": vm.name,
+                "resource_group": vm.resource_group,
+                "size": vm.size,
+                "location": vm.region,
+                "zone": vm.zone,
+                "price_per_hour_usd": vm.price_per_hour_usd,
+                "boot_s": vm.boot_s,
+                "deallocate_s": vm.deallocate_s,
+                "restart_agent_after_s": vm.restart_agent_after_s,
+                "agent": {
+                    "command": list(blueprint.agent_command),
+                    "env": {**_agent_environ(blueprint, vm), **vm.agent_environ},
+                    "cwd": str(ROOT),
+                    "log": str(blueprint.log(vm.name)),
+                },
+            }
+            for vm in blueprint.vms
+        ],
+    }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _agent_environ(blueprint: Blueprint, vm: LocalVm) -> dict[str, str]:
+    return {
+        "GPU_AGENT_TOKEN": blueprint.agent_token,
+        "GPU_AGENT_HOST": "127.0.0.1",
+        "GPU_AGENT_PORT": str(blueprint.agent_ports[vm.name]),
+        "GPU_AGENT_DATA_DIR": str(blueprint.folder / "vms" / vm.name),
+        "GPU_AGENT_VM_NAME": vm.name,
+        "GPU_AGENT_MACHINE_BOOT_ID": BOOT_ID_PLACEHOLDER,
+        "GPU_AGENT_ENGINE": "preview",
+        "GPU_AGENT_STORE_URL": blueprint.urls.blob,
+    }
