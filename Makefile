@@ -8,8 +8,10 @@ IMAGE ?=
 HOST ?=
 
 BIN := .venv/bin
-NEED_PYTHON = command -v "$(PYTHON)" >/dev/null 2>&1 || { \
-	echo "set-up: no Python found ($(PYTHON)): install Python 3.11 or 3.12, or name one with PYTHON=/path/to/python." >&2; exit 1; }
+# The set-up itself runs on 3.7 and later, and from there explains what else is missing.
+NEED_PYTHON = "$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 7))" 2>/dev/null || { \
+	echo "set-up: Coldforge needs Python 3.11 or 3.12, and '$(PYTHON)' is none:" \
+	"install one, or name one that is already there with PYTHON=/path/to/python." >&2; exit 1; }
 SET_UP = "$(PYTHON)" -m scripts.set_up $(if $(filter-out file,$(origin PYTHON)),--only-this-python)
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--fork-strategy fewest --no-build --generate-hashes --no-header

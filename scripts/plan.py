@@ -97,7 +97,7 @@ def read_wanted(root: Path, *, python: tuple[int, int] | None) -> Wanted:
 
 def read_found(layout: Layout) -> Found:
     """Read the stamps. An environment that was left unfinished counts as none."""
-    stamp = _read_stamp(layout.stamp)
+    stamp = read_stamp(layout.stamp)
     whole = layout.python.exists() and not layout.unfinished.exists() and _has_pip(layout.venv)
     try:
         node = layout.node_stamp.read_text("utf-8")
@@ -109,6 +109,15 @@ def read_found(layout: Layout) -> Found:
         project=stamp.get("project"),
         node=node,
     )
+
+
+def read_stamp(path: Path) -> dict[str, Any]:
+    """Read a stamp; one that is absent or broken says nothing."""
+    try:
+        stamp = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
 
 
 def write_stamp(path: Path, text: str) -> None:
@@ -126,14 +135,6 @@ def _installed_part(pyproject: str) -> str:
     """Keep the tables that an installation reads: the others are settings of tools."""
     tables = re.split(r"(?m)^(?=\[)", pyproject)
     return "".join(table for table in tables if table.lstrip("[").startswith(_PROJECT_TABLES))
-
-
-def _read_stamp(path: Path) -> dict[str, Any]:
-    try:
-        stamp = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return stamp if isinstance(stamp, dict) else {}
 
 
 def _has_pip(venv: Path) -> bool:

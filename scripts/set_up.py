@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from scripts.errors import SetUpError, explain_failure
 from scripts.installer import Installer
@@ -34,13 +35,14 @@ from scripts.plan import (
     Wanted,
     plan_steps,
     read_found,
+    read_stamp,
     read_wanted,
     write_stamp,
 )
 
 # Megabytes, measured with Python 3.11 on Linux x86-64 and rounded up.
 DOWNLOAD_MB = {"demo": 155, "dev": 210, "node": 65}
-ON_DISK_MB = {"demo": 560, "dev": 700, "node": 190}
+ON_DISK_MB = {"demo": 630, "dev": 790, "node": 190}
 HEADROOM_MB = 300
 """Room to unpack, and for pip's own cache, on top of what stays."""
 
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             explain_failure(str(error), program="set-up", log="this message", need_mb=need_mb)
         )
     except KeyboardInterrupt:
-        _complain("set-up was interrupted; the next run does the unfinished part again.")
+        _complain("interrupted; the next run does the unfinished part again.")
         return 130
     return 0
 
@@ -135,17 +137,19 @@ def _install_packages(profile: str, wanted: Wanted, layout: Layout, installer: I
         f"{ON_DISK_MB[profile]} MB on disk, once."
     )
     layout.unfinished.touch()
-    layout.stamp.unlink(missing_ok=True)
     command = ["install", "--require-hashes", "--only-binary=:all:", "-r", lock]
     _pip(layout, installer, command, count=("Collecting ", count))
-    write_stamp(layout.stamp, json.dumps({"locks": {profile: wanted.locks[profile]}}))
+    _restamp(layout, locks={profile: wanted.locks[profile]})
     layout.unfinished.unlink()
 
 
 def _install_project(wanted: Wanted, layout: Layout, installer: Installer) -> None:
-    stamp = json.loads(layout.stamp.read_text("utf-8"))
     _pip(layout, installer, ["install", "--no-deps", "--no-build-isolation", "-e", "."])
-    write_stamp(layout.stamp, json.dumps({**stamp, "project": wanted.project}))
+    _restamp(layout, project=wanted.project)
+
+
+def _restamp(layout: Layout, **news: Any) -> None:
+    write_stamp(layout.stamp, json.dumps({**read_stamp(layout.stamp), **news}))
 
 
 def _pip(
