@@ -1,0 +1,10 @@
+"""Takes in what callers send: an image becomes one upright PNG, a URL becomes bytes, or neither.
+
+Nothing from outside is decoded before its header was judged, and no address is connected to that
+was not checked.
+"""
+
+from orchestrator.adapters.intake.image_intake import NormalisedImage, normalise_image
+from orchestrator.adapters.intake.url_intake import FetchLimits, ImageFetcher
+
+__all__ = ["FetchLimits", "ImageFetcher", "NormalisedImage", "normalise_image"]

@@ -1,0 +1,258 @@
+"""Fetches an image from a URL that a caller named, from inside our network and without harm.
+
+Each hop resolves its host once, checks every address, and connects to these addresses only: a
+name that answers otherwise a moment later changes nothing. Proxies of the environment, cookies
+and credentials play no part.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from orchestrator.domain.input_errors import (
+    ForbiddenImageUrlError,
+    ImageUrlEncodingError,
+    ImageUrlRedirectsError,
+    ImageUrlStatusError,
+    ImageUrlTimeoutError,
+    ImageUrlTooLargeError,
+    InvalidImageUrlError,
+    UnreachableImageUrlError,
+)
+from orchestrator.domain.url_rules import ImageUrl, IpAddress, is_public_address
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CHUNK_BYTES = 64 * 1024
+_HEADERS = {
+    "Accept": "image/png, image/jpeg, image/webp",
+    # Compressed bytes would have to be unpacked before they can be counted.
+    "Accept-Encoding": "identity",
+    "User-Agent": "coldforge-image-fetch/1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """How long and how large a fetch may be.
+
+    Attributes:
+        first_byte_s: From the start of a hop to the first byte of its body.
+        total_s: For everything, redirects included.
+        max_bytes: Of the body; what is beyond is not read.
+        max_redirects: How many are followed.
+    """
+
+    first_byte_s: float = 3.0
+    total_s: float = 20.0
+    max_bytes: int = 20 * 1000 * 1000
+    max_redirects: int = 3
+
+
+class Resolver(Protocol):
+    """Looks up the addresses of a host."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """Return IPv4 and IPv6 addresses as text, at least one.
+
+        Raises:
+            OSError: There are none, or no answer.
+        """
+
+
+class SystemResolver:
+    """Asks the operating system, in a thread."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """See `Resolver.resolve`."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class ImageFetcher:
+    """Fetches images by URL. Holds no connection between two fetches."""
+
+    def __init__(
+        self,
+        *,
+        allowed_hosts: frozenset[str] = frozenset(),
+        limits: FetchLimits | None = None,
+        resolver: Resolver | None = None,
+        is_public: Callable[[IpAddress], bool] = is_public_address,
+    ) -> None:
+        """Set what may be fetched.
+
+        Args:
+            allowed_hosts: ``host:port`` entries that may be private and on any port, such as
+                ``127.0.0.1:8080``. What they redirect to is judged like any other URL.
+            limits: Time and size.
+            resolver: Looks up host names; the operating system's by default.
+            is_public: Tells whether an address may be connected to.
+        """
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._limits = limits or FetchLimits()
+        self._resolver = resolver or SystemResolver()
+        self._is_public = is_public
+
+    async def fetch(self, url: str) -> bytes:
+        """Return the body behind a URL; whether it is an image is not looked at.
+
+        Raises:
+            ImageUrlError: With a sentence for the caller that holds neither an address nor the
+                URL's query.
+        """
+        target = ImageUrl.parse(url, allowed_hosts=self._allowed_hosts)
+        try:
+            async with asyncio.timeout(self._limits.total_s):
+                for _ in range(self._limits.max_redirects + 1):
+                    answer = await self._fetch_hop(target)
+                    if isinstance(answer, bytes):
+                        return answer
+                    target = answer
+        except TimeoutError as error:
+            raise ImageUrlTimeoutError(
+                f"{target.host} did not send the whole image within {self._limits.total_s:g} s. "
+                "Try again, or upload the image instead of linking to it."
+            ) from error
+        raise ImageUrlRedirectsError(
+            f"The image URL redirects more than {self._limits.max_redirects} times. "
+            "Give the URL where it ends."
+        )
+
+    async def _fetch_hop(self, target: ImageUrl) -> bytes | ImageUrl:
+        """Return the body, or where the server redirects to."""
+        first_byte = asyncio.timeout(self._limits.first_byte_s)
+        try:
+            async with first_byte:
+                addresses = await self._resolve(target)
+                connector = aiohttp.TCPConnector(
+                    resolver=_Pinned(target, addresses), use_dns_cache=False, force_close=True
+                )
+                async with (
+                    aiohttp.ClientSession(
+                        connector=connector,
+                        cookie_jar=aiohttp.DummyCookieJar(),
+                        timeout=aiohttp.ClientTimeout(total=None),
+                        auto_decompress=False,
+                        trust_env=False,
+                    ) as session,
+                    session.get(
+                        _to_yarl(target), headers=_HEADERS, allow_redirects=False
+                    ) as response,
+                ):
+                    if response.status in _REDIRECTS and "Location" in response.headers:
+                        return target.redirected(
+                            response.headers["Location"], allowed_hosts=self._allowed_hosts
+                        )
+                    return await self._read(target, response, first_byte)
+        except TimeoutError as error:
+            if not first_byte.expired():
+                raise
+            raise ImageUrlTimeoutError(
+                f"{target.host} did not begin to answer within {self._limits.first_byte_s:g} s. "
+                "Try again, or upload the image instead of linking to it."
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnreachableImageUrlError(
+                f"{target.host} {_describe(error)}. Check that the URL opens in a browser "
+                "without signing in."
+            ) from error
+
+    async def _resolve(self, target: ImageUrl) -> list[str]:
+        try:
+            texts = [str(ipaddress.ip_address(target.host))]
+        except ValueError:
+            texts = list(await self._resolver.resolve(target.host, target.port))
+        if not texts:
+            raise OSError("no address")
+        for text in texts:
+            address = ipaddress.ip_address(text)
+            target.check_address(address, is_public=self._is_public(address))
+        return texts
+
+    async def _read(
+        self, target: ImageUrl, response: aiohttp.ClientResponse, first_byte: asyncio.Timeout
+    ) -> bytes:
+        if response.status != 200:
+            raise ImageUrlStatusError(
+                f"{target.host} answered with status {response.status} instead of the image. "
+                "Check that the URL opens in a browser without signing in."
+            )
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ImageUrlEncodingError(
+                f"{target.host} sends the image compressed, which is not taken. "
+                "Upload the image instead of linking to it."
+            )
+        max_bytes = self._limits.max_bytes
+        body = bytearray()
+        if (response.content_length or 0) <= max_bytes:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                first_byte.reschedule(None)
+                body += chunk
+                if len(body) > max_bytes:
+                    break
+            else:
+                return bytes(body)
+        raise ImageUrlTooLargeError(
+            f"The image at {target.host} has more than {max_bytes / 1e6:g} MB. "
+            "Send it smaller: more than 2048 pixels on the longest edge are not used."
+        )
+
+
+class _Pinned(AbstractResolver):
+    """Answers with the addresses that were checked, whatever the name means by now."""
+
+    def __init__(self, target: ImageUrl, addresses: Sequence[str]) -> None:
+        self._target = target
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        if host != self._target.host:
+            raise ForbiddenImageUrlError("The image URL names another host than was checked.")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+def _to_yarl(target: ImageUrl) -> URL:
+    url = URL(target.origin + target.target, encoded=True)
+    # Two parsers that read one URL differently are how checks of this kind are passed by.
+    if url.host != target.host or url.port != target.port or url.user is not None:
+        raise InvalidImageUrlError("The image URL is malformed.")
+    return url
+
+
+def _describe(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return "has a TLS certificate that is not trusted"
+        case aiohttp.ClientSSLError():
+            return "could not agree on a TLS connection"
+        case aiohttp.ClientConnectorError():
+            return "could not be connected to"
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
+            return "broke off before the image was whole"
+        case aiohttp.ClientError():
+            return "did not answer in proper HTTP"
+        case _:
+            return "could not be found"
