@@ -9,6 +9,7 @@ Drawn as a tree::
     │   ├── UnknownJobError          404
     │   ├── UnknownRouteError        404
     │   ├── MethodError              405
+    │   ├── RequestTooLargeError     413
     │   ├── DrainingError            409  until a newer epoch is heard
     │   ├── ClosedError              409  until the next boot
     │   ├── StaleEpochError          409
@@ -20,11 +21,13 @@ Drawn as a tree::
     │   │   ├── JobCancelledError
     │   │   └── JobTimeoutError
     │   ├── EngineError              raised by an engine, with a code of its own
+    │   ├── UnexpectedError          nobody foresaw it
     │   └── StoreError               the artifact store failed
     │       ├── StoreUnavailableError    it may work later
     │       ├── ArtifactMissingError     nothing under that path
     │       ├── ArtifactTooLargeError    more than the reader accepts
     │       └── StoreDeniedError         this identity may not
+    ├── LedgerError                  the disk refuses, or another process has the ledger
     └── SettingsError                the environment lacks or contradicts something
 """
 
@@ -89,6 +92,14 @@ class MethodError(RequestError):
     status = 405
     code = Code.INVALID_REQUEST
     title = "Method not allowed"
+
+
+class RequestTooLargeError(RequestError):
+    """The body has more bytes than any request of the wire needs."""
+
+    status = 413
+    code = Code.INVALID_REQUEST
+    title = "Request too large"
 
 
 class DrainingError(RequestError):
@@ -186,6 +197,12 @@ class EngineError(JobError):
         self.retryable = retryable
 
 
+class UnexpectedError(JobError):
+    """Something that nobody foresaw; the log has the trace."""
+
+    code = "internal"
+
+
 class StoreError(JobError):
     """The artifact store failed."""
 
@@ -218,6 +235,10 @@ class StoreDeniedError(StoreError):
 
     code = "store_denied"
     retryable = False
+
+
+class LedgerError(AgentError):
+    """The ledger can't be opened, read or written."""
 
 
 class SettingsError(AgentError):

@@ -1,0 +1,402 @@
+"""The desk: the one place where requests, worker threads and the ledger meet.
+
+One lock is around the book. Whatever a caller is promised is in the ledger before the promise is
+given; what only shows progress may be lost with the power, never with the process.
+"""
+
+import hashlib
+import hmac
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_agent import book as books
+from gpu_agent import jobs as steps
+from gpu_agent.book import Book
+from gpu_agent.errors import JobError, LedgerError, NotReadyError
+from gpu_agent.jobs import Job, JobKey
+from gpu_agent.ledger import Ledger, restart_ages
+from gpu_agent.machine import read_boot_clock
+from gpu_agent.wire import (
+    AgentStatus,
+    DrainAnswer,
+    DrainRequest,
+    JobView,
+    LeaseRequest,
+    Readiness,
+    Stage,
+    Submission,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A job that a worker thread has taken.
+
+    Attributes:
+        stopped: Set when the job must not go on.
+    """
+
+    key: JobKey
+    epoch: int
+    submission: Submission
+    deadline_at: float
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """How far the engine's set-up is; `phase` as in `Readiness`, before any door."""
+
+    phase: str
+    percent: int
+    detail: str
+
+
+class Desk:
+    """Takes jobs, hands them out, remembers them, tells of them. Safe for many threads.
+
+    Args:
+        ledger: Owned by the desk from here on.
+        vm_name: Name of the VM.
+        slots: Most live jobs.
+        token: Signs the receipts of drains.
+        engine: ``{name, version, description}``.
+        clock: Seconds on the boot clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        vm_name: str,
+        slots: int,
+        token: str,
+        engine: Mapping[str, str],
+        clock: Callable[[], float] = read_boot_clock,
+    ) -> None:
+        self.changed = threading.Condition()
+        self.slots = slots
+        self.boot_id = uuid.uuid4().hex
+        self._ledger = ledger
+        self._vm_name = vm_name
+        self._token = token
+        self._engine = dict(engine)
+        self._clock = clock
+        self._began_at = clock()
+        self._set_up = SetUp(phase="setting_up", percent=0, detail="Waiting for the engine.")
+        self._lease_until: float | None = None
+        self._is_ending = False
+        self._runs: dict[JobKey, Run] = {}
+        self._book = Book()
+        with self.changed:
+            now = self._began_at
+            self._change(books.forget(books.recall(restart_ages(ledger.load(), now), now), now))
+
+    # What callers ask for.
+
+    def submit(self, key: JobKey, submission: Submission) -> tuple[JobView, bool]:
+        """Queue a new job, or join the one of the same key.
+
+        Returns:
+            The job, and whether it is new.
+
+        Raises:
+            RequestError: As in `books.submit`; `NotReadyError` while the engine is set up.
+            LedgerError: Nothing was promised and nothing has changed.
+        """
+        with self.changed:
+            if key not in self._book.jobs and not self._book.is_closed:
+                self._hear(submission.epoch)
+            book, job = books.submit(
+                self._book, key, submission, slots=self.slots, now=self._clock()
+            )
+            if book is self._book:
+                return job.view(), False
+            self._require_ready()
+            self._change(book)
+            logger.info("job accepted", extra=_about(job))
+            return job.view(), True
+
+    def cancel(self, key: JobKey) -> JobView:
+        """Cancel a job, at once and for good.
+
+        The view says cancelled from here on and a late result is dropped. The thread that works
+        on it goes on until the engine next asks; new work waits for it, so the engine never
+        serves two jobs.
+        """
+        with self.changed:
+            book, job = books.cancel(self._book, key, self._clock())
+            if book is not self._book:
+                self._change(book)
+                logger.info("job cancelled", extra=_about(job))
+            return job.view()
+
+    def follow(self, key: JobKey, *, after: int, wait_s: float) -> JobView:
+        """Give a job, when there is news of it or the wait is over.
+
+        Args:
+            key: Which run.
+            after: The `seq` that the asker has seen; 0 for none.
+            wait_s: Longest wait in seconds; 0 answers at once.
+
+        Raises:
+            UnknownJobError: Neither held nor remembered.
+        """
+        with self.changed:
+            job = books.find(self._book, key)
+            began_at, percent_then = self._clock(), job.percent
+            while not self._is_ending:
+                waited_s = self._clock() - began_at
+                is_news = steps.is_news(
+                    job, after=after, percent_then=percent_then, waited_s=waited_s
+                )
+                if is_news or waited_s >= wait_s:
+                    break
+                marks = [m for m in (steps.NEWS_AFTER_S, wait_s) if waited_s < m <= wait_s]
+                self.changed.wait(min(marks) - waited_s)
+                job = books.find(self._book, key)
+            return job.view()
+
+    def renew_lease(self, request: LeaseRequest) -> AgentStatus:
+        """Let the VM stay up, counted from now.
+
+        Raises:
+            ClosedError: Until the machine boots again.
+            StaleEpochError: A newer epoch was heard.
+        """
+        with self.changed:
+            books.check_lease(self._book, request.epoch)
+            self._hear(request.epoch)
+            self._lease_until = self._clock() + request.ttl_s
+            return self._status()
+
+    def drain(self, request: DrainRequest) -> DrainAnswer:
+        """Close the door if nothing is held; the answer to each (epoch, drain) stays the same.
+
+        Raises:
+            StaleEpochError: A newer epoch was heard.
+        """
+        with self.changed:
+            if not self._book.is_closed:
+                self._hear(request.epoch)
+            book, answer = books.drain(self._book, request, self._sign)
+            if book is not self._book:
+                self._change(book)
+                about = {"epoch": request.epoch, "drain": request.drain, "jobs": answer.jobs}
+                logger.info("drained" if answer.drained else "drain refused", extra=about)
+            return answer
+
+    def status(self) -> AgentStatus:
+        """Give what the agent holds."""
+        with self.changed:
+            return self._status()
+
+    def readiness(self) -> Readiness:
+        """Tell whether jobs are taken, and if not, why."""
+        with self.changed:
+            return self._readiness()
+
+    # What the workers and the engine's set-up say.
+
+    def report_set_up(self, set_up: SetUp) -> None:
+        """Say how far the engine's set-up is; phase ``ready`` opens the desk."""
+        with self.changed:
+            if set_up.phase != self._set_up.phase:
+                logger.info("engine %s: %s", set_up.phase, set_up.detail)
+            self._set_up = set_up
+            self.changed.notify_all()
+
+    def take(self) -> Run | None:
+        """Wait for a queued job and let it run; None when the agent ends."""
+        with self.changed:
+            while not self._is_ending:
+                job = books.find_next(self._book)
+                if job is not None and job.submission is not None and job.deadline_at is not None:
+                    run = Run(
+                        key=job.key,
+                        epoch=job.epoch,
+                        submission=job.submission,
+                        deadline_at=job.deadline_at,
+                    )
+                    self._runs[job.key] = run
+                    self._step(job.key, steps.begin_job)
+                    logger.info("job started", extra=_about(job))
+                    return run
+                self.changed.wait()
+            return None
+
+    def advance(self, key: JobKey, stage: Stage, percent: float) -> None:
+        """Say how far a job is; nothing happens to one that is over."""
+        with self.changed:
+            now = self._clock()
+            self._step(key, lambda job: steps.advance_job(job, stage, percent, now))
+
+    def end_stage(self, key: JobKey) -> None:
+        """Say that a job waits between two stages."""
+        with self.changed:
+            now = self._clock()
+            self._step(key, lambda job: steps.end_stage(job, now))
+
+    def look(self, key: JobKey) -> JobView:
+        """Give a job as it is."""
+        with self.changed:
+            return books.find(self._book, key).view()
+
+    def succeed(self, key: JobKey, manifest: Mapping[str, Any]) -> None:
+        """End a job with its manifest; dropped when the job is over already."""
+        with self.changed:
+            now = self._clock()
+            self._step(key, lambda job: steps.succeed_job(job, manifest, now))
+
+    def fail(self, key: JobKey, error: JobError) -> None:
+        """End a job with an error; dropped when the job is over already."""
+        with self.changed:
+            now = self._clock()
+            self._step(
+                key,
+                lambda job: steps.fail_job(
+                    job, code=error.code, message=str(error), retryable=error.retryable, now=now
+                ),
+            )
+
+    def leave(self, run: Run) -> None:
+        """Say that no thread works on a run any more."""
+        with self.changed:
+            self._runs.pop(run.key, None)
+            self.changed.notify_all()
+
+    def expire_overdue(self) -> None:
+        """Fail every job whose time is up, waiting or running, then wait for the next change."""
+        with self.changed:
+            now = self._clock()
+            late = [steps.time_out_job(job, now) for job in self._book.live]
+            self._change_quietly(books.with_jobs(self._book, [j for j in late if not j.is_live]))
+            deadlines = [job.deadline_at for job in self._book.live if job.deadline_at is not None]
+            if not self._is_ending:
+                self.changed.wait(max(0.0, min(deadlines) - now) if deadlines else None)
+
+    # How the agent ends.
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the process is about to end."""
+        return self._is_ending
+
+    def end(self) -> None:
+        """Take no more jobs, interrupt those held, answer every long-poll. Final."""
+        with self.changed:
+            if self._is_ending:
+                return
+            self._is_ending = True
+            now = self._clock()
+            held = [steps.interrupt_job(job, now) for job in self._book.live]
+            self._change_quietly(books.with_jobs(self._book, held))
+            for run in self._runs.values():
+                run.stopped.set()
+            self.changed.notify_all()
+            logger.info("ending; %d jobs interrupted", len(held))
+
+    def close(self) -> None:
+        """Let go of the ledger, once nothing else uses the desk."""
+        with self.changed:
+            self._ledger.close()
+
+    def _hear(self, epoch: int) -> None:
+        heard = books.hear_epoch(self._book, epoch, self._clock())
+        if heard is not self._book:
+            logger.info("epoch heard", extra={"epoch": epoch, "was": self._book.epoch})
+            self._change(heard)
+
+    def _require_ready(self) -> None:
+        if self._is_ending:
+            raise NotReadyError("The agent is about to end.")
+        if self._set_up.phase != "ready":
+            raise NotReadyError(f"The engine is not ready: {self._set_up.detail}")
+
+    def _step(self, key: JobKey, step: Callable[[Job], Job]) -> None:
+        was = self._book.jobs.get(key)
+        if was is None:
+            return
+        job = step(was)
+        if job is was:
+            return
+        self._change_quietly(books.with_jobs(self._book, [job]))
+        if job.state.is_over:
+            logger.info("job %s", job.state, extra={**_about(job), "error": job.error})
+        elif job.stage is not was.stage:
+            logger.info("stage %s", job.stage, extra=_about(job))
+
+    def _change(self, book: Book) -> None:
+        """Save, then adopt: if the disk refuses, nothing has happened."""
+        self._ledger.save(book, is_durable=True)
+        self._adopt(book)
+
+    def _change_quietly(self, book: Book) -> None:
+        """Adopt, and save if the disk lets us: what has happened has happened.
+
+        The next save writes what this one could not.
+        """
+        if book is self._book:
+            return
+        try:
+            self._ledger.save(book, is_durable=False)
+        except LedgerError:
+            logger.exception("the ledger could not be written")
+        self._adopt(book)
+
+    def _adopt(self, book: Book) -> None:
+        self._book = book
+        for key, run in self._runs.items():
+            job = book.jobs.get(key)
+            if job is None or not job.is_live:
+                run.stopped.set()
+        self.changed.notify_all()
+
+    def _sign(self, epoch: int, drain: int) -> str:
+        text = f"{self._vm_name}\n{self.boot_id}\n{epoch}\n{drain}"
+        return hmac.new(self._token.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def _readiness(self) -> Readiness:
+        phase, detail = self._set_up.phase, self._set_up.detail
+        if self._book.is_closed:
+            phase, detail = "closed", "Closed until the machine boots again."
+        elif self._book.is_drained or self._is_ending:
+            phase, detail = "draining", f"Drained in epoch {self._book.epoch}."
+        percent = self._set_up.percent
+        return Readiness(ready=phase == "ready", phase=phase, percent=percent, detail=detail)
+
+    def _status(self) -> AgentStatus:
+        now = self._clock()
+        left = None if self._lease_until is None else max(0.0, self._lease_until - now)
+        return AgentStatus(
+            vm=self._vm_name,
+            boot_id=self.boot_id,
+            epoch=self._book.epoch,
+            phase=self._readiness().phase,
+            slots=self.slots,
+            jobs=[_brief(job) for job in self._book.jobs.values()],
+            lease_left_s=None if left is None else round(left, 3),
+            uptime_s=round(now - self._began_at, 3),
+            engine=dict(self._engine),
+        )
+
+
+def _brief(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.key.job_id,
+        "fence": job.key.fence,
+        "epoch": job.epoch,
+        "state": job.state,
+        "stage": job.stage,
+        "percent": job.percent,
+    }
+
+
+def _about(job: Job) -> dict[str, Any]:
+    return {"job_id": job.key.job_id, "fence": job.key.fence, "epoch": job.epoch}

@@ -1,0 +1,25 @@
+"""From an engine's name to the engine; only the one that is asked for is imported."""
+
+from importlib import import_module
+from typing import cast
+
+from gpu_agent.engines import Engine
+from gpu_agent.errors import SettingsError
+
+_ENGINES = {"preview": ("gpu_agent.engines.preview", "PreviewEngine")}
+
+
+def load_engine(name: str) -> Engine:
+    """Make the engine of a name; it is not set up yet.
+
+    Raises:
+        SettingsError: There is no such engine, or what it needs is not installed.
+    """
+    if name not in _ENGINES:
+        known = ", ".join(sorted(_ENGINES))
+        raise SettingsError(f"There is no engine {name!r}; there is: {known}.")
+    module, kind = _ENGINES[name]
+    try:
+        return cast(Engine, getattr(import_module(module), kind)())
+    except ImportError as error:
+        raise SettingsError(f"The engine {name!r} can't be loaded: {error}") from error

@@ -1,0 +1,75 @@
+"""Figures of the agent, as Prometheus reads them."""
+
+from collections import Counter as Tally
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from gpu_agent.wire import AgentStatus, JobState, JobView
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+
+
+class StatusSource(Protocol):
+    """Knows what the agent holds."""
+
+    def status(self) -> AgentStatus:
+        """Give what the agent holds."""
+
+
+class Metrics:
+    """A registry of its own, so that two agents in one process don't meet in it."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._jobs = Gauge(
+            "gpu_agent_jobs", "Jobs held or remembered.", ["state"], registry=self._registry
+        )
+        self._queue = Gauge(
+            "gpu_agent_queue_length", "Jobs that wait for a slot.", registry=self._registry
+        )
+        self._slots = Gauge("gpu_agent_slots", "Most live jobs.", registry=self._registry)
+        self._epoch = Gauge("gpu_agent_epoch", "Newest epoch heard.", registry=self._registry)
+        self._ready = Gauge("gpu_agent_ready", "1 if jobs are taken.", registry=self._registry)
+        self._lease = Gauge(
+            "gpu_agent_lease_left_seconds",
+            "Seconds until the lease runs out; NaN before the first.",
+            registry=self._registry,
+        )
+        self._ended = Counter(
+            "gpu_agent_jobs_ended",
+            "Jobs that a thread worked on and that are over.",
+            ["state", "code"],
+            registry=self._registry,
+        )
+        self._stages = Histogram(
+            "gpu_agent_stage_seconds",
+            "Seconds that a stage took.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def observe_job(self, view: JobView) -> None:
+        """Take a job that is over."""
+        code = view.error["code"] if view.error is not None else ""
+        self._ended.labels(state=view.state, code=code).inc()
+        for stage, seconds in view.stage_seconds.items():
+            self._stages.labels(stage=stage).observe(seconds)
+
+    def render(self, source: StatusSource) -> bytes:
+        """Give the figures as they are now, in Prometheus' text form."""
+        status = source.status()
+        states = Tally(job["state"] for job in status.jobs)
+        for state in JobState:
+            self._jobs.labels(state=state.value).set(states[state])
+        self._queue.set(states[JobState.QUEUED])
+        self._slots.set(status.slots)
+        self._epoch.set(status.epoch)
+        self._ready.set(status.phase == "ready")
+        left = status.lease_left_s
+        self._lease.set(float("nan") if left is None else left)
+        return generate_latest(self._registry)

@@ -1,0 +1,132 @@
+"""The whole agent put together, served, and ended."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import waitress
+from waitress.channel import HTTPChannel
+
+from gpu_agent.app import MAX_BODY_BYTES, create_app
+from gpu_agent.desk import Desk
+from gpu_agent.engines import Engine
+from gpu_agent.ledger import Ledger
+from gpu_agent.machine import read_boot_clock, read_boot_id
+from gpu_agent.metrics import Metrics
+from gpu_agent.runner import Runner
+from gpu_agent.settings import Settings
+from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 2.0
+"""How long the last answers may take to leave, in seconds, when the agent ends."""
+
+THREADS_WITHIN_S = 4.0
+"""How long the working threads may then take to see that they are stopped, in seconds."""
+
+_SPARE_THREADS = 8
+
+
+class Service:
+    """Everything that one process of the agent is made of.
+
+    Args:
+        settings: From the environment.
+        engine: Makes the models.
+
+    Raises:
+        LedgerError: Another agent has the data folder, or the disk refuses.
+        OSError: The port can't be had.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        machine_boot = settings.machine_boot_id or read_boot_id()
+        info = engine.info
+        self.desk = Desk(
+            ledger=Ledger(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
+            vm_name=settings.vm_name,
+            slots=settings.slots,
+            token=settings.token,
+            engine={
+                "name": info.name,
+                "version": info.version,
+                "description": info.description,
+            },
+        )
+        metrics = Metrics()
+        self._runner = Runner(
+            desk=self.desk,
+            engine=engine,
+            store=open_store(settings),
+            gauge=metrics,
+            stage_min_s=settings.stage_min_s,
+        )
+        app = create_app(
+            desk=self.desk,
+            metrics=metrics,
+            tokens=[token for token in (settings.token, settings.token_previous) if token],
+            max_polls=max(1, settings.threads - _SPARE_THREADS),
+        )
+        self._sockets: dict[int, Any] = {}
+        self._server = waitress.create_server(
+            app,
+            map=self._sockets,
+            host=settings.host,
+            port=settings.port,
+            threads=settings.threads,
+            connection_limit=4 * settings.threads,
+            # The app says it as a problem; this is the wall behind it.
+            max_request_body_size=8 * MAX_BODY_BYTES,
+            ident="gpu-agent",
+        )
+        self._has_answered = threading.Event()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. From the main thread only.
+
+        Then, within about ten seconds: no new job is taken, held jobs become interrupted,
+        hanging long-polls are answered, and the threads end.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear_signal)
+        self._runner.start()
+        logger.info("serving")
+        try:
+            self._server.run()
+        finally:
+            self.desk.end()
+            if not self._runner.join(THREADS_WITHIN_S):
+                logger.warning("an engine still works; left behind")
+            self.desk.close()
+            logger.info("ended")
+
+    def _hear_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._has_answered.is_set():
+            raise SystemExit(0)
+        threading.Thread(target=self._answer_and_leave, name="ending", daemon=True).start()
+
+    def _answer_and_leave(self) -> None:
+        """Let the server's own loop send the last answers, then have the signal stop it."""
+        self.desk.end()
+        end = read_boot_clock() + ANSWER_WITHIN_S
+        pause = threading.Event()
+        while self._is_answering() and read_boot_clock() < end:
+            pause.wait(0.02)
+        self._has_answered.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _is_answering(self) -> bool:
+        channels = [c for c in list(self._sockets.values()) if isinstance(c, HTTPChannel)]
+        return any(channel.requests or channel.total_outbufs_len for channel in channels)
+
+
+def open_store(settings: Settings) -> ArtifactStore:
+    """Open the store that the settings name."""
+    if settings.store_dir is not None:
+        return FolderArtifactStore(settings.store_dir)
+    assert settings.store_url is not None  # noqa: S101 - the settings hold exactly one of the two
+    return BlobArtifactStore.with_managed_identity(settings.store_url, settings.client_id)

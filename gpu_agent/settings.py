@@ -1,0 +1,120 @@
+"""The environment, read once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpu_agent.errors import SettingsError
+
+_PREFIX = "GPU_AGENT_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the agent is told from outside. Each is the variable ``GPU_AGENT_<NAME>``.
+
+    Attributes:
+        token: Bearer token that callers show.
+        token_previous: The one before it, still accepted, or None.
+        host: Address to listen on.
+        port: Port to listen on, 1 to 65535.
+        data_dir: Folder of the ledger.
+        vm_name: The VM's name, as the control plane knows it.
+        machine_boot_id: Identity of the machine's boot, or None to ask the machine.
+        engine: Name of the engine.
+        slots: Most live jobs, and the number of threads that work on them.
+        threads: HTTP threads; all but a few may hang in long-polls.
+        store_url: The blob service's endpoint, or None.
+        store_dir: Folder that stands for the blob service, or None. Exactly one of the two.
+        client_id: The managed identity's client id, or None for the machine's only one.
+        stage_min_s: Shortest time that a stage takes, in seconds.
+    """
+
+    token: str = field(repr=False)
+    token_previous: str | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8470
+    data_dir: Path
+    vm_name: str
+    machine_boot_id: str | None = None
+    engine: str = "preview"
+    slots: int = 4
+    threads: int = 64
+    store_url: str | None = None
+    store_dir: Path | None = None
+    client_id: str | None = None
+    stage_min_s: float = 0.0
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the settings.
+
+        Raises:
+            SettingsError: Names everything that is absent or wrong, in one message.
+        """
+        reader = _Reader(environ)
+        store_url, store_dir = reader.text("STORE_URL"), reader.text("STORE_DIR")
+        if bool(store_url) == bool(store_dir):
+            reader.complain("set exactly one of GPU_AGENT_STORE_URL and GPU_AGENT_STORE_DIR")
+        if store_url and not re.fullmatch(r"https://[^\s/]+(/[^\s?#]*)?", store_url):
+            reader.complain("GPU_AGENT_STORE_URL must be an https endpoint without a query")
+        settings = cls(
+            token=reader.required("TOKEN"),
+            token_previous=reader.text("TOKEN_PREVIOUS"),
+            host=reader.text("HOST") or "127.0.0.1",
+            port=int(reader.number("PORT", 8470, low=1, high=65535, whole=True)),
+            data_dir=Path(reader.required("DATA_DIR")),
+            vm_name=reader.required("VM_NAME"),
+            machine_boot_id=reader.text("MACHINE_BOOT_ID"),
+            engine=reader.text("ENGINE") or "preview",
+            slots=int(reader.number("SLOTS", 4, low=1, high=64, whole=True)),
+            threads=int(reader.number("THREADS", 64, low=4, high=1024, whole=True)),
+            store_url=store_url,
+            store_dir=Path(store_dir) if store_dir else None,
+            client_id=reader.text("CLIENT_ID"),
+            stage_min_s=reader.number("STAGE_MIN_S", 0.0, low=0.0, high=600.0),
+        )
+        reader.raise_complaints()
+        return settings
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._complaints: list[str] = []
+
+    def complain(self, complaint: str) -> None:
+        self._complaints.append(complaint)
+
+    def text(self, name: str) -> str | None:
+        return self._environ.get(_PREFIX + name, "").strip() or None
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if value is None:
+            self.complain(f"{_PREFIX}{name} is not set")
+        return value or ""
+
+    def number(
+        self, name: str, default: float, *, low: float, high: float, whole: bool = False
+    ) -> float:
+        text = self.text(name)
+        if text is None:
+            return default
+        kind = "a whole number" if whole else "a number"
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            self.complain(f"{_PREFIX}{name} is not {kind}")
+            return default
+        if not low <= value <= high:
+            self.complain(f"{_PREFIX}{name} is not {kind} from {low:g} to {high:g}")
+            return default
+        return value
+
+    def raise_complaints(self) -> None:
+        if self._complaints:
+            raise SettingsError("Settings: " + "; ".join(self._complaints) + ".")
