@@ -18,7 +18,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL_LENGTH = 8_192
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OPEN_PORTS = frozenset(_DEFAULT_PORTS.values())
+WEB_PORTS = frozenset(_DEFAULT_PORTS.values())
+"""Ports that callers may name; others belong to services that are no web servers."""
 _FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\]")
 _KEPT_IN_TARGET = "!#$%&'()*+,/:;=?@[]~"
 
@@ -49,12 +50,19 @@ class ImageUrl:
         return f"{self.scheme}://{host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str, *, allowed_hosts: frozenset[str] = frozenset()) -> Self:
+    def parse(
+        cls,
+        text: str,
+        *,
+        allowed_hosts: frozenset[str] = frozenset(),
+        open_ports: frozenset[int] = WEB_PORTS,
+    ) -> Self:
         """Read a URL and judge all of it but the addresses behind its name.
 
         Args:
             text: An absolute URL.
             allowed_hosts: ``host:port`` entries that settings name, lower case.
+            open_ports: Ports that any host may be asked on.
 
         Raises:
             InvalidImageUrlError: It can't be fetched as it stands.
@@ -83,27 +91,26 @@ class ImageUrl:
         host = _canonical_host(host)
         port = _DEFAULT_PORTS[parts.scheme] if port is None else port
         is_named = f"{host}:{port}" in allowed_hosts
-        if port not in _OPEN_PORTS and not is_named:
+        if port not in open_ports and not is_named:
             raise ForbiddenImageUrlError(
-                f"The image URL asks for port {port}; only 80 and 443 are fetched from."
+                f"The image URL asks for port {port}; images are fetched from ports "
+                f"{' and '.join(map(str, sorted(open_ports)))} only."
             )
         target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
         if parts.query:
             target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
         return cls(parts.scheme, host, port, target, is_named)
 
-    def redirected(self, location: str, *, allowed_hosts: frozenset[str]) -> Self:
-        """Return where a redirect leads, judged from the start.
+    def resolve_location(self, location: str) -> str:
+        """Return the absolute URL that a redirect names, not yet judged.
 
         Raises:
-            InvalidImageUrlError: See `parse`.
-            ForbiddenImageUrlError: See `parse`.
+            InvalidImageUrlError: It is malformed.
         """
         try:
-            absolute = urljoin(self.origin + self.target, location.strip())
+            return urljoin(self.origin + self.target, location.strip())
         except ValueError as error:
             raise InvalidImageUrlError("The image URL redirects to a malformed URL.") from error
-        return self.parse(absolute, allowed_hosts=allowed_hosts)
 
     def check_address(self, address: IpAddress, *, is_public: bool) -> None:
         """Refuse an address that this URL's host resolved to.

@@ -26,7 +26,7 @@ from orchestrator.domain.input_errors import (
     InvalidImageUrlError,
     UnreachableImageUrlError,
 )
-from orchestrator.domain.url_rules import ImageUrl, IpAddress, is_public_address
+from orchestrator.domain.url_rules import WEB_PORTS, ImageUrl, IpAddress, is_public_address
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 * 1024
@@ -83,6 +83,7 @@ class ImageFetcher:
         self,
         *,
         allowed_hosts: frozenset[str] = frozenset(),
+        open_ports: frozenset[int] = WEB_PORTS,
         limits: FetchLimits | None = None,
         resolver: Resolver | None = None,
         is_public: Callable[[IpAddress], bool] = is_public_address,
@@ -92,11 +93,13 @@ class ImageFetcher:
         Args:
             allowed_hosts: ``host:port`` entries that may be private and on any port, such as
                 ``127.0.0.1:8080``. What they redirect to is judged like any other URL.
+            open_ports: Ports that any public host may be asked on.
             limits: Time and size.
             resolver: Looks up host names; the operating system's by default.
             is_public: Tells whether an address may be connected to.
         """
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._open_ports = open_ports
         self._limits = limits or FetchLimits()
         self._resolver = resolver or SystemResolver()
         self._is_public = is_public
@@ -108,7 +111,7 @@ class ImageFetcher:
             ImageUrlError: With a sentence for the caller that holds neither an address nor the
                 URL's query.
         """
-        target = ImageUrl.parse(url, allowed_hosts=self._allowed_hosts)
+        target = self._judge(url)
         try:
             async with asyncio.timeout(self._limits.total_s):
                 for _ in range(self._limits.max_redirects + 1):
@@ -148,9 +151,7 @@ class ImageFetcher:
                     ) as response,
                 ):
                     if response.status in _REDIRECTS and "Location" in response.headers:
-                        return target.redirected(
-                            response.headers["Location"], allowed_hosts=self._allowed_hosts
-                        )
+                        return self._judge(target.resolve_location(response.headers["Location"]))
                     return await self._read(target, response, first_byte)
         except TimeoutError as error:
             if not first_byte.expired():
@@ -164,6 +165,9 @@ class ImageFetcher:
                 f"{target.host} {_describe(error)}. Check that the URL opens in a browser "
                 "without signing in."
             ) from error
+
+    def _judge(self, url: str) -> ImageUrl:
+        return ImageUrl.parse(url, allowed_hosts=self._allowed_hosts, open_ports=self._open_ports)
 
     async def _resolve(self, target: ImageUrl) -> list[str]:
         try:
