@@ -1,0 +1,1 @@
+"""A local Azure Functions host with a Durable engine: loads any Python v2 app and runs it."""

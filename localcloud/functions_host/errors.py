@@ -1,0 +1,85 @@
+"""What can go wrong in the host, one tree.
+
+::
+
+    HostError
+    ├── AppLoadError             the app cannot run, and why; the host ends
+    ├── DataFolderError          the data folder cannot be used
+    └── RequestRefusedError      a management call that can't be done; carries its HTTP status
+        ├── UnknownFunctionError
+        ├── InvalidInstanceIdError
+        ├── InstanceNotFoundError
+        ├── InstanceExistsError
+        ├── InstanceOverError
+        ├── InstanceStateError
+        ├── NotTerminalError
+        └── NotImplementedByHostError
+"""
+
+from http import HTTPStatus
+
+
+class HostError(Exception):
+    """Any error of the host."""
+
+
+class AppLoadError(HostError):
+    """The app cannot be loaded; the text names the function and the reason in one sentence."""
+
+
+class DataFolderError(HostError):
+    """The data folder is in use by another host or can't be written."""
+
+
+class RequestRefusedError(HostError):
+    """A management call that can't be done."""
+
+    status = HTTPStatus.BAD_REQUEST
+    exception_type = "System.ArgumentException"
+
+
+class UnknownFunctionError(RequestRefusedError):
+    """No function of that kind has this name."""
+
+
+class InvalidInstanceIdError(RequestRefusedError):
+    """The instance id holds characters that Azure refuses, or is too long."""
+
+
+class InstanceNotFoundError(RequestRefusedError):
+    """No instance has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class InstanceExistsError(RequestRefusedError):
+    """A live instance has this id."""
+
+    status = HTTPStatus.CONFLICT
+    exception_type = "System.InvalidOperationException"
+
+
+class InstanceOverError(RequestRefusedError):
+    """The instance has ended; nothing can be sent to it."""
+
+    status = HTTPStatus.GONE
+
+
+class InstanceStateError(RequestRefusedError):
+    """The instance is not in a state that allows the call."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    exception_type = "System.InvalidOperationException"
+
+
+class NotTerminalError(RequestRefusedError):
+    """Only an instance that has ended can be purged."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class NotImplementedByHostError(RequestRefusedError):
+    """A call that Azure knows and this host does not."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    exception_type = "System.NotImplementedException"

@@ -1,0 +1,110 @@
+"""HTTP triggers: a request in, the function called, its answer out."""
+
+import asyncio
+import logging
+from http.cookies import SimpleCookie
+
+from aiohttp import web
+from azure.functions.meta import Datum
+
+from localcloud.functions_host import bindings
+from localcloud.functions_host.loader import App, AppFunction
+from localcloud.functions_host.routes import RouteTable
+from localcloud.functions_host.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+class HttpTriggers:
+    """The HTTP functions of an app behind one prefix."""
+
+    def __init__(self, app: App, worker: Worker, prefix: str) -> None:
+        """Compile the routes.
+
+        Raises:
+            AppLoadError: A route can't be read.
+        """
+        self._worker = worker
+        self._prefix = prefix
+        self._table: RouteTable[AppFunction] = RouteTable()
+        self.routes: list[tuple[str, str]] = []
+        for function in app.functions.values():
+            if function.trigger_type == "httpTrigger":
+                self._add(function)
+
+    def _add(self, function: AppFunction) -> None:
+        template = str(function.trigger.get("route") or function.name)
+        methods = [
+            str(getattr(method, "value", method)).upper()
+            for method in function.trigger.get("methods") or ()
+        ]
+        self._table.add(template, methods, function)
+        path = "/".join(part for part in (self._prefix, template.strip("/")) if part)
+        self.routes.append((",".join(methods) or "*", f"/{path}"))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request, 404 if no function has its path and method."""
+        path = request.path.strip("/")
+        if self._prefix:
+            head, _, path = path.partition("/")
+            if head.lower() != self._prefix.lower():
+                return web.Response(status=404)
+        found = self._table.find(request.method, path)
+        if found is None:
+            return web.Response(status=404)
+        function, params = found
+        body = await request.read()
+        if body and request.content_length is None:
+            # Azure's host drops it in silence.
+            logger.warning(
+                "%s: a chunked body without Content-Length does not reach a Python function",
+                function.name,
+            )
+            body = b""
+        return await self._call(function, _to_datum(request, params, body))
+
+    async def _call(self, function: AppFunction, datum: Datum) -> web.Response:
+        value = bindings.decode("httpTrigger", datum)
+        try:
+            future = self._worker.submit(function, {function.trigger["name"]: value})
+            result = await asyncio.wrap_future(future)
+            return to_response(result)
+        except Exception:
+            logger.exception("the HTTP function %s failed", function.name)
+            return web.Response(status=500)
+
+
+def to_response(result: object) -> web.Response:
+    """Turn what a function returned into an answer.
+
+    Raises:
+        NotImplementedError: It returned None or something that is no answer.
+    """
+    datum = bindings.encode_result("http", result)
+    if datum.type == "string":
+        return web.Response(text=datum.value, content_type="text/plain", charset="utf-8")
+    parts = datum.value
+    response = web.Response(
+        status=int(parts["status_code"].value), body=bytes(parts["body"].value or b"")
+    )
+    for name, value in parts["headers"].items():
+        response.headers[name] = value.value
+    for cookie in parts["cookies"] or ():
+        _add_cookies(response, cookie)
+    return response
+
+
+def _add_cookies(response: web.Response, cookie: SimpleCookie) -> None:
+    for morsel in cookie.values():
+        response.headers.add("Set-Cookie", morsel.OutputString())
+
+
+def _to_datum(request: web.Request, params: dict[str, str], body: bytes) -> Datum:
+    return bindings.to_http_datum(
+        request.method,
+        str(request.url),
+        {name.lower(): value for name, value in request.headers.items()},
+        dict(request.query),
+        params,
+        body,
+    )
