@@ -1,0 +1,235 @@
+"""Effects of one job: hand it to an agent, follow it, stop it, recover it, finish it."""
+
+import asyncio
+import json
+import logging
+from dataclasses import replace
+from typing import Any
+
+from gpu_agent.wire import Code, JobView, Submission
+from gpu_agent.wire import JobState as AgentJobState
+from orchestrator.activities.pool import PoolGate
+from orchestrator.domain.errors import AgentError, AgentUnreachableError
+from orchestrator.domain.job import (
+    JobRow,
+    JobState,
+    artifact_url,
+    input_path,
+    manifest_path,
+    output_of,
+    output_prefix,
+)
+from orchestrator.domain.pool import Candidate, PoolPolicy, Release
+from orchestrator.domain.ports import AgentClient, Clock, Durable, FileStore, JobTable
+
+logger = logging.getLogger(__name__)
+
+FOLLOW_S = 25.0
+"""Longest stay in one `follow_job`: well under the shortest function time-out, and each stay costs
+four history events."""
+QUIET_S = 2.0
+"""A change of stage sooner than this after the last is reported together with the next."""
+MIN_WAIT_S = 0.05
+
+
+class JobActivities:
+    """What the workflow `run_job` does."""
+
+    def __init__(
+        self,
+        *,
+        pool: PoolGate,
+        agents: AgentClient,
+        jobs: JobTable,
+        files: FileStore,
+        policy: PoolPolicy,
+        clock: Clock,
+    ) -> None:
+        self._pool = pool
+        self._agents = agents
+        self._jobs = jobs
+        self._files = files
+        self._policy = policy
+        self._clock = clock
+
+    async def submit_job(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Hand an attempt to the agent that has a slot for it.
+
+        Safe to run twice: the agent joins a job that it has under the same fence.
+
+        Args:
+            order: ``{job_id, fence, vm, epoch, options, timeout_s}``.
+
+        Returns:
+            ``{"outcome": "accepted", seq, stage}``, ``{"outcome": "refused", code}`` or
+            ``{"outcome": "unreachable"}``.
+        """
+        job_id, fence = str(order["job_id"]), int(order["fence"])
+        candidate = self._policy.candidate(order["vm"])
+        if candidate is None:
+            return {"outcome": "refused", "code": "unknown_vm"}
+        submission = Submission(
+            epoch=order["epoch"],
+            input_path=input_path(job_id),
+            output_prefix=output_prefix(job_id, fence),
+            manifest_path=manifest_path(job_id),
+            options=order["options"],
+            timeout_s=order["timeout_s"],
+        )
+        try:
+            answer = await self._agents.submit(candidate, job_id, fence, submission.to_json())
+        except AgentError as error:
+            return {"outcome": "refused", "code": error.code}
+        except AgentUnreachableError as error:
+            logger.warning("agent on %s: %s", candidate.name, error)
+            return {"outcome": "unreachable"}
+        view = JobView.from_json(answer)
+        await asyncio.to_thread(self._note_accepted, job_id, fence, candidate, view)
+        return {"outcome": "accepted", "seq": view.seq, "stage": view.stage}
+
+    def _note_accepted(self, job_id: str, fence: int, vm: Candidate, view: JobView) -> None:
+        now = self._clock()
+
+        def change(row: JobRow) -> JobRow | None:
+            if row.state.is_over or row.fence > fence:
+                return None
+            return replace(
+                row,
+                state=JobState.RUNNING,
+                stage=view.stage,
+                percent=view.percent,
+                fence=fence,
+                vm=vm.name,
+                started_at=row.started_at or now,
+                attempt_at=now if row.fence < fence else row.attempt_at,
+            )
+
+        self._jobs.change(job_id, change)
+
+    async def follow_job(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Wait for news of an attempt, and write its percent into the job's row meanwhile.
+
+        Safe to run twice: it only looks.
+
+        Args:
+            order: ``{job_id, fence, vm, after}``.
+
+        Returns:
+            ``{"outcome": "news", view}``, ``{"outcome": "unknown"}`` (the agent does not know the
+            attempt) or ``{"outcome": "unreachable"}``.
+        """
+        job_id, fence = str(order["job_id"]), int(order["fence"])
+        candidate = self._policy.candidate(order["vm"])
+        if candidate is None:
+            return {"outcome": "unknown"}
+        began_at = self._clock()
+        after, stage = int(order["after"]), order.get("stage")
+        while True:
+            left_s = FOLLOW_S - (self._clock() - began_at)
+            try:
+                answer = await self._agents.follow(
+                    candidate, job_id, fence, after=after, wait_s=max(MIN_WAIT_S, left_s)
+                )
+            except AgentError as error:
+                if error.code == Code.UNKNOWN_JOB:
+                    return {"outcome": "unknown"}
+                logger.warning("agent on %s: %s", candidate.name, error)
+                return {"outcome": "unreachable"}
+            except AgentUnreachableError as error:
+                logger.warning("agent on %s: %s", candidate.name, error)
+                return {"outcome": "unreachable"}
+            view = JobView.from_json(answer)
+            stayed_s = self._clock() - began_at
+            is_news = view.stage != stage and stayed_s >= QUIET_S
+            if AgentJobState(view.state).is_over or is_news or stayed_s >= FOLLOW_S:
+                return {"outcome": "news", "view": view.to_json()}
+            if view.seq > after:
+                await asyncio.to_thread(self._note_progress, job_id, fence, view)
+            after = max(after, view.seq)
+
+    def _note_progress(self, job_id: str, fence: int, view: JobView) -> None:
+        def change(row: JobRow) -> JobRow | None:
+            if row.state.is_over or row.fence != fence or view.percent < row.percent:
+                return None
+            return replace(row, stage=view.stage, percent=view.percent)
+
+        self._jobs.change(job_id, change)
+
+    async def stop_job(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Cancel an attempt on its agent. Safe to run twice: a cancelled key stays cancelled."""
+        candidate = self._policy.candidate(order["vm"])
+        if candidate is None:
+            return {"outcome": "unknown"}
+        try:
+            await self._agents.stop(candidate, order["job_id"], order["fence"])
+        except (AgentError, AgentUnreachableError) as error:
+            logger.warning("job %s could not be stopped: %s", order["job_id"], error)
+            return {"outcome": "unreachable"}
+        return {"outcome": "stopped"}
+
+    async def recover_job(self, order: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Give up an attempt, and look whether it left a finished model behind.
+
+        Safe to run twice: the release is fenced, the row changes to the same values.
+
+        Args:
+            order: ``{job_id, fence, vm_unreachable}``.
+            client: The Durable client.
+
+        Returns:
+            ``{"manifest": …}`` when an attempt had finished after all, else
+            ``{"manifest": None}``.
+        """
+        job_id, fence = str(order["job_id"]), int(order["fence"])
+        release = Release(job_id=job_id, fence=fence, vm_unreachable=order["vm_unreachable"])
+        await self._pool.apply(release, client)
+        data = await asyncio.to_thread(self._files.read, manifest_path(job_id))
+        if data is not None:
+            return {"manifest": json.loads(data)}
+
+        def change(row: JobRow) -> JobRow | None:
+            if row.state.is_over or row.fence > fence:
+                return None
+            return replace(row, state=JobState.QUEUED, stage=None, percent=0, vm=None)
+
+        await asyncio.to_thread(self._jobs.change, job_id, change)
+        return {"manifest": None}
+
+    async def finish_job(self, order: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Release the slot and write down how the job ended.
+
+        Safe to run twice: the release is fenced and a row that is over stays as it is.
+
+        Args:
+            order: ``{job_id, fence, vm, state, manifest | error}``.
+            client: The Durable client.
+
+        Returns:
+            The workflow's output; for a job that failed only ``{"state": "failed"}``.
+        """
+        job_id, fence = str(order["job_id"]), int(order["fence"])
+        manifest = order.get("manifest")
+        release = Release(job_id=job_id, fence=fence, ran=manifest is not None)
+        await self._pool.apply(release, client)
+        now = self._clock()
+        candidate = self._policy.candidate(order["vm"]) if order.get("vm") else None
+        price = candidate.price_per_hour_usd if candidate else None
+
+        def change(row: JobRow) -> JobRow | None:
+            if row.state.is_over:
+                return None
+            return replace(
+                row,
+                state=JobState(order["state"]),
+                stage=row.stage if manifest is None else "upload",
+                percent=row.percent if manifest is None else 100,
+                fence=fence,
+                ended_at=now,
+                result=None if manifest is None else {**manifest, "price_per_hour_usd": price},
+                error=order.get("error"),
+            )
+
+        await asyncio.to_thread(self._jobs.change, job_id, change)
+        if manifest is None:
+            return {"id": job_id, "state": order["state"]}
+        return {**output_of(job_id, manifest), "manifest": artifact_url(job_id, "manifest.json")}

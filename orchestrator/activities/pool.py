@@ -1,0 +1,176 @@
+"""Applying commands to the pool: read, decide, write if unchanged, perform the effects."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.domain.errors import AgentError, AgentUnreachableError, StoreConflictError
+from orchestrator.domain.names import (
+    LOOK_EVENT,
+    Workflow,
+    reconciler_instance_id,
+    retire_instance_id,
+    wake_instance_id,
+)
+from orchestrator.domain.pool import (
+    Command,
+    Confirm,
+    Decision,
+    Effect,
+    GrantSlot,
+    Look,
+    PoolPolicy,
+    PoolState,
+    Release,
+    RetireVm,
+    StartReconciler,
+    StopJob,
+    WakeVm,
+    command_from_json,
+    decide,
+)
+from orchestrator.domain.pool.effects import effect_to_json
+from orchestrator.domain.ports import AgentClient, Clock, Durable, PoolStore
+
+logger = logging.getLogger(__name__)
+
+LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.5
+MAX_CONFLICTS = 60
+"""With ten writers at once each gets through well before this."""
+
+
+class PoolGate:
+    """The one door through which the pool's state changes. Safe to use from many places at once.
+
+    Args:
+        workflow_input: Added to the input of every workflow that an effect starts: the numbers
+            that a workflow may not read from settings itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: PoolStore,
+        agents: AgentClient,
+        policy: PoolPolicy,
+        clock: Clock,
+        workflow_input: Mapping[str, Any],
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._policy = policy
+        self._clock = clock
+        self._workflow_input = dict(workflow_input)
+
+    def read(self) -> PoolState:
+        """Read the state as it is."""
+        return self._store.read()[0]
+
+    async def apply(self, command: Command, durable: Durable) -> dict[str, Any]:
+        """Apply a command and perform the effects that are due.
+
+        Safe to run twice: commands carry fence or epoch, effects have fixed names.
+
+        Raises:
+            StoreConflictError: Others changed the state for seconds on end.
+        """
+        decision = await self._decide(command)
+        followups = [c for e in decision.effects if (c := await self._perform(e, durable))]
+        confirmed = [c for c in followups if isinstance(c, Confirm)]
+        if confirmed:
+            await self.apply(Confirm(effects=[e for c in confirmed for e in c.effects]), durable)
+        for followup in followups:
+            if not isinstance(followup, Confirm):
+                await self.apply(followup, durable)
+        return decision.reply
+
+    async def _decide(self, command: Command) -> Decision:
+        pause_s = FIRST_PAUSE_S
+        for _ in range(MAX_CONFLICTS):
+            state, version = await asyncio.to_thread(self._store.read)
+            decision = decide(state, command, self._clock(), self._policy)
+            if decision.state == state:
+                return decision
+            try:
+                await asyncio.to_thread(self._store.write, decision.state, version)
+            except StoreConflictError:
+                # Random, so that writers that collided once do not collide in step.
+                await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                return decision
+        raise StoreConflictError(f"the pool's state changed {MAX_CONFLICTS} times meanwhile")
+
+    async def _perform(self, effect: Effect, durable: Durable) -> Command | None:
+        """Perform an effect; one that fails stays in the outbox and is issued again."""
+        try:
+            match effect:
+                case GrantSlot():
+                    await durable.raise_event(effect.job_id, effect.event, None)
+                case Look():
+                    await durable.raise_event(
+                        reconciler_instance_id(effect.generation), LOOK_EVENT, None
+                    )
+                case WakeVm():
+                    return await self._start(Workflow.WAKE_VM, effect, durable)
+                case RetireVm():
+                    return await self._start(Workflow.RETIRE_VM, effect, durable)
+                case StartReconciler():
+                    return await self._start(Workflow.RECONCILE_POOL, effect, durable)
+                case StopJob():
+                    return await self._stop(effect)
+        except Exception as error:  # noqa: BLE001 - the Durable client raises plain Exception
+            logger.warning("effect %s is left for later: %s", effect, error)
+        return None
+
+    async def _start(
+        self, workflow: Workflow, effect: WakeVm | RetireVm | StartReconciler, durable: Durable
+    ) -> Confirm:
+        """Start a workflow under its fixed instance id; one that lives already is as good."""
+        match effect:
+            case WakeVm():
+                instance_id = wake_instance_id(effect.vm, effect.epoch)
+            case RetireVm():
+                instance_id = retire_instance_id(effect.vm, effect.epoch, effect.drain)
+            case StartReconciler():
+                instance_id = reconciler_instance_id(effect.generation)
+        data = effect_to_json(effect)
+        try:
+            await durable.start_new(workflow, instance_id, {**self._workflow_input, **data})
+        except Exception:
+            status = await durable.get_status(instance_id)
+            if not status or status_name(status) not in LIVE:
+                raise
+        return Confirm(effects=[data])
+
+    async def _stop(self, effect: StopJob) -> Release | None:
+        vm = self._policy.candidate(effect.vm)
+        if vm is None:
+            return None
+        try:
+            await self._agents.stop(vm, effect.job_id, effect.fence)
+        except (AgentError, AgentUnreachableError) as error:
+            logger.warning("job %s could not be stopped on %s: %s", effect.job_id, vm.name, error)
+            return None
+        return Release(job_id=effect.job_id, fence=effect.fence)
+
+
+def status_name(status: Any) -> str:
+    """Give a Durable status's runtime status as text; the SDK has an enum or None."""
+    runtime_status = getattr(status, "runtime_status", None)
+    return str(getattr(runtime_status, "value", runtime_status))
+
+
+class PoolActivities:
+    """Activities that do nothing but apply a command."""
+
+    def __init__(self, pool: PoolGate) -> None:
+        self._pool = pool
+
+    async def apply_pool_command(self, command: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Apply a command and give its reply. Safe to run twice: see `PoolGate.apply`."""
+        return await self._pool.apply(command_from_json(command), client)

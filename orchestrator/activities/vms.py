@@ -1,0 +1,225 @@
+"""Effects on VMs.
+
+Each reads the pool's state right before it acts, and then does nothing unless epoch and phase
+still fit: a second run minutes later is harmless.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from orchestrator.activities.pool import PoolGate
+from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
+from orchestrator.domain.pool import (
+    Candidate,
+    Deallocated,
+    DeallocationAccepted,
+    Drained,
+    DrainRefused,
+    PoolPolicy,
+    StartAccepted,
+    StartFailed,
+    Vm,
+    VmLost,
+    VmPhase,
+    VmReady,
+    VmRunning,
+)
+from orchestrator.domain.ports import AgentClient, Clock, Durable, VmPower
+from orchestrator.domain.start_errors import is_capacity_code, is_transient_code
+
+logger = logging.getLogger(__name__)
+
+STALE = {"outcome": "stale"}
+
+
+class VmActivities:
+    """What the workflows `wake_vm` and `retire_vm` do."""
+
+    def __init__(
+        self,
+        *,
+        pool: PoolGate,
+        power: VmPower,
+        agents: AgentClient,
+        policy: PoolPolicy,
+        clock: Clock,
+    ) -> None:
+        self._pool = pool
+        self._power = power
+        self._agents = agents
+        self._policy = policy
+        self._clock = clock
+
+    async def start_vm(self, wake: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Ask ARM to start a VM.
+
+        Safe to run twice: starting a VM that starts or runs changes nothing, and a later epoch or
+        phase stops it.
+
+        Returns:
+            ``{"outcome": "accepted" | "stale" | "failed"}``, or ``{"outcome": "later", code,
+            retry_after_s}`` when the same call may succeed in a while.
+        """
+        found = await self._fenced(wake, VmPhase.STARTING)
+        if found is None:
+            return STALE
+        candidate, vm = found
+        at = self._clock()
+        try:
+            await asyncio.to_thread(self._power.start, candidate)
+        except ArmError as error:
+            if is_transient_code(error.code):
+                return {
+                    "outcome": "later",
+                    "code": error.code,
+                    "retry_after_s": error.retry_after_s,
+                }
+            await self._give_up(vm, error.code, error.message, client, may_be_on=False)
+            return {"outcome": "failed", "code": error.code}
+        await self._pool.apply(StartAccepted(vm=vm.name, epoch=vm.epoch, at=at), client)
+        return {"outcome": "accepted"}
+
+    async def check_wake(self, wake: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Look how far a wake is, and tell the pool.
+
+        Returns:
+            ``{"outcome": "starting" | "warming" | "ready" | "stale" | "failed"}``.
+        """
+        found = await self._fenced(wake, VmPhase.STARTING, VmPhase.WARMING)
+        if found is None:
+            return STALE
+        candidate, vm = found
+        if vm.phase is VmPhase.STARTING:
+            outcome = await self._check_power(candidate, vm, client)
+            if outcome != "running":
+                return {"outcome": outcome}
+            await self._pool.apply(VmRunning(vm=vm.name, epoch=vm.epoch), client)
+        return {"outcome": await self._check_agent(candidate, vm, client)}
+
+    async def _check_power(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
+        try:
+            seen = await asyncio.to_thread(self._power.read, candidate)
+        except ArmError as error:
+            logger.warning("power of %s could not be read: %s", vm.name, error)
+            return "starting"
+        if seen.power == "running":
+            return "running"
+        if seen.failure_code and seen.power != "starting":
+            await self._give_up(
+                vm, seen.failure_code, seen.failure_message, client, may_be_on=False
+            )
+            return "failed"
+        return "starting"
+
+    async def _check_agent(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
+        try:
+            readiness = await self._agents.ready(candidate)
+            if not readiness.get("ready"):
+                return "warming"
+            # Before the first job: the agent adopts the epoch and reopens its door.
+            await self._agents.lease(candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s)
+        except (AgentError, AgentUnreachableError) as error:
+            logger.info("agent on %s is not ready: %s", vm.name, error)
+            return "warming"
+        await self._pool.apply(VmReady(vm=vm.name, epoch=vm.epoch), client)
+        return "ready"
+
+    async def _give_up(
+        self, vm: Vm, code: str, message: str, client: Durable, *, may_be_on: bool
+    ) -> None:
+        await self._pool.apply(
+            StartFailed(
+                vm=vm.name,
+                epoch=vm.epoch,
+                code=code,
+                message=message[:300],
+                is_capacity=is_capacity_code(code),
+                may_be_on=may_be_on,
+            ),
+            client,
+        )
+
+    async def drain_vm(self, retire: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Ask the agent to close its door, and tell the pool the answer.
+
+        Safe to run twice: the agent gives the same answer to the same drain number.
+
+        Returns:
+            ``{"outcome": "deallocate" | "reopened" | "refused" | "unreachable" | "stale"}``.
+        """
+        found = await self._fenced(retire, VmPhase.DRAINING, VmPhase.DEALLOCATING)
+        if found is None or found[1].drain != retire["drain"]:
+            return STALE
+        candidate, vm = found
+        try:
+            answer = await self._agents.drain(candidate, epoch=vm.epoch, drain=vm.drain)
+        except AgentUnreachableError:
+            return {"outcome": "unreachable"}
+        except AgentError as error:
+            lost = VmLost(vm=vm.name, epoch=vm.epoch, reason=f"drain was refused: {error.code}")
+            await self._pool.apply(lost, client)
+            return {"outcome": "refused"}
+        if not answer["drained"]:
+            refused = DrainRefused(vm=vm.name, epoch=vm.epoch, drain=vm.drain)
+            await self._pool.apply(refused, client)
+            return {"outcome": "refused"}
+        drained = Drained(
+            vm=vm.name, epoch=vm.epoch, drain=vm.drain, receipt=str(answer["receipt"])
+        )
+        reply = await self._pool.apply(drained, client)
+        return {"outcome": reply["answer"]}
+
+    async def deallocate_vm(self, retire: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Ask ARM to deallocate a VM.
+
+        Safe to run twice: deallocating twice changes nothing, and a later epoch or phase stops it.
+
+        Returns:
+            ``{"outcome": "accepted" | "stale"}`` or ``{"outcome": "later", code, retry_after_s}``.
+        """
+        found = await self._fenced(retire, VmPhase.DEALLOCATING)
+        if found is None or found[1].drain != retire["drain"]:
+            return STALE
+        candidate, vm = found
+        at = self._clock()
+        try:
+            await asyncio.to_thread(self._power.deallocate, candidate)
+        except ArmError as error:
+            logger.warning("deallocation of %s was refused: %s", vm.name, error)
+            return {"outcome": "later", "code": error.code, "retry_after_s": error.retry_after_s}
+        await self._pool.apply(DeallocationAccepted(vm=vm.name, epoch=vm.epoch, at=at), client)
+        return {"outcome": "accepted"}
+
+    async def check_deallocated(self, retire: dict[str, Any], client: Durable) -> dict[str, Any]:
+        """Look whether a deallocation has ended, and tell the pool.
+
+        Returns:
+            ``{"outcome": "deallocated" | "deallocating" | "stale"}``, or ``failed`` when ARM says
+            that the operation failed and the VM is still on.
+        """
+        found = await self._fenced(retire, VmPhase.DEALLOCATING)
+        if found is None:
+            return STALE
+        candidate, vm = found
+        try:
+            seen = await asyncio.to_thread(self._power.read, candidate)
+        except ArmError as error:
+            logger.warning("power of %s could not be read: %s", vm.name, error)
+            return {"outcome": "deallocating"}
+        if seen.power == "deallocated":
+            await self._pool.apply(Deallocated(vm=vm.name, epoch=vm.epoch), client)
+            return {"outcome": "deallocated"}
+        still_on = seen.power in ("running", "stopped")
+        return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
+
+    async def _fenced(
+        self, order: dict[str, Any], *phases: VmPhase
+    ) -> tuple[Candidate, Vm] | None:
+        """Find the VM if the pool still believes what the order was given under."""
+        state = await asyncio.to_thread(self._pool.read)
+        vm = state.vms.get(order["vm"])
+        candidate = self._policy.candidate(order["vm"])
+        if vm is None or candidate is None:
+            return None
+        return (candidate, vm) if vm.epoch == order["epoch"] and vm.phase in phases else None

@@ -1,0 +1,1 @@
+"""Translates between our values and Azure's, and their errors into ours."""

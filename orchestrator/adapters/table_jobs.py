@@ -1,0 +1,144 @@
+"""Jobs and Idempotency-Keys in Table Storage. The insert is the atomic step."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableEntity, TableServiceClient, UpdateMode
+
+from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
+from orchestrator.domain.job import JobRow, row_key
+
+CALLER = "public"
+"""Partition of the jobs; callers of their own come with keys of their own."""
+MAX_CONFLICTS = 20
+
+
+class TableJobs:
+    """`JobTable` on Table Storage.
+
+    The row is one JSON property, so that adding a field changes no schema; the state stands beside
+    it to be filtered by.
+    """
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._table = service.get_table_client("jobs")
+
+    def insert(self, row: JobRow) -> bool:
+        try:
+            self._table.create_entity(_entity(row))
+        except ResourceExistsError:
+            return False
+        return True
+
+    def read(self, job_id: str) -> JobRow | None:
+        entity = self._get(job_id)
+        return None if entity is None else _row(entity)
+
+    def change(self, job_id: str, change: Callable[[JobRow], JobRow | None]) -> JobRow | None:
+        for _ in range(MAX_CONFLICTS):
+            entity = self._get(job_id)
+            if entity is None:
+                return None
+            row = _row(entity)
+            changed = change(row)
+            if changed is None or changed == row:
+                return row
+            try:
+                self._table.update_entity(
+                    _entity(changed),
+                    mode=UpdateMode.REPLACE,
+                    etag=entity.metadata["etag"],
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except ResourceModifiedError:
+                continue
+            return changed
+        raise StoreConflictError(
+            f"the row of job {job_id} changed {MAX_CONFLICTS} times meanwhile"
+        )
+
+    def list_page(
+        self, *, state: str | None, limit: int, token: str | None
+    ) -> tuple[list[JobRow], str | None]:
+        query = "PartitionKey eq @caller"
+        parameters = {"caller": CALLER}
+        if state is not None:
+            query += " and state eq @state"
+            parameters["state"] = state
+        if token is not None:
+            query += " and RowKey gt @after"
+            parameters["after"] = _from_token(token)
+        pages = self._table.query_entities(
+            query, parameters=parameters, results_per_page=limit + 1
+        ).by_page()
+        entities: list[TableEntity] = []
+        for page in pages:
+            entities.extend(page)
+            if len(entities) > limit:
+                break
+        rows = [_row(entity) for entity in entities[:limit]]
+        is_more = len(entities) > limit
+        return rows, _to_token(entities[limit - 1]["RowKey"]) if is_more else None
+
+    def _get(self, job_id: str) -> TableEntity | None:
+        try:
+            return self._table.get_entity(CALLER, row_key(job_id))
+        except ResourceNotFoundError:
+            return None
+
+
+class TableKeys:
+    """`KeyTable` on Table Storage; only a key's hash is stored."""
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._table = service.get_table_client("idempotency")
+
+    def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
+        name = hashlib.sha256(key.encode()).hexdigest()
+        entity = {
+            "PartitionKey": CALLER,
+            "RowKey": name,
+            "job_id": job_id,
+            "body_hash": body_hash,
+        }
+        try:
+            self._table.create_entity(entity)
+        except ResourceExistsError:
+            first = self._table.get_entity(CALLER, name)
+            return str(first["job_id"]), str(first["body_hash"])
+        return job_id, body_hash
+
+
+def _entity(row: JobRow) -> dict[str, str]:
+    return {
+        "PartitionKey": CALLER,
+        "RowKey": row_key(row.job_id),
+        "state": row.state.value,
+        "row": json.dumps(row.to_json(), separators=(",", ":")),
+    }
+
+
+def _row(entity: TableEntity) -> JobRow:
+    return JobRow.from_json(json.loads(entity["row"]))
+
+
+def _to_token(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def _from_token(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token.encode()).decode("ascii")
+    except (binascii.Error, UnicodeError) as error:
+        raise InvalidRequestError(
+            "page is not a token of ours: take it from next_page", code="invalid_page"
+        ) from error

@@ -1,0 +1,218 @@
+"""The only place that knows who uses whom: settings in, the function app out.
+
+The tables at the end list every function by its stored name.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+
+from orchestrator.activities.jobs import JobActivities
+from orchestrator.activities.pool import PoolActivities, PoolGate
+from orchestrator.activities.reconcile import ReconcileActivities
+from orchestrator.activities.vms import VmActivities
+from orchestrator.adapters.agent_client import HttpAgentClient
+from orchestrator.adapters.azure_vms import AzureVmPower
+from orchestrator.adapters.blob_files import BlobFileStore
+from orchestrator.adapters.blob_pool_store import BlobPoolStore
+from orchestrator.adapters.identity import managed_identity
+from orchestrator.adapters.intake import ImageFetcher, normalise_image
+from orchestrator.adapters.table_jobs import TableJobs, TableKeys
+from orchestrator.domain.names import Activity, Workflow
+from orchestrator.domain.ports import Clock
+from orchestrator.settings import Settings
+from orchestrator.triggers.acceptance import Acceptance
+from orchestrator.triggers.answers import Handler, answer
+from orchestrator.triggers.batches import BatchRoutes
+from orchestrator.triggers.instance import InstanceRoutes
+from orchestrator.triggers.jobs import JobRoutes
+from orchestrator.triggers.pool import PoolRoutes
+from orchestrator.triggers.timers import SWEEP_SCHEDULE, TimerTriggers
+from orchestrator.workflows.reconcile_pool import reconcile_pool
+from orchestrator.workflows.retire_vm import retire_vm
+from orchestrator.workflows.run_batch import run_batch
+from orchestrator.workflows.run_job import run_job
+from orchestrator.workflows.wake_vm import wake_vm
+
+STORAGE_TIMEOUT_S = 20
+
+
+def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
+    """Join everything and give the app. Opens no connection."""
+    credential = managed_identity(settings.client_id)
+    blobs = BlobServiceClient(
+        settings.blob_url, credential=credential, read_timeout=STORAGE_TIMEOUT_S
+    )
+    tables = TableServiceClient(endpoint=settings.table_url, credential=credential)
+    files, jobs, keys = BlobFileStore(blobs), TableJobs(tables), TableKeys(tables)
+    agents = HttpAgentClient(token=settings.agent_token)
+    power = AzureVmPower(
+        credential=credential,
+        subscription_id=settings.subscription_id,
+        url=settings.arm_url,
+        timeout_s=settings.arm_timeout_s,
+    )
+    policy = settings.pool
+    pool = PoolGate(
+        store=BlobPoolStore(blobs),
+        agents=agents,
+        policy=policy,
+        clock=clock,
+        workflow_input={
+            "wake_poll_s": settings.wake_poll_s,
+            "ready_poll_s": settings.ready_poll_s,
+            "unreachable_s": settings.agent_unreachable_s,
+        },
+    )
+    vm_activities = VmActivities(pool=pool, power=power, agents=agents, policy=policy, clock=clock)
+    job_activities = JobActivities(
+        pool=pool, agents=agents, jobs=jobs, files=files, policy=policy, clock=clock
+    )
+    reconcile = ReconcileActivities(
+        pool=pool,
+        power=power,
+        agents=agents,
+        vms=vm_activities,
+        jobs=jobs,
+        policy=policy,
+        clock=clock,
+    )
+    acceptance = Acceptance(
+        jobs=jobs,
+        keys=keys,
+        files=files,
+        pool=pool,
+        fetcher=ImageFetcher(allowed_hosts=settings.image_url_allowed_hosts),
+        normalise=normalise_image,
+        clock=clock,
+        defaults={
+            "job_timeout_s": policy.job_timeout_s,
+            "unreachable_s": settings.agent_unreachable_s,
+            "start_within_s": settings.start_within_s,
+        },
+        max_open_jobs=settings.max_open_jobs,
+    )
+    job_routes = JobRoutes(
+        acceptance=acceptance,
+        jobs=jobs,
+        files=files,
+        pool=pool,
+        policy=policy,
+        clock=clock,
+        sends_links=settings.storage_access == "identity_and_sas_only",
+        link_s=settings.artifact_link_s,
+        exposes_durable=settings.expose_durable_urls,
+    )
+    instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
+    batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs, files=files)
+    pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock)
+    timers = TimerTriggers(sweeper=reconcile)
+
+    app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+    for name, method, route, handler in (
+        ("post_job", "POST", "jobs", job_routes.post),
+        ("list_jobs", "GET", "jobs", job_routes.list),
+        ("get_job", "GET", "jobs/{id}", job_routes.get),
+        ("cancel_job", "DELETE", "jobs/{id}", job_routes.delete),
+        ("get_artifact", "GET", "jobs/{id}/artifacts/{name}", job_routes.artifact),
+        ("get_instance", "GET", "jobs/{id}/instance", instance_routes.get),
+        ("purge_instance", "DELETE", "jobs/{id}/instance", instance_routes.purge),
+        ("terminate_instance", "POST", "jobs/{id}/instance/terminate", instance_routes.terminate),
+        ("suspend_instance", "POST", "jobs/{id}/instance/suspend", instance_routes.suspend),
+        ("resume_instance", "POST", "jobs/{id}/instance/resume", instance_routes.resume),
+        (
+            "raise_event",
+            "POST",
+            "jobs/{id}/instance/raiseEvent/{event}",
+            instance_routes.raise_event,
+        ),
+        ("post_batch", "POST", "batches", batch_routes.post),
+        ("get_batch", "GET", "batches/{id}", batch_routes.get),
+        ("get_pool", "GET", "pool", pool_routes.get),
+    ):
+        _add_route(app, name, method, route, handler)
+    _add_route(app, "health", "GET", "health", pool_routes.health, is_open=True)
+    for workflow, orchestrator in (
+        (Workflow.RUN_JOB, run_job),
+        (Workflow.RUN_BATCH, run_batch),
+        (Workflow.WAKE_VM, wake_vm),
+        (Workflow.RETIRE_VM, retire_vm),
+        (Workflow.RECONCILE_POOL, reconcile_pool),
+    ):
+        _add_workflow(app, workflow, orchestrator)
+    for activity, effect in (
+        (Activity.SUBMIT_JOB, job_activities.submit_job),
+        (Activity.FOLLOW_JOB, job_activities.follow_job),
+        (Activity.STOP_JOB, job_activities.stop_job),
+    ):
+        _add_activity(app, activity, effect)
+    for activity, pool_effect in (
+        (Activity.APPLY_POOL_COMMAND, PoolActivities(pool).apply_pool_command),
+        (Activity.RECOVER_JOB, job_activities.recover_job),
+        (Activity.FINISH_JOB, job_activities.finish_job),
+        (Activity.START_VM, vm_activities.start_vm),
+        (Activity.CHECK_WAKE, vm_activities.check_wake),
+        (Activity.DRAIN_VM, vm_activities.drain_vm),
+        (Activity.DEALLOCATE_VM, vm_activities.deallocate_vm),
+        (Activity.CHECK_DEALLOCATED, vm_activities.check_deallocated),
+        (Activity.TICK_POOL, reconcile.tick_pool),
+    ):
+        _add_pool_activity(app, activity, pool_effect)
+    _add_timer(app, "sweep", SWEEP_SCHEDULE, timers.sweep)
+    return app
+
+
+def _add_route(
+    app: df.DFApp, name: str, method: str, route: str, handler: Handler, *, is_open: bool = False
+) -> None:
+    async def function(
+        req: func.HttpRequest, client: df.DurableOrchestrationClient
+    ) -> func.HttpResponse:
+        return await answer(handler, req, client)
+
+    function.__name__ = name
+    level = func.AuthLevel.ANONYMOUS if is_open else func.AuthLevel.FUNCTION
+    bound = app.durable_client_input(client_name="client")(function)
+    app.route(route=route, methods=[method], auth_level=level)(bound)
+
+
+def _add_workflow(app: df.DFApp, name: Workflow, orchestrator: Callable[[Any], Any]) -> None:
+    orchestrator.__name__ = str(name)
+    app.orchestration_trigger(context_name="context")(orchestrator)
+
+
+def _add_activity(
+    app: df.DFApp, name: Activity, effect: Callable[[Any], Awaitable[dict[str, Any]]]
+) -> None:
+    async def function(order: dict) -> dict:  # type: ignore[type-arg] # the worker wants plain types
+        return await effect(order)
+
+    function.__name__ = str(name)
+    app.activity_trigger(input_name="order")(function)
+
+
+def _add_pool_activity(
+    app: df.DFApp, name: Activity, effect: Callable[[Any, Any], Awaitable[dict[str, Any]]]
+) -> None:
+    async def function(order: dict, client: df.DurableOrchestrationClient) -> dict:  # type: ignore[type-arg]
+        return await effect(order, client)
+
+    function.__name__ = str(name)
+    bound = app.durable_client_input(client_name="client")(function)
+    app.activity_trigger(input_name="order")(bound)
+
+
+def _add_timer(
+    app: df.DFApp, name: str, schedule: str, effect: Callable[[Any], Awaitable[None]]
+) -> None:
+    async def function(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+        await effect(client)
+
+    function.__name__ = name
+    bound = app.durable_client_input(client_name="client")(function)
+    app.timer_trigger(arg_name="timer", schedule=schedule)(bound)

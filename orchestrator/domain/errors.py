@@ -1,0 +1,110 @@
+"""Errors of the control plane that a caller of the API can meet.
+
+::
+
+    ApiError                 status, code, a sentence that says what to do
+    ├── InvalidRequestError  400  the request itself is wrong
+    ├── UnknownJobError      404  no such job, batch or artifact
+    ├── JobOverError         409  it has ended already
+    ├── KeyReusedError       422  an Idempotency-Key came back with another body
+    └── BusyError            429  too many open jobs; `retry_after_s` says when to come back
+
+    StoreConflictError       someone else changed the stored object first: read again and retry
+    ArmError                 Azure refused; `code` tells what
+    AgentError               the agent refused; `code` tells what
+    AgentUnreachableError    no answer from the agent
+"""
+
+
+class ApiError(Exception):
+    """Base of what the API answers as a problem."""
+
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequestError(ApiError):
+    """The request is wrong as it stands; sending it again will not help."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class UnknownJobError(ApiError):
+    """There is nothing under this id."""
+
+    status = 404
+    code = "not_found"
+
+
+class JobOverError(ApiError):
+    """The job has ended; nothing about it can be changed."""
+
+    status = 409
+    code = "job_over"
+
+
+class KeyReusedError(ApiError):
+    """The same Idempotency-Key came with another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class BusyError(ApiError):
+    """Too many jobs are open.
+
+    Attributes:
+        retry_after_s: Seconds after which trying again is worth it.
+    """
+
+    status = 429
+    code = "too_many_open_jobs"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreConflictError(Exception):
+    """Someone else changed the object since it was read."""
+
+
+class ArmError(Exception):
+    """Azure Resource Manager refused a call.
+
+    Attributes:
+        code: ``error.code`` of its answer, or ``Unreachable``. The only thing common to a refusal
+            at once and to an operation that failed later; never judge by status.
+        retry_after_s: From ``Retry-After``, or None.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class AgentError(Exception):
+    """The agent answered with an error.
+
+    Attributes:
+        code: One of `gpu_agent.wire.Code`, or ``http_<status>``.
+        status: HTTP status.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class AgentUnreachableError(Exception):
+    """No answer from the agent, or one that no agent would give."""

@@ -1,0 +1,300 @@
+"""A job: its id, what may be asked of it, its states, and the row that remembers it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from orchestrator.domain.errors import InvalidRequestError
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_COMPLEMENT = str.maketrans(_ALPHABET, _ALPHABET[::-1])
+ID_LENGTH = 26
+CONTAINER = "jobs"
+MAX_METADATA_BYTES = 4096
+MAX_BATCH = 100
+
+
+class JobState(StrEnum):
+    """State of a job as the API tells it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the state can no longer change."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+def new_id(now_ms: int, randomness: int) -> str:
+    """Build an id that sorts by time: 48 bits of milliseconds, 80 random ones, Crockford base 32.
+
+    Args:
+        now_ms: Milliseconds since 1970.
+        randomness: 80 random bits.
+    """
+    value = now_ms << 80 | randomness
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def row_key(job_id: str) -> str:
+    """Turn an id into its row key, under which newer jobs sort first."""
+    return job_id[:ID_LENGTH].translate(_COMPLEMENT) + job_id[ID_LENGTH:]
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether a text can be an id: ours, with a batch's number behind it or not."""
+    head, tail = text[:ID_LENGTH], text[ID_LENGTH:]
+    is_child = tail == "" or (tail[0] == "-" and tail[1:].isdecimal() and len(tail) <= 5)
+    return len(head) == ID_LENGTH and all(c in _ALPHABET for c in head) and is_child
+
+
+def input_path(job_id: str) -> str:
+    """Where the normalised image is."""
+    return f"{CONTAINER}/{job_id}/input.png"
+
+
+def request_path(job_id: str) -> str:
+    """Where the request is, with whatever of it is large or secret."""
+    return f"{CONTAINER}/{job_id}/request.json"
+
+
+def manifest_path(job_id: str) -> str:
+    """Where the manifest is, once the job's artifacts are whole."""
+    return f"{CONTAINER}/{job_id}/manifest.json"
+
+
+def output_prefix(job_id: str, fence: int) -> str:
+    """Where one attempt writes its artifacts."""
+    return f"{CONTAINER}/{job_id}/{fence}/"
+
+
+def artifact_url(job_id: str, name: str) -> str:
+    """Path of an artifact under the API."""
+    return f"/api/jobs/{job_id}/artifacts/{name}"
+
+
+PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+
+_INTEGER_OPTIONS = {
+    "seed": (0, 2**31 - 1),
+    "face_count": (2_000, 200_000),
+    "texture_size": (256, 2048),
+}
+_BOOLEAN_OPTIONS = frozenset({"texture", "remove_background"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What a caller wants done with one image.
+
+    Attributes:
+        options: For the engine, checked.
+        metadata: The caller's own, given back in every status; at most 4 KB of JSON.
+        priority: -1, 0 or 1.
+        start_within_s: Seconds after which a job that could not start fails, or None.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    start_within_s: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Check the fields that do not name the image.
+
+        Raises:
+            InvalidRequestError: Naming the field that is wrong and what it may be.
+        """
+        unknown = set(data) - {"options", "metadata", "priority", "start_within_s"}
+        if unknown:
+            raise InvalidRequestError(
+                f"unknown field {_quoted(unknown)}: known are options, metadata, priority, "
+                "start_within_s and one of image_url, image_base64"
+            )
+        return cls(
+            options=_options(data.get("options") or {}),
+            metadata=_metadata(data.get("metadata") or {}),
+            priority=_priority(data.get("priority", "normal")),
+            start_within_s=_start_within(data.get("start_within_s")),
+        )
+
+
+def _options(data: Any) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidRequestError("options must be a JSON object")
+    unknown = set(data) - set(_INTEGER_OPTIONS) - _BOOLEAN_OPTIONS
+    if unknown:
+        known = ", ".join(sorted({*_INTEGER_OPTIONS, *_BOOLEAN_OPTIONS}))
+        raise InvalidRequestError(
+            f"unknown option {_quoted(unknown)}: known are {known}", code="invalid_option"
+        )
+    for name, value in data.items():
+        if name in _BOOLEAN_OPTIONS:
+            if not isinstance(value, bool):
+                raise InvalidRequestError(
+                    f"option {name} must be true or false", code="invalid_option"
+                )
+        else:
+            low, high = _INTEGER_OPTIONS[name]
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise InvalidRequestError(
+                    f"option {name} must be a whole number from {low} to {high}",
+                    code="invalid_option",
+                )
+    return dict(data)
+
+
+def _metadata(data: Any) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidRequestError("metadata must be a JSON object")
+    if len(json.dumps(data).encode()) > MAX_METADATA_BYTES:
+        raise InvalidRequestError(f"metadata must be at most {MAX_METADATA_BYTES} bytes of JSON")
+    return dict(data)
+
+
+def _priority(value: Any) -> int:
+    if value not in PRIORITIES:
+        raise InvalidRequestError(f"priority must be one of {', '.join(PRIORITIES)}")
+    return PRIORITIES[value]
+
+
+def _start_within(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 604_800:
+        raise InvalidRequestError("start_within_s must be a number of seconds from 1 to 604800")
+    return float(value)
+
+
+def _quoted(names: set[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """What the table `jobs` remembers of a job. Moments are epoch seconds.
+
+    Attributes:
+        fence: Of the newest attempt that reported, 0 before the first.
+        order: Input of the job's workflow, so that one that was never started can be.
+        result: When succeeded: the manifest.
+        error: When failed: ``{code, message, retryable, stage}``.
+        attempt_at: When the newest attempt was taken by an agent.
+    """
+
+    job_id: str
+    created_at: float
+    state: JobState = JobState.QUEUED
+    stage: str | None = None
+    percent: int = 0
+    fence: int = 0
+    vm: str | None = None
+    batch_id: str | None = None
+    started_at: float | None = None
+    attempt_at: float | None = None
+    ended_at: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    order: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build from the JSON object; fields that a newer app added are ignored."""
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        return cls(**{**known, "state": JobState(data["state"])})
+
+
+def error_of(
+    code: str, message: str, *, retryable: bool = False, stage: str | None = None
+) -> dict[str, Any]:
+    """Build the error object that status, customStatus and row share."""
+    return {"code": code, "message": message, "retryable": retryable, "stage": stage}
+
+
+def artifacts_of(manifest: Mapping[str, Any], job_id: str) -> list[dict[str, Any]]:
+    """List a manifest's artifacts with their paths under the API in place of the blobs'."""
+    return [
+        {
+            "name": artifact["name"],
+            "url": artifact_url(job_id, artifact["name"]),
+            "content_type": artifact["content_type"],
+            "size_bytes": artifact["size_bytes"],
+            "sha256": artifact["sha256"],
+            "expires_at": None,
+        }
+        for artifact in manifest["artifacts"]
+    ]
+
+
+def output_of(job_id: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the output of a job's workflow instance."""
+    return {
+        "id": job_id,
+        "state": JobState.SUCCEEDED.value,
+        "artifacts": artifacts_of(manifest, job_id),
+        "figures": manifest.get("mesh"),
+        "engine": manifest.get("engine"),
+        "stage_seconds": manifest.get("stage_seconds", {}),
+    }
+
+
+def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Build the body of ``GET /api/jobs/{id}``.
+
+    Args:
+        row: What the table remembers.
+        place: What the pool says of the job (`pool.view.view_place`), or None.
+    """
+    place = {} if row.state.is_over or place is None else place
+    manifest = row.result or {}
+    return {
+        "id": row.job_id,
+        "state": row.state.value,
+        "stage": row.stage,
+        "percent": 100 if row.state is JobState.SUCCEEDED else row.percent,
+        "queue_position": place.get("queue_position"),
+        "estimated_seconds_left": place.get("estimated_seconds_left"),
+        "vm": place.get("vm"),
+        "waiting_for": place.get("waiting_for"),
+        "retry_at": place.get("retry_at"),
+        "artifacts": artifacts_of(manifest, row.job_id) if manifest else [],
+        "error": row.error,
+        "timings": {
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "ended_at": row.ended_at,
+            "stage_seconds": manifest.get("stage_seconds", {}),
+        },
+        "cost": _cost(row, manifest),
+        "figures": manifest.get("mesh"),
+        "engine": manifest.get("engine"),
+        "metadata": row.metadata,
+        "batch_id": row.batch_id,
+        "created_at": row.created_at,
+        "status_url": f"/api/jobs/{row.job_id}",
+    }
+
+
+def _cost(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Tell what the job's own seconds on the agent cost, without cold start and idle time."""
+    price = manifest.get("price_per_hour_usd")
+    if price is None or row.ended_at is None or row.attempt_at is None:
+        return None
+    seconds = max(0.0, row.ended_at - row.attempt_at)
+    return {
+        "compute_usd": round(seconds * price / 3600, 6),
+        "compute_seconds": round(seconds, 3),
+        "price_per_hour_usd": price,
+    }

@@ -1,0 +1,254 @@
+"""What can be told to the pool. Any command may come twice, late, or out of order."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueue:
+    """A job asks for its first slot of this attempt.
+
+    Reply: ``{"answer": "slot", vm, epoch}``, ``{"answer": "wait", position, waiting_for, ...}`` or
+    ``{"answer": "over"}`` when this or a newer attempt has ended, ``{"answer": "cancelled"}`` when
+    the job was.
+
+    Attributes:
+        round: Number of the wait that an offer should end (see `names.slot_event`).
+        priority: Higher goes first; first come first served within one.
+    """
+
+    job_id: str
+    fence: int
+    round: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquire(Enqueue):
+    """A job claims an offer, or asks because its wait timed out. Reply as for `Enqueue`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """An attempt is over: it holds no slot and no ticket from now on.
+
+    Attributes:
+        ran: True if the attempt ended on the agent, so that its duration may be learned from.
+        vm_unreachable: True when the agent did not answer for a minute: its VM is lost.
+    """
+
+    job_id: str
+    fence: int
+    ran: bool = False
+    vm_unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """End every attempt up to a fence; a slot is freed only once its agent has confirmed."""
+
+    job_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAccepted:
+    """ARM took the start: billing begins `at` (epoch seconds)."""
+
+    vm: str
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmRunning:
+    """ARM says running; the agent is not ready yet."""
+
+    vm: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmReady:
+    """The agent takes jobs."""
+
+    vm: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFailed:
+    """A wake gave up.
+
+    Attributes:
+        code: ARM's ``error.code`` or ours.
+        is_capacity: No host has room: cool down and try the next candidate. Counts as no failure.
+        may_be_on: The VM may be running: deallocate it before anything else.
+    """
+
+    vm: str
+    epoch: int
+    code: str
+    message: str = ""
+    is_capacity: bool = False
+    may_be_on: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmLost:
+    """The agent or its VM is gone."""
+
+    vm: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """The agent closed its door and holds nothing.
+
+    Reply: ``{"answer": "deallocate"}`` or ``{"answer": "reopened"}``.
+    """
+
+    vm: str
+    epoch: int
+    drain: int
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainRefused:
+    """The agent holds a job."""
+
+    vm: str
+    epoch: int
+    drain: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeallocationAccepted:
+    """ARM took the deallocation: billing ends `at` (epoch seconds)."""
+
+    vm: str
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deallocated:
+    """ARM says deallocated."""
+
+    vm: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Effects that are done: they leave the outbox if they are still the same."""
+
+    effects: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSeen:
+    """What was observed of a VM, with the belief under which it was observed.
+
+    Attributes:
+        epoch, phase_since: The pool's belief at the time; a later change makes this stale.
+        power: Azure's power state, or None when it could not be read.
+        agent: ``up``, ``closed`` or ``unreachable``; None when it was not asked.
+        jobs: Live jobs on the agent as (job_id, fence), or None when not known.
+    """
+
+    vm: str
+    epoch: int
+    phase_since: float
+    power: str | None = None
+    agent: str | None = None
+    jobs: list[list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSeen:
+    """A slot's job whose workflow instance was seen ended or missing."""
+
+    job_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """The reconciler's round.
+
+    Reply: ``{"answer": "sleep", until}`` (epoch seconds) or ``{"answer": "superseded"}``.
+
+    Attributes:
+        generation: The reconciler's own, or None when `sweep` ticks.
+        ended: Slots whose workflow instance is over.
+    """
+
+    generation: int | None = None
+    seen: list[VmSeen] = field(default_factory=list)
+    ended: list[JobSeen] = field(default_factory=list)
+
+
+Command = (
+    Enqueue
+    | Acquire
+    | Release
+    | Cancel
+    | StartAccepted
+    | VmRunning
+    | VmReady
+    | StartFailed
+    | VmLost
+    | Drained
+    | DrainRefused
+    | DeallocationAccepted
+    | Deallocated
+    | Confirm
+    | Tick
+)
+
+_KINDS: dict[str, type[Any]] = {
+    c.__name__: c
+    for c in (
+        Enqueue,
+        Acquire,
+        Release,
+        Cancel,
+        StartAccepted,
+        VmRunning,
+        VmReady,
+        StartFailed,
+        VmLost,
+        Drained,
+        DrainRefused,
+        DeallocationAccepted,
+        Deallocated,
+        Confirm,
+        Tick,
+    )
+}
+
+
+def command_to_json(command: Command) -> dict[str, Any]:
+    """Give a command's JSON object, fit for an activity's input."""
+    return {"kind": type(command).__name__, **asdict(command)}
+
+
+def command_from_json(data: Mapping[str, Any]) -> Command:
+    """Build a command from its JSON object.
+
+    Raises:
+        KeyError: The kind is unknown.
+        TypeError: A field is absent or unknown.
+    """
+    values = dict(data)
+    kind = _KINDS[values.pop("kind")]
+    if kind is Tick:
+        values["seen"] = [VmSeen(**seen) for seen in values.get("seen", [])]
+        values["ended"] = [JobSeen(**ended) for ended in values.get("ended", [])]
+    command: Command = kind(**values)
+    return command

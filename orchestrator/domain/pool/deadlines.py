@@ -1,0 +1,52 @@
+"""When the pool next has something to decide."""
+
+from collections.abc import Iterator
+
+from orchestrator.domain.pool.state import Vm, VmPhase
+from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP
+from orchestrator.domain.pool.working import Working
+
+
+def stops_at(vm: Vm, *, idle_window_s: float) -> float | None:
+    """Tell when an idle VM will be drained, epoch seconds; None while it is busy or not ready."""
+    if vm.phase is not VmPhase.READY or vm.slots:
+        return None
+    return vm.last_busy_at + idle_window_s
+
+
+def next_look_at(pool: Working) -> float:
+    """Tell when the reconciler has to look again, epoch seconds."""
+    is_awake = any(vm.phase in AWAKE for vm in pool.state.vms.values()) or pool.state.queue
+    longest = pool.policy.look_awake_s if is_awake else pool.policy.look_asleep_s
+    earliest = min(_deadlines(pool), default=pool.now + longest)
+    return max(pool.now, min(earliest, pool.now + longest))
+
+
+def _deadlines(pool: Working) -> Iterator[float]:
+    policy = pool.policy
+    for vm in pool.state.vms.values():
+        yield from _phase_deadlines(pool, vm)
+        for slot in vm.slots.values():
+            if not slot.claimed:
+                yield slot.granted_at + policy.offer_s
+            elif not slot.releasing:
+                yield slot.granted_at + policy.job_timeout_s + policy.slot_grace_s
+    for pending in pool.state.outbox.values():
+        yield max(pending.next_at, pool.now + policy.reissue_s)
+
+
+def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:
+    policy = pool.policy
+    stop = stops_at(vm, idle_window_s=policy.idle_window_s)
+    if stop is not None:
+        yield stop
+    if vm.phase in ON_THE_WAY_UP:
+        yield vm.woken_at + policy.starting_s
+    elif vm.phase is VmPhase.DRAINING:
+        yield vm.phase_since + policy.draining_s
+    elif vm.phase is VmPhase.DEALLOCATING:
+        yield vm.phase_since + policy.deallocating_s
+    elif vm.phase is VmPhase.NO_CAPACITY:
+        yield vm.retry_at
+    if vm.unseen_since is not None:
+        yield vm.unseen_since + policy.unseen_s

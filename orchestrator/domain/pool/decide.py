@@ -1,0 +1,138 @@
+"""One decision: a command is applied, then what follows from the new state is decided."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from orchestrator.domain.pool import queue, tick, vms
+from orchestrator.domain.pool.commands import (
+    Acquire,
+    Cancel,
+    Command,
+    Confirm,
+    Deallocated,
+    DeallocationAccepted,
+    Drained,
+    DrainRefused,
+    Enqueue,
+    Release,
+    StartAccepted,
+    StartFailed,
+    Tick,
+    VmLost,
+    VmReady,
+    VmRunning,
+)
+from orchestrator.domain.pool.deadlines import next_look_at
+from orchestrator.domain.pool.effects import Effect, Look, StartReconciler, effect_from_json
+from orchestrator.domain.pool.policy import PoolPolicy
+from orchestrator.domain.pool.state import Pending, PoolState
+from orchestrator.domain.pool.working import Working
+
+SUPERSEDED = {"answer": "superseded"}
+LOOK_SLACK_S = 1.0
+"""A deadline earlier than planned by less than this is not worth waking the reconciler for."""
+
+
+class Decision(NamedTuple):
+    """What follows from a command.
+
+    Attributes:
+        state: To be stored if the old state is still there.
+        effects: To be performed after that, each safe to run twice.
+        reply: For whoever sent the command.
+    """
+
+    state: PoolState
+    effects: list[Effect]
+    reply: dict[str, Any]
+
+
+def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -> Decision:
+    """Apply a command.
+
+    Args:
+        state: Not changed.
+        command: May be a duplicate, late or out of order; then it changes nothing it should not.
+        now: Epoch seconds.
+        policy: The candidates and the rules' numbers.
+    """
+    pool = Working(state.copy(), now, policy)
+    vms.meet_candidates(pool)
+    reply = _apply(pool, command)
+    queue.expire_jobs(pool)
+    vms.expire_phases(pool)
+    vms.offer_slots(pool)
+    vms.wake_for_queue(pool)
+    vms.stop_idle(pool)
+    if isinstance(command, Enqueue):
+        reply = queue.answer(pool, command)
+    if isinstance(command, Tick) and reply != SUPERSEDED:
+        looks = _plan_look(pool, is_tick=command.generation is not None)
+        reply = {"answer": "sleep", "until": pool.state.look_at}
+    else:
+        looks = _plan_look(pool, is_tick=False)
+    return Decision(pool.state, [*_due(pool), *looks], reply)
+
+
+def _apply(pool: Working, command: Command) -> dict[str, Any]:
+    match command:
+        case Enqueue() | Acquire():
+            queue.ask(pool, command)
+            return vms.DONE
+        case Tick():
+            return vms.DONE if tick.tick(pool, command) else SUPERSEDED
+        case Confirm():
+            return _confirm(pool, command)
+        case _:
+            return _TRANSITIONS[type(command)](pool, command)
+
+
+_TRANSITIONS: dict[type[Any], Callable[[Working, Any], dict[str, Any]]] = {
+    Release: queue.release,
+    Cancel: queue.cancel,
+    StartAccepted: vms.start_accepted,
+    VmRunning: vms.vm_running,
+    VmReady: vms.vm_ready,
+    StartFailed: vms.start_failed,
+    VmLost: vms.vm_lost,
+    Drained: vms.drained,
+    DrainRefused: vms.drain_refused,
+    DeallocationAccepted: vms.deallocation_accepted,
+    Deallocated: vms.deallocated,
+}
+
+
+def _confirm(pool: Working, command: Confirm) -> dict[str, Any]:
+    for data in command.effects:
+        effect = effect_from_json(data)
+        pending = pool.state.outbox.get(effect.key)
+        if pending is not None and pending.effect == effect:
+            pool.drop_key(effect.key)
+    return vms.DONE
+
+
+def _plan_look(pool: Working, *, is_tick: bool) -> list[Effect]:
+    """Keep the reconciler alive and let it wake no later than the next deadline."""
+    state, policy = pool.state, pool.policy
+    wanted = next_look_at(pool)
+    if not is_tick and pool.now - state.look_at > policy.reconciler_overdue_s:
+        state.generation += 1
+        state.look_at = pool.now
+        pool.keep(StartReconciler(state.generation))
+        return []
+    if is_tick:
+        state.look_at = wanted
+    elif wanted < state.look_at - LOOK_SLACK_S:
+        state.look_at = wanted
+        return [Look(state.generation)]
+    return []
+
+
+def _due(pool: Working) -> list[Effect]:
+    """Issue what is due in the outbox, and plan when each is issued again."""
+    due: list[Effect] = []
+    for key, pending in pool.state.outbox.items():
+        if pending.next_at <= pool.now:
+            due.append(pending.effect)
+            pool.state.outbox[key] = Pending(pending.effect, pool.now + pool.policy.reissue_s)
+    return due

@@ -1,0 +1,101 @@
+"""What a decision asks the world to do. Each is safe to perform twice and late."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSlot:
+    """Tell a job of an offer. Only a hint: the job claims it with `Acquire`."""
+
+    job_id: str
+    event: str
+    vm: str
+    epoch: int
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return f"grant:{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class WakeVm:
+    """Start the workflow `wake_vm`."""
+
+    vm: str
+    epoch: int
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return f"wake:{self.vm}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetireVm:
+    """Start the workflow `retire_vm`; `lost` skips the drain, for nobody is there to answer."""
+
+    vm: str
+    epoch: int
+    drain: int
+    lost: bool
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return f"retire:{self.vm}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Cancel a job on an agent; once the agent has confirmed, release the job's slot."""
+
+    vm: str
+    job_id: str
+    fence: int
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return f"stop:{self.vm}:{self.job_id}:{self.fence}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartReconciler:
+    """Start a generation of the reconciler."""
+
+    generation: int
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return "reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Wake the reconciler before its planned time. Not kept in the outbox: it may be lost."""
+
+    generation: int
+
+
+Kept = GrantSlot | WakeVm | RetireVm | StopJob | StartReconciler
+"""Effects that stay in the outbox until confirmed."""
+Effect = Kept | Look
+
+_KINDS: dict[str, type[Kept]] = {
+    c.__name__: c for c in (GrantSlot, WakeVm, RetireVm, StopJob, StartReconciler)
+}
+
+
+def effect_to_json(effect: Kept) -> dict[str, Any]:
+    """Give an effect's JSON object."""
+    return {"kind": type(effect).__name__, **asdict(effect)}
+
+
+def effect_from_json(data: Mapping[str, Any]) -> Kept:
+    """Build an effect from its JSON object."""
+    values = dict(data)
+    return _KINDS[values.pop("kind")](**values)

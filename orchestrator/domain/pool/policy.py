@@ -1,0 +1,68 @@
+"""What an operator chose, and the deadlines that follow from it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A VM that the pool may wake.
+
+    Attributes:
+        price_per_hour_usd: Pay-as-you-go price while it is billed.
+        agent_url: Base URL of the agent on it.
+    """
+
+    name: str
+    resource_group: str
+    size: str
+    region: str
+    zone: str | None
+    price_per_hour_usd: float
+    agent_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPolicy:
+    """The rules' numbers, all durations in seconds.
+
+    Attributes:
+        candidates: In order of preference.
+        offer_s: An offer that nobody claims for so long goes back to the queue.
+        missed_offers: After so many unclaimed offers a ticket is dropped: its workflow is gone. A
+            job that is alive asks again and joins the queue anew.
+        ticket_s: A ticket whose job has not asked for so long is dropped, likewise.
+        slot_grace_s: Added to `job_timeout_s`, the deadline of a slot.
+        max_failures: Failed wakes in a row that open a VM's circuit.
+        cool_down_s: Waits before a candidate without capacity is tried again, by failures so far.
+        unseen_s: An agent that does not answer for so long is lost.
+        look_awake_s: Longest sleep of the reconciler while anything is awake.
+        look_asleep_s: Longest sleep while all is off.
+        reconciler_overdue_s: A tick so much later than planned starts the next generation.
+        lease_s: Time a lease gives a VM; it outlasts a redeployment of the app.
+        reissue_s: An effect not confirmed for so long is issued again by the next command.
+    """
+
+    candidates: tuple[Candidate, ...]
+    slots_per_vm: int = 4
+    idle_window_s: float = 300.0
+    offer_s: float = 90.0
+    missed_offers: int = 3
+    ticket_s: float = 1800.0
+    job_timeout_s: float = 1800.0
+    slot_grace_s: float = 600.0
+    starting_s: float = 1200.0
+    draining_s: float = 300.0
+    drain_answer_s: float = 60.0
+    deallocating_s: float = 900.0
+    max_failures: int = 3
+    cool_down_s: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0)
+    unseen_s: float = 60.0
+    look_awake_s: float = 60.0
+    look_asleep_s: float = 900.0
+    reconciler_overdue_s: float = 300.0
+    reissue_s: float = 10.0
+    lease_s: float = 900.0
+
+    def candidate(self, name: str) -> Candidate | None:
+        """Find a candidate by name."""
+        return next((c for c in self.candidates if c.name == name), None)

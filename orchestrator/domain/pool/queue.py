@@ -1,0 +1,171 @@
+"""Transitions of a job: asked, offered, claimed, over."""
+
+from typing import Any
+
+from orchestrator.domain.fence import MAX_TRIES
+from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
+from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
+from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
+from orchestrator.domain.pool.working import Working
+
+
+def ask(pool: Working, command: Enqueue) -> None:
+    """Note a job's wish for a slot; `answer` gives the reply once offers are made.
+
+    A job that the pool does not know joins the queue, whether it enqueues or claims: the state
+    may have been restored, or its ticket dropped as abandoned.
+    """
+    if pool.is_over(command.job_id, command.fence):
+        return
+    held = pool.state.slot_of(command.job_id)
+    if held is not None:
+        vm, slot = held
+        if slot.fence == command.fence:
+            _claim(pool, vm, slot)
+            return
+        if slot.fence > command.fence or slot.claimed or slot.releasing:
+            _end_older_slot(pool, vm, slot, command.fence)
+            return
+        del vm.slots[slot.job_id]
+        pool.drop_key(f"grant:{slot.job_id}")
+    ticket = pool.ticket_of(command.job_id)
+    if ticket is not None and ticket.fence > command.fence:
+        return
+    since = ticket.since if ticket is not None and ticket.fence == command.fence else pool.now
+    pool.drop_ticket(command.job_id)
+    pool.add_ticket(
+        Ticket(
+            job_id=command.job_id,
+            fence=command.fence,
+            since=since,
+            asked_at=pool.now,
+            round=command.round,
+            priority=command.priority,
+            misses=0,
+        )
+    )
+
+
+def _claim(pool: Working, vm: Vm, slot: Slot) -> None:
+    if not slot.claimed and not slot.releasing:
+        vm.slots[slot.job_id] = slot._replace(claimed=True, granted_at=pool.now)
+        pool.drop_key(f"grant:{slot.job_id}")
+
+
+def _end_older_slot(pool: Working, vm: Vm, slot: Slot, newer_fence: int) -> None:
+    """Stop what an older run of the same job left on an agent; the newer one waits for that."""
+    if slot.fence < newer_fence and not slot.releasing:
+        vm.slots[slot.job_id] = slot._replace(releasing=True)
+        pool.keep(StopJob(vm.name, slot.job_id, slot.fence))
+
+
+def answer(pool: Working, command: Enqueue) -> Reply:
+    """Reply to a job that asked: its slot, claimed by this very reply, or its place."""
+    held = pool.state.slot_of(command.job_id)
+    if held is not None:
+        vm, slot = held
+        if slot.fence == command.fence and not slot.releasing:
+            _claim(pool, vm, slot)
+            return {"answer": "slot", "vm": vm.name, "epoch": vm.epoch}
+        if slot.fence < command.fence:
+            return {"answer": "wait", "position": 1, "waiting_for": "slot", "vm": None}
+    position = next(
+        (
+            i
+            for i, t in enumerate(pool.state.queue, start=1)
+            if t.job_id == command.job_id and t.fence == command.fence
+        ),
+        None,
+    )
+    if position is None:
+        is_cancelled = pool.state.over.get(command.job_id, 0) % 100 == MAX_TRIES
+        return {"answer": "cancelled" if is_cancelled else "over"}
+    return {"answer": "wait", "position": position, **waiting(pool.state.vms)}
+
+
+def waiting(vms: dict[str, Vm]) -> dict[str, Any]:
+    """Say what the queue waits for: ``slot``, ``vm`` or ``capacity``, and which VM that is."""
+    for phase in (VmPhase.READY, VmPhase.DRAINING, *ON_THE_WAY_UP, VmPhase.DEALLOCATING):
+        vm = next((vm for vm in vms.values() if vm.phase is phase), None)
+        if vm is not None:
+            what = "slot" if phase is VmPhase.READY else "vm"
+            return {"waiting_for": what, "vm": _brief(vm), "retry_at": None}
+    cooling = [vm for vm in vms.values() if vm.phase is VmPhase.NO_CAPACITY]
+    if cooling:
+        vm = min(cooling, key=lambda vm: vm.retry_at)
+        return {"waiting_for": "capacity", "vm": _brief(vm), "retry_at": vm.retry_at}
+    vm = next(iter(vms.values()), None)
+    return {"waiting_for": "vm", "vm": _brief(vm) if vm else None, "retry_at": None}
+
+
+def _brief(vm: Vm) -> dict[str, Any]:
+    return {"name": vm.name, "phase": vm.phase.value, "since": vm.phase_since, "why": vm.reason}
+
+
+def release(pool: Working, command: Release) -> Reply:
+    """End an attempt. An older attempt's release never touches a newer one."""
+    pool.mark_over(command.job_id, command.fence)
+    ticket = pool.ticket_of(command.job_id)
+    if ticket is not None and ticket.fence <= command.fence:
+        pool.drop_ticket(command.job_id)
+    held = pool.state.slot_of(command.job_id)
+    if held is None or held[1].fence > command.fence:
+        return STALE
+    vm, slot = held
+    del vm.slots[slot.job_id]
+    vm.last_busy_at = pool.now
+    pool.drop_key(f"grant:{slot.job_id}")
+    pool.drop_stop(vm.name, slot.job_id, slot.fence)
+    if command.ran:
+        pool.learn("job_s", pool.now - slot.granted_at)
+    if command.vm_unreachable and vm.phase is VmPhase.READY:
+        lose(pool, vm, "the agent did not answer for a minute")
+    return DONE
+
+
+def cancel(pool: Working, command: Cancel) -> Reply:
+    """End a job from outside: out of the queue at once, out of its slot when the agent agrees."""
+    pool.mark_over(command.job_id, command.fence)
+    ticket = pool.ticket_of(command.job_id)
+    if ticket is not None and ticket.fence <= command.fence:
+        pool.drop_ticket(command.job_id)
+    held = pool.state.slot_of(command.job_id)
+    if held is None or held[1].fence > command.fence:
+        return {"answer": "done", "releasing": False}
+    end_slot(pool, *held)
+    return {"answer": "done", "releasing": True}
+
+
+def end_slot(pool: Working, vm: Vm, slot: Slot) -> None:
+    """Stop a slot's job; an unclaimed offer never reached the agent and is freed at once."""
+    pool.mark_over(slot.job_id, slot.fence)
+    pool.drop_key(f"grant:{slot.job_id}")
+    if not slot.claimed:
+        del vm.slots[slot.job_id]
+        return
+    vm.slots[slot.job_id] = slot._replace(releasing=True)
+    pool.keep(StopJob(vm.name, slot.job_id, slot.fence))
+
+
+def expire_jobs(pool: Working) -> None:
+    """Apply the deadlines of offers, slots and tickets."""
+    policy = pool.policy
+    for vm in pool.state.vms.values():
+        for slot in list(vm.slots.values()):
+            age = pool.now - slot.granted_at
+            if not slot.claimed and not slot.releasing and age >= policy.offer_s:
+                del vm.slots[slot.job_id]
+                pool.drop_key(f"grant:{slot.job_id}")
+                pool.requeue(slot, missed=True)
+            elif is_overdue(pool, slot) and not slot.releasing:
+                end_slot(pool, vm, slot)
+    oldest = pool.now - policy.ticket_s
+    if any(ticket.asked_at < oldest for ticket in pool.state.queue):
+        pool.state.queue[:] = [t for t in pool.state.queue if t.asked_at >= oldest]
+
+
+def is_overdue(pool: Working, slot: Slot) -> bool:
+    """Tell whether a claimed slot has outlived the longest job."""
+    limit = pool.policy.job_timeout_s + pool.policy.slot_grace_s
+    return slot.claimed and pool.now - slot.granted_at >= limit

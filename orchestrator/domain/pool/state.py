@@ -1,0 +1,225 @@
+"""The pool's state: one small JSON object."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+from orchestrator.domain.pool.effects import Kept, effect_from_json, effect_to_json
+
+VERSION = 1
+OVER_LIMIT = 2000
+"""Ended attempts remembered; a straggler older than that many jobs finds no slot to harm."""
+LEARNED_LIMIT = 20
+
+
+class VmPhase(StrEnum):
+    """What the pool believes of a VM."""
+
+    DEALLOCATED = "deallocated"
+    STARTING = "starting"
+    WARMING = "warming"
+    READY = "ready"
+    DRAINING = "draining"
+    DEALLOCATING = "deallocating"
+    NO_CAPACITY = "no_capacity"
+    BROKEN = "broken"
+
+
+class Ticket(NamedTuple):
+    """A job waiting for a slot.
+
+    Attributes:
+        since: When the job joined, epoch seconds: its place in the queue.
+        asked_at: When its workflow last asked, epoch seconds.
+        misses: Offers in a row that nobody claimed.
+    """
+
+    job_id: str
+    fence: int
+    since: float
+    asked_at: float
+    round: int
+    priority: int
+    misses: int
+
+    @property
+    def order(self) -> tuple[int, float, str]:
+        """Sort key: priority first, then first come first served."""
+        return (-self.priority, self.since, self.job_id)
+
+
+class Slot(NamedTuple):
+    """A place on a VM, held by one attempt of one job.
+
+    Attributes:
+        granted_at: When it was offered, epoch seconds.
+        claimed: False while it is only an offer.
+        releasing: The job was ended from outside; the slot waits for the agent to confirm.
+    """
+
+    job_id: str
+    fence: int
+    granted_at: float
+    claimed: bool
+    releasing: bool
+    since: float
+    round: int
+    priority: int
+    misses: int
+
+
+@dataclass(slots=True)
+class Vm:
+    """A candidate as the pool believes it to be. All moments are epoch seconds.
+
+    Attributes:
+        epoch: Number of the wake period; 0 before the first.
+        billed_since: Start of the open billed interval, or None.
+        is_estimated: The open interval's start was discovered and not made by the pool.
+        retry_at: End of the cool-down.
+        failures: Failed wakes in a row.
+        capacity_failures: Stock-outs in a row.
+        reason: One sentence on why it is as it is, for people.
+        drain: Number of the latest drain in this epoch.
+        receipt: The agent's drain receipt, needed to deallocate without the workflow.
+        unseen_since: First of the observations in a row in which the agent did not answer.
+    """
+
+    name: str
+    phase: VmPhase = VmPhase.DEALLOCATED
+    epoch: int = 0
+    phase_since: float = 0.0
+    slots: dict[str, Slot] = field(default_factory=dict)
+    last_busy_at: float = 0.0
+    woken_at: float = 0.0
+    billed_since: float | None = None
+    is_estimated: bool = False
+    retry_at: float = 0.0
+    failures: int = 0
+    capacity_failures: int = 0
+    reason: str = ""
+    drain: int = 0
+    receipt: str | None = None
+    unseen_since: float | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What a VM has cost so far, closed intervals only.
+
+    Attributes:
+        estimated_s: The part of `billed_s` whose start or end was discovered, not made.
+    """
+
+    billed_s: float = 0.0
+    estimated_s: float = 0.0
+    cost_usd: float = 0.0
+    wakes: int = 0
+
+
+class Pending(NamedTuple):
+    """An effect in the outbox; issued again at `next_at` (epoch seconds) unless confirmed."""
+
+    effect: Kept
+    next_at: float
+
+
+@dataclass(slots=True)
+class PoolState:
+    """Everything the pool knows.
+
+    Attributes:
+        queue: Sorted by `Ticket.order`.
+        over: Highest fence that has ended, by job, oldest first, bounded.
+        generation: The reconciler's.
+        tick_at: Last tick, epoch seconds.
+        look_at: When the next tick is planned, epoch seconds.
+        learned: Recent durations in seconds: ``wake_s`` (cold starts) and ``job_s`` (slots).
+    """
+
+    vms: dict[str, Vm] = field(default_factory=dict)
+    queue: list[Ticket] = field(default_factory=list)
+    outbox: dict[str, Pending] = field(default_factory=dict)
+    over: dict[str, int] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    learned: dict[str, list[float]] = field(default_factory=dict)
+    generation: int = 0
+    tick_at: float = 0.0
+    look_at: float = 0.0
+
+    def copy(self) -> Self:
+        """Give a copy that shares only values that are never changed in place."""
+        return replace(
+            self,
+            vms={name: replace(vm, slots=dict(vm.slots)) for name, vm in self.vms.items()},
+            queue=list(self.queue),
+            outbox=dict(self.outbox),
+            over=dict(self.over),
+            accounts={name: replace(account) for name, account in self.accounts.items()},
+            learned={name: list(values) for name, values in self.learned.items()},
+        )
+
+    def slot_of(self, job_id: str) -> tuple[Vm, Slot] | None:
+        """Find the slot that a job holds."""
+        for vm in self.vms.values():
+            if job_id in vm.slots:
+                return vm, vm.slots[job_id]
+        return None
+
+    def open_jobs(self) -> int:
+        """Count the jobs waiting or holding a slot."""
+        return len(self.queue) + sum(len(vm.slots) for vm in self.vms.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON object."""
+        return {
+            "version": VERSION,
+            "vms": {
+                name: {**asdict(vm), "slots": [list(slot) for slot in vm.slots.values()]}
+                for name, vm in self.vms.items()
+            },
+            "queue": [list(ticket) for ticket in self.queue],
+            "outbox": {
+                key: [effect_to_json(p.effect), p.next_at] for key, p in self.outbox.items()
+            },
+            "over": self.over,
+            "accounts": {name: asdict(account) for name, account in self.accounts.items()},
+            "learned": self.learned,
+            "generation": self.generation,
+            "tick_at": self.tick_at,
+            "look_at": self.look_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build the state from its JSON object.
+
+        Raises:
+            ValueError: A newer version of the app wrote it; this one would lose what it added.
+        """
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"pool state has version {data.get('version')}, this app reads {VERSION}: "
+                "deploy the newer app again"
+            )
+        return cls(
+            vms={name: _vm_from_json(vm) for name, vm in data["vms"].items()},
+            queue=[Ticket(*ticket) for ticket in data["queue"]],
+            outbox={
+                key: Pending(effect_from_json(effect), next_at)
+                for key, (effect, next_at) in data["outbox"].items()
+            },
+            over=dict(data["over"]),
+            accounts={name: Account(**account) for name, account in data["accounts"].items()},
+            learned=dict(data["learned"]),
+            generation=data["generation"],
+            tick_at=data["tick_at"],
+            look_at=data["look_at"],
+        )
+
+
+def _vm_from_json(data: Mapping[str, Any]) -> Vm:
+    slots = [Slot(*slot) for slot in data["slots"]]
+    values = {**data, "phase": VmPhase(data["phase"]), "slots": {s.job_id: s for s in slots}}
+    return Vm(**values)

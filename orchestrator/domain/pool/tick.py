@@ -1,0 +1,100 @@
+"""The reconciler's round: hold the belief against what was observed."""
+
+from orchestrator.domain.pool.commands import JobSeen, Tick, VmSeen
+from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.queue import end_slot
+from orchestrator.domain.pool.state import Vm, VmPhase
+from orchestrator.domain.pool.vms import (
+    ON_THE_WAY_UP,
+    end_attempts,
+    lose,
+    switched_off,
+    wake,
+)
+from orchestrator.domain.pool.working import Working
+
+ON = ("starting", "running")
+OFF = "deallocated"
+STOPPED = "stopped"
+"""A guest shutdown: still billed."""
+
+
+def tick(pool: Working, command: Tick) -> bool:
+    """Apply one round of observations.
+
+    Returns:
+        False if a newer generation of the reconciler has taken over: nothing was changed.
+    """
+    if command.generation is not None:
+        if command.generation < pool.state.generation:
+            return False
+        pool.state.generation = command.generation
+        pool.state.tick_at = pool.now
+        pool.drop_key("reconciler")
+    for seen in command.seen:
+        vm = pool.state.vms.get(seen.vm)
+        # An observation made under another epoch or phase says nothing about this one.
+        if vm is not None and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
+            _compare(pool, vm, seen)
+    for ended in command.ended:
+        _end_orphan(pool, ended)
+    return True
+
+
+def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
+    if seen.power is not None:
+        _compare_power(pool, vm, seen.power)
+    if vm.phase is VmPhase.READY and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
+        _compare_agent(pool, vm, seen)
+
+
+def _compare_power(pool: Working, vm: Vm, power: str) -> None:
+    if vm.phase is VmPhase.DEALLOCATING and power == OFF:
+        switched_off(pool, vm, at=pool.now, estimated=True)
+    elif vm.phase in (VmPhase.READY, VmPhase.WARMING, VmPhase.DRAINING) and power == OFF:
+        end_attempts(pool, vm)
+        vm.reason = "stopped from outside"
+        switched_off(pool, vm, at=pool.now, estimated=True)
+    elif vm.phase in (VmPhase.READY, VmPhase.WARMING) and power == STOPPED:
+        lose(pool, vm, "shut down from inside, which is still billed")
+    elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY) and power in ON:
+        wake(pool, vm, "started from outside")
+        vm.billed_since, vm.is_estimated = pool.now, True
+    elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY, VmPhase.BROKEN) and power != OFF:
+        if power in (*ON, STOPPED):
+            vm.billed_since, vm.is_estimated = pool.now, True
+            lose(pool, vm, f"found {power}, which is billed")
+    elif vm.phase in ON_THE_WAY_UP and power in ON and vm.billed_since is None:
+        vm.billed_since, vm.is_estimated = pool.now, True
+
+
+def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
+    if seen.agent == "closed":
+        lose(pool, vm, "the agent has closed its door until the next boot")
+    elif seen.agent == "unreachable":
+        if vm.unseen_since is None:
+            vm.unseen_since = pool.now
+        elif pool.now - vm.unseen_since >= pool.policy.unseen_s:
+            lose(pool, vm, "the agent does not answer")
+    elif seen.agent == "up":
+        vm.unseen_since = None
+        if seen.jobs is not None:
+            _compare_jobs(pool, vm, {(str(job), int(fence)) for job, fence in seen.jobs})
+
+
+def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:
+    """Stop jobs that no slot names, and free ended slots that the agent no longer holds."""
+    named = {(slot.job_id, slot.fence) for slot in vm.slots.values()}
+    for job_id, fence in sorted(live - named):
+        pool.keep(StopJob(vm.name, job_id, fence))
+    for slot in list(vm.slots.values()):
+        if slot.releasing and (slot.job_id, slot.fence) not in live:
+            del vm.slots[slot.job_id]
+            vm.last_busy_at = pool.now
+            pool.drop_stop(vm.name, slot.job_id, slot.fence)
+
+
+def _end_orphan(pool: Working, ended: JobSeen) -> None:
+    held = pool.state.slot_of(ended.job_id)
+    if held is not None and held[1].fence == ended.fence and not held[1].releasing:
+        end_slot(pool, *held)

@@ -1,0 +1,323 @@
+"""Transitions of a VM. Each function changes the working copy that `decide` made."""
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.domain.pool.commands import (
+    Deallocated,
+    DeallocationAccepted,
+    Drained,
+    DrainRefused,
+    StartAccepted,
+    StartFailed,
+    VmLost,
+    VmReady,
+    VmRunning,
+)
+from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
+from orchestrator.domain.pool.state import Account, Vm, VmPhase
+from orchestrator.domain.pool.working import Working
+
+ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
+AWAKE = (*ON_THE_WAY_UP, VmPhase.READY, VmPhase.DRAINING, VmPhase.DEALLOCATING)
+Reply = dict[str, Any]
+
+DONE: Reply = {"answer": "done"}
+STALE: Reply = {"answer": "stale"}
+
+
+def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
+    """Change a VM's phase."""
+    vm.phase = phase
+    vm.phase_since = pool.now
+    vm.reason = reason
+    vm.unseen_since = None
+
+
+def wake(pool: Working, vm: Vm, reason: str) -> None:
+    """Begin a new wake period.
+
+    The epoch is at least the time in seconds, so that agents accept it even after the pool's state
+    was lost or restored from an older copy.
+    """
+    vm.epoch = max(vm.epoch + 1, int(pool.now))
+    vm.woken_at = pool.now
+    vm.drain = 0
+    vm.receipt = None
+    enter(pool, vm, VmPhase.STARTING, reason)
+    pool.keep(WakeVm(vm.name, vm.epoch))
+    pool.account(vm).wakes += 1
+
+
+def begin_drain(pool: Working, vm: Vm, reason: str) -> None:
+    """Ask the agent to close its door."""
+    vm.drain += 1
+    enter(pool, vm, VmPhase.DRAINING, reason)
+    pool.keep(RetireVm(vm.name, vm.epoch, vm.drain, lost=False))
+
+
+def lose(pool: Working, vm: Vm, reason: str) -> None:
+    """Give a VM up: end its attempts and deallocate it without asking its agent."""
+    end_attempts(pool, vm)
+    vm.drain += 1
+    enter(pool, vm, VmPhase.DEALLOCATING, reason)
+    pool.keep(RetireVm(vm.name, vm.epoch, vm.drain, lost=True))
+
+
+def end_attempts(pool: Working, vm: Vm) -> None:
+    """End the attempts on a VM that is gone; a mere offer goes back to the queue."""
+    for slot in list(vm.slots.values()):
+        if slot.claimed or slot.releasing:
+            pool.mark_over(slot.job_id, slot.fence)
+            pool.drop_stop(vm.name, slot.job_id, slot.fence)
+        else:
+            pool.requeue(slot)
+        pool.drop_key(f"grant:{slot.job_id}")
+    vm.slots.clear()
+
+
+def switched_off(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
+    """Note that a VM is deallocated."""
+    close_interval(pool, vm, at=at, estimated=estimated)
+    pool.drop_key(f"wake:{vm.name}")
+    pool.drop_key(f"retire:{vm.name}")
+    if vm.failures >= pool.policy.max_failures:
+        enter(pool, vm, VmPhase.BROKEN, vm.reason)
+    elif vm.retry_at > pool.now:
+        enter(pool, vm, VmPhase.NO_CAPACITY, vm.reason)
+    else:
+        enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
+
+
+def close_interval(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
+    """Put the open billed interval into the VM's account."""
+    if vm.billed_since is None:
+        return
+    seconds = max(0.0, at - vm.billed_since)
+    candidate = pool.policy.candidate(vm.name)
+    price = candidate.price_per_hour_usd if candidate else 0.0
+    account = pool.account(vm)
+    account.billed_s += seconds
+    account.cost_usd += seconds * price / 3600
+    if estimated or vm.is_estimated:
+        account.estimated_s += seconds
+    vm.billed_since = None
+    vm.is_estimated = False
+
+
+def start_accepted(pool: Working, command: StartAccepted) -> Reply:
+    """Open the billed interval at the moment ARM took the start."""
+    vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
+    if vm is None:
+        return STALE
+    if vm.billed_since is None:
+        vm.billed_since = command.at
+    return DONE
+
+
+def vm_running(pool: Working, command: VmRunning) -> Reply:
+    """ARM says running, the agent is still setting up."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING)
+    if vm is None:
+        return STALE
+    enter(pool, vm, VmPhase.WARMING, "the agent sets up")
+    return DONE
+
+
+def vm_ready(pool: Working, command: VmReady) -> Reply:
+    """Open a VM for jobs."""
+    vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
+    if vm is None:
+        return STALE
+    pool.learn("wake_s", pool.now - vm.woken_at)
+    vm.failures = vm.capacity_failures = 0
+    vm.retry_at = 0.0
+    vm.last_busy_at = pool.now
+    if vm.billed_since is None:
+        vm.billed_since, vm.is_estimated = pool.now, True
+    enter(pool, vm, VmPhase.READY, "ready")
+    pool.drop_key(f"wake:{vm.name}")
+    return DONE
+
+
+def start_failed(pool: Working, command: StartFailed) -> Reply:
+    """Cool a candidate down, count its failures, and clean up what it may have left on."""
+    vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
+    if vm is None:
+        return STALE
+    give_up_wake(pool, vm, command)
+    return DONE
+
+
+def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
+    """End a wake without a ready agent."""
+    reason = f"{failure.code}: {failure.message}" if failure.message else failure.code
+    if failure.is_capacity:
+        vm.capacity_failures += 1
+        count = vm.capacity_failures
+    else:
+        vm.failures += 1
+        count = vm.failures
+    cool_down = pool.policy.cool_down_s
+    vm.retry_at = pool.now + cool_down[min(count, len(cool_down)) - 1] * _jitter(vm)
+    pool.drop_key(f"wake:{vm.name}")
+    if failure.may_be_on:
+        lose(pool, vm, reason)
+    else:
+        vm.reason = reason
+        switched_off(pool, vm, at=pool.now, estimated=False)
+
+
+def _jitter(vm: Vm) -> float:
+    """Spread retries over 1.0 to 1.2 of the cool-down, by name and epoch and hence repeatably."""
+    return 1.0 + (sum(vm.name.encode()) * 31 + vm.epoch) % 21 / 100
+
+
+def vm_lost(pool: Working, command: VmLost) -> Reply:
+    """Give up a VM whose agent is gone."""
+    vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP, VmPhase.READY, VmPhase.DRAINING)
+    if vm is None:
+        return STALE
+    lose(pool, vm, command.reason)
+    return DONE
+
+
+def drained(pool: Working, command: Drained) -> Reply:
+    """Deallocate, or reopen under a new epoch if someone waits by now."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.DRAINING, VmPhase.DEALLOCATING)
+    if vm is None or vm.drain != command.drain:
+        return STALE
+    if vm.phase is VmPhase.DEALLOCATING:
+        return {"answer": "deallocate"}
+    pool.drop_key(f"retire:{vm.name}")
+    if pool.state.queue:
+        vm.epoch = max(vm.epoch + 1, int(pool.now))
+        vm.drain = 0
+        vm.last_busy_at = pool.now
+        enter(pool, vm, VmPhase.READY, "reopened: a job came during the drain")
+        return {"answer": "reopened"}
+    vm.receipt = command.receipt
+    enter(pool, vm, VmPhase.DEALLOCATING, vm.reason)
+    return {"answer": "deallocate"}
+
+
+def drain_refused(pool: Working, command: DrainRefused) -> Reply:
+    """Keep a VM whose agent holds a job."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.DRAINING)
+    if vm is None or vm.drain != command.drain:
+        return STALE
+    vm.last_busy_at = pool.now
+    enter(pool, vm, VmPhase.READY, "ready: the agent still held a job")
+    pool.drop_key(f"retire:{vm.name}")
+    return DONE
+
+
+def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply:
+    """Close the billed interval at the moment ARM took the deallocation."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
+    if vm is None:
+        return STALE
+    close_interval(pool, vm, at=command.at, estimated=False)
+    return DONE
+
+
+def deallocated(pool: Working, command: Deallocated) -> Reply:
+    """Close a wake period."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
+    if vm is None:
+        return STALE
+    switched_off(pool, vm, at=pool.now, estimated=True)
+    return DONE
+
+
+def expire_phases(pool: Working) -> None:
+    """Apply the deadline of every transitional phase; none depends on a workflow being alive."""
+    policy = pool.policy
+    for vm in pool.state.vms.values():
+        age = pool.now - vm.phase_since
+        if vm.phase in ON_THE_WAY_UP and pool.now - vm.woken_at >= policy.starting_s:
+            failure = StartFailed(
+                vm=vm.name,
+                epoch=vm.epoch,
+                code="start_timed_out",
+                message=f"not ready after {policy.starting_s:.0f} s",
+                may_be_on=True,
+            )
+            give_up_wake(pool, vm, failure)
+        elif vm.phase is VmPhase.DRAINING and age >= policy.draining_s:
+            lose(pool, vm, "the drain was not answered")
+        elif vm.phase is VmPhase.DEALLOCATING and age >= policy.deallocating_s:
+            receipt = vm.receipt
+            lose(pool, vm, "the deallocation did not end; asking again")
+            vm.receipt = receipt
+        elif vm.phase is VmPhase.NO_CAPACITY and pool.now >= vm.retry_at:
+            enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
+
+
+def stop_idle(pool: Working) -> None:
+    """Drain every VM that has been idle for the whole window."""
+    if pool.state.queue:
+        return
+    for vm in pool.state.vms.values():
+        idle_s = pool.now - vm.last_busy_at
+        if vm.phase is VmPhase.READY and not vm.slots and idle_s >= pool.policy.idle_window_s:
+            begin_drain(pool, vm, f"idle for {pool.policy.idle_window_s:.0f} s")
+
+
+def offer_slots(pool: Working) -> None:
+    """Offer free slots to the head of the queue, on the least loaded ready VM."""
+    queue = pool.state.queue
+    while queue:
+        free = [
+            vm
+            for vm in pool.state.vms.values()
+            if vm.phase is VmPhase.READY and len(vm.slots) < pool.policy.slots_per_vm
+        ]
+        if not free:
+            return
+        vm = min(free, key=lambda vm: len(vm.slots))
+        slot = pool.offer(queue.pop(0))
+        vm.slots[slot.job_id] = slot
+        pool.keep(GrantSlot(slot.job_id, pool.event_of(slot), vm.name, vm.epoch))
+
+
+def wake_for_queue(pool: Working) -> None:
+    """Wake the first candidate that can be, if jobs wait and no VM is there or on its way."""
+    if not pool.state.queue:
+        return
+    for vm in pool.state.vms.values():
+        answers_soon = pool.now - vm.phase_since < pool.policy.drain_answer_s
+        if vm.phase in (*ON_THE_WAY_UP, VmPhase.READY):
+            return
+        if vm.phase is VmPhase.DRAINING and answers_soon:
+            return
+    for candidate in pool.policy.candidates:
+        vm = pool.state.vms[candidate.name]
+        if vm.phase is VmPhase.DEALLOCATED:
+            wake(pool, vm, f"{len(pool.state.queue)} waiting")
+            return
+
+
+def meet_candidates(pool: Working) -> None:
+    """Give every configured candidate a place in the state; forget those no longer configured.
+
+    One that is no longer configured is kept until it is off, so that it is not left running.
+    """
+    for candidate in pool.policy.candidates:
+        if candidate.name not in pool.state.vms:
+            pool.state.vms[candidate.name] = Vm(name=candidate.name, phase_since=pool.now)
+    for name, vm in list(pool.state.vms.items()):
+        if pool.policy.candidate(name) is None and vm.phase not in AWAKE:
+            del pool.state.vms[name]
+
+
+def account_now(account: Account, vm: Vm, *, price_per_hour_usd: float, now: float) -> Account:
+    """Give a VM's account with its open interval counted up to `now`."""
+    if vm.billed_since is None:
+        return account
+    open_s = max(0.0, now - vm.billed_since)
+    return replace(
+        account,
+        billed_s=account.billed_s + open_s,
+        cost_usd=account.cost_usd + open_s * price_per_hour_usd / 3600,
+    )

@@ -1,0 +1,1 @@
+"""Request in, workflow started, answer out."""

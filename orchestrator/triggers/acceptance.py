@@ -1,0 +1,173 @@
+"""Taking a job in: whatever is checked is checked here, before a GPU minute is spent.
+
+The order of the steps makes each safe to cut off: image and request are stored before the row, the
+row before the workflow. A re-sent request, or `sweep`, goes on where an earlier one was cut off.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from orchestrator.domain.errors import BusyError, KeyReusedError
+from orchestrator.domain.job import JobRequest, JobRow, input_path, new_id, request_path
+from orchestrator.domain.names import Workflow
+from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, KeyTable, PoolCommands
+from orchestrator.triggers.request_body import ImageSource
+
+FULL_RETRY_S = 60
+MAX_KEY_LENGTH = 200
+
+
+class Normalised(Protocol):
+    """An image ready to be stored."""
+
+    @property
+    def png(self) -> bytes:
+        """The upright PNG."""
+
+
+class Fetcher(Protocol):
+    """Fetches an image URL under the rules for untrusted URLs."""
+
+    async def fetch(self, url: str) -> bytes:
+        """Give the bytes."""
+
+
+class Acceptance:
+    """Checks, stores and starts jobs.
+
+    Args:
+        defaults: ``{job_timeout_s, unreachable_s, start_within_s}`` for the workflows' input.
+        max_open_jobs: Above it new jobs are refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: JobTable,
+        keys: KeyTable,
+        files: FileStore,
+        pool: PoolCommands,
+        fetcher: Fetcher,
+        normalise: Callable[[bytes], Normalised],
+        clock: Clock,
+        defaults: dict[str, float],
+        max_open_jobs: int,
+    ) -> None:
+        self._jobs = jobs
+        self._keys = keys
+        self._files = files
+        self._pool = pool
+        self._fetcher = fetcher
+        self._normalise = normalise
+        self._clock = clock
+        self._defaults = defaults
+        self._max_open_jobs = max_open_jobs
+
+    async def image(self, source: ImageSource) -> bytes:
+        """Fetch if need be, check and normalise an image.
+
+        Raises:
+            InputError: Saying what is wrong with it.
+        """
+        data = source.data
+        if data is None:
+            data = await self._fetcher.fetch(source.url or "")
+        return (await asyncio.to_thread(self._normalise, data)).png
+
+    async def admit(self, count: int) -> None:
+        """Refuse new jobs while too many are open.
+
+        Raises:
+            BusyError: With the seconds after which trying again is worth it.
+        """
+        state = await asyncio.to_thread(self._pool.read)
+        if state.open_jobs() + count > self._max_open_jobs:
+            raise BusyError(
+                f"{state.open_jobs()} jobs are open and {self._max_open_jobs} are allowed: "
+                "come back later",
+                retry_after_s=FULL_RETRY_S,
+            )
+
+    def draw_id(self) -> str:
+        """Draw a new id."""
+        return new_id(int(self._clock() * 1000), secrets.randbits(80))
+
+    async def claim(self, key: str | None, body_hash: str) -> str:
+        """Give the id for a request: a new one, or that of the first request with this key.
+
+        Raises:
+            KeyReusedError: The key came with another request before.
+        """
+        new = self.draw_id()
+        if key is None:
+            return new
+        job_id, first_hash = await asyncio.to_thread(self._keys.claim, key, new, body_hash)
+        if first_hash != body_hash:
+            raise KeyReusedError(
+                "this Idempotency-Key came with another request before: take a new key"
+            )
+        return job_id
+
+    async def store(
+        self, job_id: str, png: bytes, request: JobRequest, *, batch_id: str | None = None
+    ) -> JobRow:
+        """Store image, request and row; what is there already stays as it is."""
+        now = self._clock()
+        order = {
+            "id": job_id,
+            "options": request.options,
+            "priority": request.priority,
+            **self._defaults,
+        }
+        if request.start_within_s is not None:
+            order["start_within_s"] = request.start_within_s
+        row = JobRow(
+            job_id=job_id,
+            created_at=now,
+            metadata=request.metadata,
+            order=order,
+            batch_id=batch_id,
+        )
+        asked = {"id": job_id, "created_at": now, **_asked(request), "batch_id": batch_id}
+        await asyncio.gather(
+            asyncio.to_thread(self._files.write, input_path(job_id), png, "image/png"),
+            asyncio.to_thread(
+                self._files.write,
+                request_path(job_id),
+                json.dumps(asked).encode(),
+                "application/json",
+            ),
+        )
+        await asyncio.to_thread(self._jobs.insert, row)
+        return row
+
+    async def start(self, row: JobRow, client: Durable) -> None:
+        """Start the job's workflow; one that exists already is as good.
+
+        Raises:
+            Exception: It could not be started and does not exist.
+        """
+        try:
+            await client.start_new(Workflow.RUN_JOB, row.job_id, row.order)
+        except Exception:
+            if not await client.get_status(row.job_id):
+                raise
+
+
+def _asked(request: JobRequest) -> dict[str, Any]:
+    return {
+        "options": request.options,
+        "metadata": request.metadata,
+        "priority": request.priority,
+        "start_within_s": request.start_within_s,
+    }
+
+
+def hash_of(sources: list[ImageSource], request: JobRequest) -> str:
+    """Identify a request: equal images and equal fields, however the form was bounded."""
+    text = json.dumps([[s.digest() for s in sources], _asked(request)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

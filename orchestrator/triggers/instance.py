@@ -1,0 +1,152 @@
+"""Durable's built-in status of one job, in Durable's own shape, fenced to this one instance.
+
+The host's own URLs carry a key to everybody's instances (azure-functions-durable-extension #838);
+these carry none. Statuses and codes are the extension's, so that a Durable client needs no change.
+"""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import azure.functions as func
+
+from orchestrator.domain.errors import InvalidRequestError, UnknownJobError
+from orchestrator.domain.job import JobRow, JobState, is_job_id
+from orchestrator.domain.ports import Durable, JobTable
+from orchestrator.triggers.answers import json_answer, origin_of
+
+RETRY_AFTER_S = "5"
+LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Canceller(Protocol):
+    """Ends a job."""
+
+    async def cancel(self, row: JobRow, client: Durable) -> JobRow:
+        """End a job that is not over."""
+
+
+def runtime_status(status: Any) -> str:
+    """Give a Durable status's runtime status as text."""
+    value = status.runtime_status
+    return str(getattr(value, "value", value))
+
+
+def urls_of(origin: str, job_id: str) -> dict[str, str]:
+    """Give Durable's fields of a 202, pointing at the routes of this module."""
+    base = f"{origin}/api/jobs/{job_id}/instance"
+    return {
+        "statusQueryGetUri": base,
+        "sendEventPostUri": f"{base}/raiseEvent/{{eventName}}",
+        "terminatePostUri": f"{base}/terminate?reason={{text}}",
+        "purgeHistoryDeleteUri": base,
+        "suspendPostUri": f"{base}/suspend?reason={{text}}",
+        "resumePostUri": f"{base}/resume?reason={{text}}",
+    }
+
+
+class InstanceRoutes:
+    """Handlers of ``/api/jobs/{id}/instance``."""
+
+    def __init__(self, *, jobs: JobTable, canceller: Canceller) -> None:
+        self._jobs = jobs
+        self._canceller = canceller
+
+    async def get(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Tell the instance's status: 202 while it lives, then 200 with its output."""
+        row = await self._row(request)
+        status = await client.get_status(
+            row.job_id,
+            show_history=_flag(request, "showHistory"),
+            show_history_output=_flag(request, "showHistoryOutput"),
+        )
+        if not status:
+            raise UnknownJobError("the job's instance is gone: its history was purged")
+        name = runtime_status(status)
+        body = _body(status, name, shows_input=_flag(request, "showInput", default=True))
+        if name in LIVE:
+            location = f"{origin_of(request)}/api/jobs/{row.job_id}/instance"
+            headers = {"Location": location, "Retry-After": RETRY_AFTER_S}
+            return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
+        asks_for_500 = _flag(request, "returnInternalServerErrorOnFailure")
+        return json_answer(body, status=500 if name == "Failed" and asks_for_500 else 200)
+
+    async def purge(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Delete the history of an instance that is over: 200; 404; 412 while it lives."""
+        row = await self._row(request)
+        if not row.state.is_over:
+            return json_answer(
+                {"Message": "The instance is not over."}, status=HTTPStatus.PRECONDITION_FAILED
+            )
+        purged = await client.purge_instance_history(row.job_id)
+        if not purged.instances_deleted:
+            raise UnknownJobError("the job's instance is gone already")
+        return json_answer({"instancesDeleted": purged.instances_deleted})
+
+    async def terminate(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Cancel the job: 202; 410 if it is over."""
+        row = await self._row(request)
+        if not row.state.is_over:
+            row = await self._canceller.cancel(row, client)
+        is_done = row.state is JobState.CANCELLED
+        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED if is_done else HTTPStatus.GONE)
+
+    async def raise_event(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Send an event to the instance: 202; 410 if it is over."""
+        row = await self._row(request)
+        if row.state.is_over:
+            return func.HttpResponse(status_code=HTTPStatus.GONE)
+        try:
+            data = json.loads(request.get_body() or b"null")
+        except ValueError as error:
+            raise InvalidRequestError("the event's body must be JSON") from error
+        await client.raise_event(row.job_id, request.route_params["event"], data)
+        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
+
+    async def suspend(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Hold the instance: 202; 410 if it is over."""
+        return await self._pause(request, client.suspend)
+
+    async def resume(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+        """Let the instance go on: 202; 410 if it is over."""
+        return await self._pause(request, client.resume)
+
+    async def _pause(self, request: func.HttpRequest, call: Any) -> func.HttpResponse:
+        row = await self._row(request)
+        if row.state.is_over:
+            return func.HttpResponse(status_code=HTTPStatus.GONE)
+        await call(row.job_id, request.params.get("reason", ""))
+        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
+
+    async def _row(self, request: func.HttpRequest) -> JobRow:
+        job_id = request.route_params.get("id", "")
+        row = await asyncio.to_thread(self._jobs.read, job_id) if is_job_id(job_id) else None
+        if row is None:
+            raise UnknownJobError("there is no job under this id")
+        return row
+
+
+def _body(status: Any, name: str, *, shows_input: bool) -> dict[str, Any]:
+    body = {
+        "name": status.name,
+        "instanceId": status.instance_id,
+        "runtimeStatus": name,
+        "input": status.input_ if shows_input else None,
+        "customStatus": status.custom_status,
+        "output": status.output,
+        "createdTime": _moment(status.created_time),
+        "lastUpdatedTime": _moment(status.last_updated_time),
+    }
+    events = getattr(status, "historyEvents", None)
+    return body if events is None else {**body, "historyEvents": events}
+
+
+def _moment(value: Any) -> str | None:
+    return value.strftime(TIME_FORMAT) if value is not None else None
+
+
+def _flag(request: func.HttpRequest, name: str, *, default: bool = False) -> bool:
+    text = {key.lower(): value for key, value in request.params.items()}.get(name.lower())
+    return default if text is None else text.lower() == "true"

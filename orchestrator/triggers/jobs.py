@@ -1,0 +1,214 @@
+"""Routes of jobs: post, status, list, cancel, artifacts."""
+
+import asyncio
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+import azure.functions as func
+
+from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
+from orchestrator.domain.fence import fence_ending_all_before
+from orchestrator.domain.job import JobRow, JobState, error_of, is_job_id, manifest_path, view_job
+from orchestrator.domain.pool import Cancel, PoolPolicy
+from orchestrator.domain.pool.view import view_place
+from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
+from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
+from orchestrator.triggers.answers import json_answer, origin_of
+from orchestrator.triggers.instance import runtime_status, urls_of
+from orchestrator.triggers.request_body import read_job
+
+POLL_S = 2
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
+
+
+class JobRoutes:
+    """Handlers of ``/api/jobs``.
+
+    Args:
+        sends_links: Whether artifacts are answered with a short-lived link to storage.
+        link_s: How long such a link is valid, in seconds.
+        exposes_durable: Whether the 202 also carries the host's own URLs.
+    """
+
+    def __init__(
+        self,
+        *,
+        acceptance: Acceptance,
+        jobs: JobTable,
+        files: FileStore,
+        pool: PoolCommands,
+        policy: PoolPolicy,
+        clock: Clock,
+        sends_links: bool,
+        link_s: float,
+        exposes_durable: bool,
+    ) -> None:
+        self._acceptance = acceptance
+        self._jobs = jobs
+        self._files = files
+        self._pool = pool
+        self._policy = policy
+        self._clock = clock
+        self._sends_links = sends_links
+        self._link_s = link_s
+        self._exposes_durable = exposes_durable
+
+    async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Take a job in: 202 with Location, status URLs and the id."""
+        source, asked = read_job(request)
+        await self._acceptance.admit(1)
+        png = await self._acceptance.image(source)
+        job_id = await self._acceptance.claim(key_of(request), hash_of([source], asked))
+        row = await asyncio.to_thread(self._jobs.read, job_id)
+        if row is None:
+            row = await self._acceptance.store(job_id, png, asked)
+        if not row.state.is_over:
+            await self._acceptance.start(row, client)
+        return self._accepted(request, client, row)
+
+    def _accepted(
+        self, request: func.HttpRequest, client: Durable, row: JobRow
+    ) -> func.HttpResponse:
+        origin = origin_of(request)
+        urls = urls_of(origin, row.job_id)
+        body: dict[str, Any] = {
+            "id": row.job_id,
+            "state": row.state.value,
+            "status_url": f"{origin}/api/jobs/{row.job_id}",
+            **urls,
+        }
+        if self._exposes_durable:
+            body["durable"] = client.create_http_management_payload(row.job_id)  # type: ignore[attr-defined]
+        headers = {"Location": urls["statusQueryGetUri"], "Retry-After": str(POLL_S)}
+        return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+    async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Tell a job's status."""
+        row = await self._row(request)
+        if row.state.is_over:
+            return json_answer(view_job(row, None))
+        state, row = await asyncio.gather(
+            asyncio.to_thread(self._pool.read), self._settle(row, client)
+        )
+        place = view_place(state, row.job_id, self._clock(), self._policy)
+        retry_after = {} if row.state.is_over else {"Retry-After": str(POLL_S)}
+        return json_answer(view_job(row, place), headers=retry_after)
+
+    async def _settle(self, row: JobRow, client: Durable) -> JobRow:
+        """Write down an end that the workflow itself could not: it was terminated, or broke."""
+        status = await client.get_status(row.job_id)
+        ended = {
+            "Terminated": replace(row, state=JobState.CANCELLED),
+            "Canceled": replace(row, state=JobState.CANCELLED),
+            "Failed": replace(
+                row,
+                state=JobState.FAILED,
+                error=error_of("internal", "The job's workflow failed.", stage=row.stage),
+            ),
+        }.get(runtime_status(status) if status else "")
+        if ended is None:
+            return row
+
+        def change(current: JobRow) -> JobRow | None:
+            if current.state.is_over:
+                return None
+            return replace(current, state=ended.state, error=ended.error, ended_at=self._clock())
+
+        settled = await asyncio.to_thread(self._jobs.change, row.job_id, change)
+        await self._pool.apply(self._cancel_all(row.job_id), client)
+        return settled or row
+
+    async def list(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """List jobs, newest first."""
+        state = request.params.get("state")
+        if state is not None and state not in list(JobState):
+            raise InvalidRequestError(f"state must be one of {', '.join(JobState)}")
+        rows, token = await asyncio.to_thread(
+            self._jobs.list_page,
+            state=state,
+            limit=_limit(request.params.get("limit")),
+            token=request.params.get("page"),
+        )
+        return json_answer({"jobs": [view_job(row, None) for row in rows], "next_page": token})
+
+    async def delete(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Cancel a job, queued or running: 202; 404; 409 if it is over."""
+        row = await self._row(request)
+        if not row.state.is_over:
+            row = await self.cancel(row, client)
+        if row.state is not JobState.CANCELLED or row.ended_at is None:
+            raise JobOverError(f"the job has {row.state.value} already")
+        return json_answer(view_job(row, None), status=HTTPStatus.ACCEPTED)
+
+    async def cancel(self, row: JobRow, client: Durable) -> JobRow:
+        """End a job that is not over, and give its row.
+
+        Its workflow first, so that it asks for nothing more; then the pool, which has the agent
+        confirm before the slot is given on. Cut off in between, the reconciler does the rest.
+        """
+        await client.terminate(row.job_id, "cancelled by the caller")
+        await self._pool.apply(self._cancel_all(row.job_id), client)
+
+        def change(current: JobRow) -> JobRow | None:
+            if current.state.is_over:
+                return None
+            return replace(current, state=JobState.CANCELLED, ended_at=self._clock())
+
+        return await asyncio.to_thread(self._jobs.change, row.job_id, change) or row
+
+    def _cancel_all(self, job_id: str) -> Cancel:
+        return Cancel(job_id=job_id, fence=fence_ending_all_before(self._clock()))
+
+    async def artifact(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Send an artifact, or a short-lived link to it."""
+        row = await self._row(request)
+        name = request.route_params.get("name", "")
+        path, content_type = self._find(row, name)
+        if self._sends_links:
+            link = await asyncio.to_thread(
+                self._files.link, path, valid_s=self._link_s, name=f"{row.job_id}-{name}"
+            )
+            headers = {"Location": link, "Cache-Control": "no-store"}
+            return func.HttpResponse(status_code=HTTPStatus.FOUND, headers=headers)
+        data = await asyncio.to_thread(self._files.read, path)
+        if data is None:
+            raise UnknownJobError(f"the artifact {name} is no longer stored")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+        return func.HttpResponse(data, mimetype=content_type, headers=headers)
+
+    @staticmethod
+    def _find(row: JobRow, name: str) -> tuple[str, str]:
+        if row.result is not None:
+            if name == "manifest.json":
+                return manifest_path(row.job_id), "application/json"
+            for artifact in row.result["artifacts"]:
+                if artifact["name"] == name:
+                    return artifact["path"], artifact["content_type"]
+        raise UnknownJobError(f"job {row.job_id} ({row.state.value}) has no artifact {name!r}")
+
+    async def _row(self, request: func.HttpRequest) -> JobRow:
+        job_id = request.route_params.get("id", "")
+        row = None
+        if is_job_id(job_id):
+            row = await asyncio.to_thread(self._jobs.read, job_id)
+        if row is None:
+            raise UnknownJobError("there is no job under this id")
+        return row
+
+
+def key_of(request: func.HttpRequest) -> str | None:
+    """Read the Idempotency-Key."""
+    key: str | None = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters")
+    return key
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PAGE
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+        raise InvalidRequestError(f"limit must be a whole number from 1 to {MAX_PAGE}")
+    return int(text)

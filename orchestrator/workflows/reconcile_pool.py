@@ -1,0 +1,32 @@
+"""The eternal timer orchestration: one tick, one sleep, and again as a new execution.
+
+Each round is an execution of its own, so that history stays short and a `look` event that came
+twice can't be served to a later wait. A `look` that continue-as-new drops does no harm: the next
+tick follows at once.
+"""
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.domain.names import LOOK_EVENT, Activity
+
+
+def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
+    """Tick, sleep until the pool's next deadline or a `look`, continue as new.
+
+    Input: ``{generation}``. It ends only when a newer generation has taken over.
+    """
+    order: dict[str, Any] = context.get_input()
+    answer = yield context.call_activity(Activity.TICK_POOL, {"generation": order["generation"]})
+    if answer["answer"] == "superseded":
+        return answer
+    until = datetime.fromtimestamp(answer["until"], UTC)
+    if until > context.current_utc_datetime:
+        look = context.wait_for_external_event(LOOK_EVENT)
+        timer = context.create_timer(until)
+        winner = yield context.task_any([look, timer])
+        if winner == look:
+            timer.cancel()
+    context.continue_as_new(order)
+    return None

@@ -1,0 +1,64 @@
+"""Retire one VM: drain its agent, deallocate it, confirm that it is deallocated.
+
+The agent may refuse the drain, and the pool may answer a completed drain with a new epoch; then
+this ends without deallocating. With `lost` there is nobody to drain.
+"""
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.domain.names import Activity
+from orchestrator.domain.pool.commands import VmLost, command_to_json
+
+RETRY = timedelta(seconds=15)
+UNREACHABLE_PAUSE = timedelta(seconds=2)
+
+
+def retire_vm(context: Any) -> Generator[Any, Any, Any]:
+    """Drain and deallocate a VM.
+
+    Input: ``{vm, epoch, drain, lost, wake_poll_s, unreachable_s}``. Output: the last outcome.
+    """
+    order: dict[str, Any] = context.get_input()
+    retire = {"vm": order["vm"], "epoch": order["epoch"], "drain": order["drain"]}
+    if not order["lost"]:
+        answer = yield from _drain(context, retire, timedelta(seconds=order["unreachable_s"]))
+        if answer["outcome"] != "deallocate":
+            return answer
+    return (yield from _deallocate(context, retire, timedelta(seconds=order["wake_poll_s"])))
+
+
+def _drain(
+    context: Any, retire: dict[str, Any], patience: timedelta
+) -> Generator[Any, Any, dict[str, Any]]:
+    give_up_at = context.current_utc_datetime + patience
+    while True:
+        answer: dict[str, Any] = yield context.call_activity(Activity.DRAIN_VM, retire)
+        if answer["outcome"] != "unreachable":
+            return answer
+        if context.current_utc_datetime >= give_up_at:
+            lost = VmLost(vm=retire["vm"], epoch=retire["epoch"], reason="no answer to the drain")
+            yield context.call_activity(Activity.APPLY_POOL_COMMAND, command_to_json(lost))
+            return answer
+        yield context.create_timer(context.current_utc_datetime + UNREACHABLE_PAUSE)
+
+
+def _deallocate(
+    context: Any, retire: dict[str, Any], poll: timedelta
+) -> Generator[Any, Any, dict[str, Any]]:
+    outcome = "failed"
+    while True:
+        if outcome == "failed":
+            asked: dict[str, Any] = yield context.call_activity(Activity.DEALLOCATE_VM, retire)
+            if asked["outcome"] == "stale":
+                return asked
+            if asked["outcome"] == "later":
+                pause = asked.get("retry_after_s") or RETRY.total_seconds()
+                yield context.create_timer(context.current_utc_datetime + timedelta(seconds=pause))
+                continue
+        seen: dict[str, Any] = yield context.call_activity(Activity.CHECK_DEALLOCATED, retire)
+        outcome = seen["outcome"]
+        if outcome in ("deallocated", "stale"):
+            return seen
+        yield context.create_timer(context.current_utc_datetime + poll)

@@ -1,0 +1,35 @@
+"""Wake one VM: start it through ARM, then poll power and readiness with durable timers.
+
+A replay repeats it from the order in which the activities answered. Whatever happens to this
+instance, the pool's own deadline ends a wake that does not end.
+"""
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.domain.names import Activity
+
+START_RETRY = timedelta(seconds=20)
+
+
+def wake_vm(context: Any) -> Generator[Any, Any, Any]:
+    """Start a VM and wait until its agent is ready.
+
+    Input: ``{vm, epoch, wake_poll_s, ready_poll_s}``. Output: the last outcome.
+    """
+    order: dict[str, Any] = context.get_input()
+    wake = {"vm": order["vm"], "epoch": order["epoch"]}
+    started = yield context.call_activity(Activity.START_VM, wake)
+    while started["outcome"] == "later":
+        pause = timedelta(seconds=started.get("retry_after_s") or START_RETRY.total_seconds())
+        yield context.create_timer(context.current_utc_datetime + pause)
+        started = yield context.call_activity(Activity.START_VM, wake)
+    if started["outcome"] != "accepted":
+        return started
+    while True:
+        seen: dict[str, Any] = yield context.call_activity(Activity.CHECK_WAKE, wake)
+        if seen["outcome"] in ("ready", "failed", "stale"):
+            return seen
+        poll_s = order["ready_poll_s" if seen["outcome"] == "warming" else "wake_poll_s"]
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=poll_s))
