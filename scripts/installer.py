@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -50,38 +50,47 @@ class Installer:
         """
         log = self.logs / f"set-up-{program}.log"
         with log.open("wb") as sink:
-            child = subprocess.Popen(  # noqa: S603 -- commands of our own
-                command,
-                cwd=self.root,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(self.lock_fd,),
-            )
-            try:
-                self._follow(child, sink, count=count)
-            finally:
-                if child.poll() is None:
-                    child.terminate()
-                    child.wait()
-        if child.returncode:
+            code = self._run_into(sink, command, env=env or {}, count=count)
+        if code:
             text = log.read_text("utf-8", errors="replace")
             where = os.path.relpath(log, self.root)
             raise SetUpError(
                 explain_failure(text, program=program, log=where, need_mb=self.need_mb)
             )
 
-    def _follow(
-        self, child: subprocess.Popen[bytes], sink: IO[bytes], *, count: tuple[str, int] | None
-    ) -> None:
-        seen = 0
-        for line in child.stdout or ():
-            sink.write(line)
-            if count and sys.stderr.isatty() and line.startswith(count[0].encode()):
-                seen += 1
-                sys.stderr.write(f"\r  {seen} of {count[1]} ")
-                sys.stderr.flush()
-        if seen:
-            sys.stderr.write("\r              \r")
-        child.wait()
+    def _run_into(
+        self,
+        sink: IO[bytes],
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        count: tuple[str, int] | None,
+    ) -> int:
+        with subprocess.Popen(  # noqa: S603 -- commands of our own
+            command,
+            cwd=self.root,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(self.lock_fd,),
+        ) as child:
+            try:
+                _follow(child.stdout or (), sink, count=count)
+            except BaseException:
+                child.terminate()
+                child.wait()
+                raise
+        return child.returncode
+
+
+def _follow(lines: Iterable[bytes], sink: IO[bytes], *, count: tuple[str, int] | None) -> None:
+    seen = 0
+    for line in lines:
+        sink.write(line)
+        if count and sys.stderr.isatty() and line.startswith(count[0].encode()):
+            seen += 1
+            sys.stderr.write(f"\r  {seen} of {count[1]} ")
+            sys.stderr.flush()
+    if seen:
+        sys.stderr.write("\r              \r")

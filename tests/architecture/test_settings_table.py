@@ -1,0 +1,58 @@
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+import gpu_agent.settings
+import orchestrator.settings
+from gpu_agent.errors import SettingsError
+
+
+class RecordingEnviron(Mapping[str, str]):
+    """An empty environment that remembers which names were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def documented(root, heading):
+    text = (root / "docs" / "settings.md").read_text("utf-8")
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ")[0]
+    rows = re.findall(r"(?m)^\| `([A-Z0-9_]+)` \| ([^|]*) \|", section)
+    return {name: default.strip() for name, default in rows}
+
+
+class TestSettingsTable:
+    def test_lists_what_the_function_app_reads(self, root):
+        environ = RecordingEnviron()
+
+        with pytest.raises(orchestrator.settings.SettingsError) as caught:
+            orchestrator.settings.Settings.from_environ(environ)
+
+        table = documented(root, "Function app")
+        assert environ.asked == table.keys()
+        assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
+            name for name, default in table.items() if default == "required"
+        }
+
+    def test_lists_what_the_agent_reads(self, root):
+        environ = RecordingEnviron()
+
+        with pytest.raises(SettingsError) as caught:
+            gpu_agent.settings.Settings.from_environ(environ)
+
+        table = documented(root, "Agent")
+        assert environ.asked == table.keys()
+        assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
+            name for name, default in table.items() if default in ("required", "one of the two")
+        }

@@ -1,0 +1,134 @@
+import json
+
+import pytest
+
+from scripts.plan import (
+    INSTALL_NODE_PACKAGES,
+    INSTALL_PACKAGES,
+    INSTALL_PROJECT,
+    MAKE_VENV,
+    Found,
+    Layout,
+    Wanted,
+    plan_steps,
+    read_found,
+    read_wanted,
+)
+
+EVERYTHING = [MAKE_VENV, INSTALL_PACKAGES, INSTALL_PROJECT, INSTALL_NODE_PACKAGES]
+WANTED = Wanted(locks={"demo": "d1", "dev": "v1"}, project="p1", node="n1")
+COMPLETE = Found(python=(3, 11), locks={"dev": "v1"}, project="p1", node="n1")
+
+
+class TestPlanSteps:
+    @pytest.mark.parametrize("profile", ["demo", "dev"])
+    def test_has_nothing_to_do_when_all_is_there(self, profile):
+        assert plan_steps(profile, WANTED, COMPLETE) == []
+
+    def test_does_everything_on_a_fresh_clone(self):
+        nothing = Found(python=None, locks={}, project=None, node=None)
+
+        assert plan_steps("demo", WANTED, nothing) == EVERYTHING
+
+    def test_only_adds_packages_from_demo_to_dev(self):
+        demo = COMPLETE._replace(locks={"demo": "d1"})
+
+        assert plan_steps("demo", WANTED, demo) == []
+        assert plan_steps("dev", WANTED, demo) == [INSTALL_PACKAGES]
+
+    @pytest.mark.parametrize(
+        ("change", "step"),
+        [
+            ({"locks": {"dev": "v0"}}, INSTALL_PACKAGES),
+            ({"project": "p0"}, INSTALL_PROJECT),
+            ({"node": "n0"}, INSTALL_NODE_PACKAGES),
+            ({"node": None}, INSTALL_NODE_PACKAGES),
+        ],
+    )
+    def test_does_again_what_has_changed_and_nothing_else(self, change, step):
+        assert plan_steps("dev", WANTED, COMPLETE._replace(**change)) == [step]
+
+    def test_makes_the_environment_anew_for_another_python(self):
+        insisted = WANTED._replace(python=(3, 12))
+
+        assert plan_steps("dev", insisted, COMPLETE) == EVERYTHING[:3]
+
+    def test_keeps_the_environment_of_the_python_that_was_asked_for(self):
+        assert plan_steps("dev", WANTED._replace(python=(3, 11)), COMPLETE) == []
+
+    def test_makes_the_environment_anew_where_its_python_is_not_supported(self):
+        assert plan_steps("dev", WANTED, COMPLETE._replace(python=(3, 13))) == EVERYTHING[:3]
+
+
+@pytest.fixture(name="checkout")
+def _checkout(tmp_path):
+    """A checkout that has been set up completely, as far as the stamps tell."""
+    for name in ("requirements-demo.txt", "requirements-dev.txt", "package.json", ".npmrc"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "package-lock.json").write_text("{}")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nline = 1\n')
+    wanted = read_wanted(tmp_path, python=None)
+    layout = Layout(tmp_path)
+    pip = layout.venv / "lib" / "python3.11" / "site-packages" / "pip" / "__main__.py"
+    for path in (layout.python, pip, layout.node_stamp):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (layout.venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.7\n")
+    layout.stamp.write_text(json.dumps({"locks": wanted.locks, "project": wanted.project}))
+    layout.node_stamp.write_text(wanted.node)
+    return tmp_path
+
+
+def steps_in(checkout, profile="dev"):
+    wanted = read_wanted(checkout, python=None)
+    return plan_steps(profile, wanted, read_found(Layout(checkout)))
+
+
+class TestReadFound:
+    def test_finds_a_complete_checkout_complete(self, checkout):
+        assert steps_in(checkout) == []
+
+    def test_takes_an_unfinished_environment_for_none(self, checkout):
+        Layout(checkout).unfinished.touch()
+
+        assert steps_in(checkout) == EVERYTHING[:3]
+
+    def test_takes_an_environment_without_its_python_for_none(self, checkout):
+        python = Layout(checkout).python
+        python.unlink()
+        python.symlink_to(checkout / "gone")
+
+        assert steps_in(checkout) == EVERYTHING[:3]
+
+    def test_adopts_an_environment_that_someone_else_made(self, checkout):
+        Layout(checkout).stamp.unlink()
+
+        assert steps_in(checkout) == [INSTALL_PACKAGES, INSTALL_PROJECT]
+
+    @pytest.mark.parametrize("broken", ["", "[]", '{"locks": '])
+    def test_trusts_no_broken_stamp(self, checkout, broken):
+        Layout(checkout).stamp.write_text(broken)
+
+        assert steps_in(checkout) == [INSTALL_PACKAGES, INSTALL_PROJECT]
+
+    def test_notices_that_node_modules_are_gone(self, checkout):
+        Layout(checkout).node_stamp.unlink()
+
+        assert steps_in(checkout) == [INSTALL_NODE_PACKAGES]
+
+
+class TestReadWanted:
+    def test_notices_a_new_lock(self, checkout):
+        (checkout / "requirements-dev.txt").write_text("another")
+
+        assert steps_in(checkout) == [INSTALL_PACKAGES]
+
+    def test_notices_a_change_of_the_project(self, checkout):
+        (checkout / "pyproject.toml").write_text('[project]\nname = "y"\n')
+
+        assert steps_in(checkout) == [INSTALL_PROJECT]
+
+    def test_does_not_mind_the_settings_of_a_tool(self, checkout):
+        (checkout / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nq = 2\n')
+
+        assert steps_in(checkout) == []
