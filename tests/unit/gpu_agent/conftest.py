@@ -1,0 +1,99 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from gpu_agent.desk import Desk
+from gpu_agent.jobs import JobKey
+from gpu_agent.ledger import Ledger
+from gpu_agent.runner import Runner
+from gpu_agent.wire import JobView, Submission
+from tests.fakes.artifact_store import FakeArtifactStore
+from tests.fakes.engine import FakeEngine
+
+LIMIT_S = 10.0
+
+
+def make_submission(job_id: str = "a", fence: int = 1, epoch: int = 1, **more) -> Submission:
+    return Submission(
+        epoch=epoch,
+        input_path=f"jobs/jobs/{job_id}/input.png",
+        output_prefix=f"jobs/jobs/{job_id}/{fence}/",
+        manifest_path=f"jobs/jobs/{job_id}/manifest.json",
+        **more,
+    )
+
+
+class Bench(SimpleNamespace):
+    """A desk, a runner, a fake engine and a fake store, with the words that tests need."""
+
+    desk: Desk
+    runner: Runner
+    engine: FakeEngine
+    store: FakeArtifactStore
+
+    def start(self) -> None:
+        self.runner.start()
+        self.await_true(lambda: self.desk.readiness().phase in ("ready", "failed"))
+
+    def submit(
+        self, job_id: str, fence: int = 1, epoch: int = 1, *, has_image: bool = True, **more
+    ) -> JobView:
+        asked = make_submission(job_id, fence, epoch, **more)
+        if has_image:
+            self.store.files[asked.input_path] = b"png"
+        return self.desk.submit(JobKey(job_id, fence), asked)[0]
+
+    def await_over(self, job_id: str, fence: int = 1) -> JobView:
+        view = self.desk.look(JobKey(job_id, fence))
+        for _ in range(40):
+            if view.state not in ("queued", "running"):
+                return view
+            view = self.desk.follow(JobKey(job_id, fence), after=view.seq, wait_s=LIMIT_S)
+        raise AssertionError(f"still {view.state}")
+
+    def await_true(self, holds: Callable[[], bool]) -> None:
+        pause = Event()
+        for _ in range(int(LIMIT_S / 0.01)):
+            if holds():
+                return
+            pause.wait(0.01)
+        raise AssertionError("it never came true")
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Build agents without HTTP; all are ended after the test."""
+    benches: list[Bench] = []
+
+    def build(slots: int = 2, stage_min_s: float = 0.0, token: str = "token") -> Bench:
+        engine, store = FakeEngine(), FakeArtifactStore()
+        desk = Desk(
+            ledger=Ledger(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
+            vm_name="gpu-1",
+            slots=slots,
+            token=token,
+            engine={"name": "fake", "version": "1", "description": "Makes nothing."},
+        )
+        runner = Runner(desk=desk, engine=engine, store=store, stage_min_s=stage_min_s)
+        benches.append(Bench(desk=desk, runner=runner, engine=engine, store=store))
+        return benches[-1]
+
+    yield build
+    for bench in benches:
+        bench.desk.end()
+        bench.engine.may_finish.set()
+        bench.engine.may_set_up.set()
+        if any(thread.is_alive() for thread in bench.runner._threads):
+            assert bench.runner.join(LIMIT_S)
+        bench.desk.close()
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """Give a started agent with two slots."""
+    bench = make_bench()
+    bench.start()
+    return bench

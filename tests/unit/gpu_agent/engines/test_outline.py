@@ -1,0 +1,114 @@
+"""Triangulations that follow an outline, and the surfaces inflated from them."""
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from gpu_agent.engines.preview.inflation import inflate
+from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
+from gpu_agent.render import Camera, silhouette
+
+
+def surface(coverage: np.ndarray, limit: int = 3000):
+    sheets = inflate(triangulate_outline(coverage.astype(np.float32), triangle_limit=limit))
+    mesh = trimesh.Trimesh(sheets.vertices, sheets.faces, process=False)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    return sheets, mesh
+
+
+def seen_from_the_front(sheets, shape) -> np.ndarray:
+    high, wide = shape
+    camera = Camera.front(
+        span=float(high), target=np.array([(wide - 1) / 2, -(high - 1) / 2, 0], np.float32)
+    )
+    return silhouette(sheets.vertices, sheets.faces, camera, width=wide, height=high)
+
+
+def blobs(seed: int, share: float) -> np.ndarray:
+    """Give a (60, 80) mask of random blobs with holes and bridges."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(60, 80)), 3)
+    return noise > np.quantile(noise, 1 - share)
+
+
+class TestInflatedOutline:
+    @settings(max_examples=40, deadline=None)
+    @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.8))
+    def test_is_closed_and_faces_outward_whatever_its_shape(self, seed, share):
+        mask = blobs(seed, share)
+
+        sheets, mesh = surface(mask, limit=1500)
+
+        assert mesh.is_watertight
+        assert mesh.is_winding_consistent
+        assert mesh.volume > 0
+        seen = seen_from_the_front(sheets, mask.shape)
+        assert (seen & mask).sum() / (seen | mask).sum() > 0.93
+
+    def test_of_a_disc_is_round(self):
+        y, x = np.mgrid[0:200, 0:200]
+
+        _, mesh = surface(np.hypot(x - 100, y - 100) < 80)
+
+        assert mesh.extents[:2] == pytest.approx([160, 160], abs=2)
+        assert 0.3 * 160 < mesh.extents[2] < 160
+        assert mesh.euler_number == 2
+
+    def test_keeps_a_hole_open(self):
+        y, x = np.mgrid[0:200, 0:200]
+        away = np.hypot(x - 100, y - 100)
+
+        _, mesh = surface((away < 80) & (away > 35))
+
+        assert mesh.euler_number == 0
+
+    def test_closes_each_of_several_parts(self):
+        mask = np.zeros((100, 200))
+        mask[20:80, 20:80] = mask[30:70, 120:180] = 1
+
+        _, mesh = surface(mask)
+
+        assert [part.is_watertight for part in mesh.split()] == [True, True]
+
+    @pytest.mark.parametrize("shape", [(20, 400), (400, 20)])
+    def test_is_deep_enough_when_long_and_thin(self, shape):
+        _, mesh = surface(np.pad(np.ones((shape[0] - 10, shape[1] - 10)), 5))
+
+        assert mesh.is_watertight
+        assert mesh.extents[2] >= 0.15 * mesh.extents[0]
+
+    def test_survives_a_line_one_pixel_wide(self):
+        mask = np.zeros((100, 100))
+        mask[20:60, 20:60] = 1
+        mask[60:95, 40] = 1
+
+        _, mesh = surface(mask)
+
+        assert mesh.is_watertight
+
+    def test_has_normals_of_length_one_that_agree_along_the_rim(self):
+        sheets, mesh = surface(blobs(3, 0.4))
+        half = len(sheets.vertices) // 2
+
+        assert np.linalg.norm(sheets.normals, axis=1) == pytest.approx(np.ones(2 * half))
+        same = (sheets.vertices[:half] == sheets.vertices[half:]).all(axis=1)
+        assert same.sum() > 20
+        np.testing.assert_array_equal(sheets.normals[:half][same], sheets.normals[half:][same])
+
+
+class TestTriangulateOutline:
+    @pytest.mark.parametrize("limit", [1000, 4000, 20_000])
+    def test_keeps_to_the_number_of_triangles(self, limit):
+        y, x = np.mgrid[0:300, 0:400]
+        mask = np.hypot(x - 200, y - 150) < 120
+
+        count = len(triangulate_outline(mask.astype(np.float32), triangle_limit=limit).triangles)
+
+        assert 0.4 * limit < count <= limit
+
+    @pytest.mark.parametrize("coverage", [np.zeros((30, 30)), np.eye(1)])
+    def test_refuses_what_covers_nothing(self, coverage):
+        with pytest.raises(OutlineError):
+            triangulate_outline(coverage.astype(np.float32), triangle_limit=100)

@@ -1,0 +1,173 @@
+import hashlib
+import hmac
+import threading
+import time
+
+import pytest
+
+from gpu_agent.errors import ClosedError, LedgerError, StaleEpochError, UnknownJobError
+from gpu_agent.jobs import JobKey
+from gpu_agent.wire import DrainRequest, JobState, LeaseRequest, Stage
+
+KEY = JobKey("a", 1)
+
+
+class TestFollow:
+    def test_answers_when_the_job_is_cancelled(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        seen = bench.desk.look(KEY)
+        answers = []
+        poll = threading.Thread(
+            target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
+        )
+        poll.start()
+
+        bench.desk.cancel(KEY)
+        poll.join(5.0)
+
+        assert [view.state for view in answers] == [JobState.CANCELLED]
+
+    def test_answers_when_the_wait_is_over(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        seen = bench.desk.look(KEY)
+
+        began = time.monotonic()
+        view = bench.desk.follow(KEY, after=seen.seq, wait_s=0.1)
+
+        assert view == seen
+        assert 0.1 <= time.monotonic() - began < 5.0
+
+    def test_does_not_answer_for_a_percent_alone_before_five_seconds(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        seen = bench.desk.look(KEY)
+        bench.desk.advance(KEY, Stage.SHAPE, 90.0)
+
+        began = time.monotonic()
+        view = bench.desk.follow(KEY, after=seen.seq, wait_s=0.1)
+
+        assert time.monotonic() - began >= 0.1
+        assert view.percent > seen.percent
+
+    def test_answers_everybody_when_the_agent_ends(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        seen = bench.desk.look(KEY)
+        answers = []
+        poll = threading.Thread(
+            target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
+        )
+        poll.start()
+
+        bench.desk.end()
+        poll.join(5.0)
+
+        assert [view.state for view in answers] == [JobState.INTERRUPTED]
+
+    def test_says_that_it_knows_nothing(self, bench):
+        with pytest.raises(UnknownJobError):
+            bench.desk.follow(JobKey("nobody", 1), after=0, wait_s=0.0)
+
+
+class TestLease:
+    def test_counts_down_from_now(self, bench):
+        assert bench.desk.status().lease_left_s is None
+
+        left = bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0)).lease_left_s
+
+        assert 50.0 < left <= 60.0
+
+    def test_cancels_the_jobs_of_an_older_epoch(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a", epoch=1)
+
+        status = bench.desk.renew_lease(LeaseRequest(epoch=2, ttl_s=60.0))
+
+        assert status.epoch == 2
+        assert [job["state"] for job in status.jobs] == [JobState.CANCELLED]
+
+    def test_refuses_an_older_epoch(self, bench):
+        bench.desk.renew_lease(LeaseRequest(epoch=2, ttl_s=60.0))
+
+        with pytest.raises(StaleEpochError):
+            bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))
+
+    def test_is_refused_once_closed(self, bench):
+        bench.desk.drain(DrainRequest(epoch=1, drain=1, final=True))
+
+        with pytest.raises(ClosedError):
+            bench.desk.renew_lease(LeaseRequest(epoch=9, ttl_s=60.0))
+        assert bench.desk.readiness().phase == "closed"
+
+
+class TestDrain:
+    def test_signs_for_this_vm_boot_epoch_and_drain(self, bench):
+        answer = bench.desk.drain(DrainRequest(epoch=5, drain=2))
+
+        text = f"gpu-1\n{bench.desk.boot_id}\n5\n2".encode()
+        assert answer.receipt == hmac.new(b"token", text, hashlib.sha256).hexdigest()
+
+    def test_gives_the_same_answer_after_a_restart(self, make_bench):
+        first = make_bench()
+        answer = first.desk.drain(DrainRequest(epoch=5, drain=2))
+        first.desk.close()
+
+        second = make_bench()
+
+        assert second.desk.drain(DrainRequest(epoch=5, drain=2)) == answer
+        assert second.desk.readiness().phase == "draining"
+
+    def test_is_one_step_with_submissions(self, make_bench):
+        for epoch in range(1, 30):
+            bench = make_bench(slots=1) if epoch == 1 else bench
+            if epoch == 1:
+                bench.start()
+                bench.engine.may_finish.clear()
+            barrier = threading.Barrier(2)
+            taken, drained = [], []
+
+            def ask(epoch=epoch, barrier=barrier, taken=taken):
+                barrier.wait(5.0)
+                try:
+                    taken.append(bench.submit(f"job-{epoch}", epoch=epoch))
+                except Exception:
+                    return
+
+            thread = threading.Thread(target=ask)
+            thread.start()
+            barrier.wait(5.0)
+            drained.append(bench.desk.drain(DrainRequest(epoch=epoch, drain=1)).drained)
+            thread.join()
+
+            assert bool(taken) != drained[0]
+
+
+class TestRestart:
+    def test_finds_its_jobs_interrupted(self, make_bench):
+        first = make_bench()
+        first.start()
+        first.engine.may_finish.clear()
+        first.submit("a")
+        first.desk.cancel(JobKey("tomb", 4))
+        first.desk.close()
+
+        second = make_bench()
+
+        assert second.desk.look(KEY).state == JobState.INTERRUPTED
+        assert second.desk.look(JobKey("tomb", 4)).state == JobState.CANCELLED
+        assert second.desk.boot_id != first.desk.boot_id
+
+    def test_promises_nothing_that_the_disk_does_not_have(self, bench):
+        bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))
+        bench.desk.close()
+
+        with pytest.raises(LedgerError):
+            bench.submit("a")
+
+        assert bench.desk.status().jobs == []
