@@ -28,6 +28,7 @@ VARIABLE = "LOCALCLOUD_LEASH"
 """The environment variable that holds the tags, separated by spaces."""
 
 _SWEEPS = 20
+_POLL_S = 0.02
 
 
 def new_tag() -> str:
@@ -64,7 +65,7 @@ def end_tagged(tag: str, *, grace_s: float) -> None:
         processes = find_tagged(tag)
         for process in processes:
             _signal(process, signal.SIGTERM)
-        psutil.wait_procs(processes, timeout=grace_s)
+        _wait_until_gone(processes, grace_s)
     for _ in range(_SWEEPS):
         # Again and again, because one that is being killed may just have started another.
         processes = find_tagged(tag)
@@ -72,7 +73,21 @@ def end_tagged(tag: str, *, grace_s: float) -> None:
             return
         for process in processes:
             _signal(process, signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=0.5)
+        _wait_until_gone(processes, 0.5)
+
+
+def _wait_until_gone(processes: list[psutil.Process], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and any(is_alive(process) for process in processes):
+        time.sleep(_POLL_S)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process lives; one that is dead and only not yet waited for does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

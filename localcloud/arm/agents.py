@@ -9,7 +9,7 @@ import psutil
 
 from localcloud.arm.machine import Agent
 from localcloud.arm.settings import AgentSpec
-from localcloud.leash import end_tagged, find_tagged, tagged
+from localcloud.leash import end_tagged, find_tagged, is_alive, tagged
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +76,9 @@ class AgentProcesses:
             process = psutil.Process(agent.pid)
             # The time is computed from the system's clock, which may have been set meanwhile.
             is_same = abs(process.create_time() - (agent.created_at or 0.0)) < _SAME_START_S
-            return is_same and bool(process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
+        return is_same and is_alive(process)
 
     def end(self, vm: str, spec: AgentSpec) -> None:
         """Ask a VM's processes to end; asked again after their grace, kill them."""

@@ -37,7 +37,7 @@ class ArmError(Exception):
 
     def __init__(
         self,
-        status: HTTPStatus,
+        status: int,
         code: str,
         message: str,
         *,

@@ -120,12 +120,17 @@ def read_fault(body: Any, *, fault_id: int) -> Fault:
         if not _fits(value, defaults[key]):
             kind = type(defaults[key]).__name__
             raise bad_request("InvalidFault", f"{name}: {key} must be a {kind}")
+    options = {**defaults, **given}
+    if options.get("requests", "all") not in ("all", "read", "write"):
+        raise bad_request("InvalidFault", f"{name}: requests must be all, read or write")
+    if not 500 <= options.get("status", 500) <= 599:
+        raise bad_request("InvalidFault", f"{name}: status must be 500 to 599")
     vm, count = body.get("vm"), body.get("count")
     if not (vm is None or isinstance(vm, str)):
         raise bad_request("InvalidFault", "vm must be the name of a VM")
     if not (count is None or (type(count) is int and count > 0)):
         raise bad_request("InvalidFault", "count must be a whole number above 0")
-    return Fault(id=fault_id, name=name, vm=vm, remaining=count, options={**defaults, **given})
+    return Fault(id=fault_id, name=name, vm=vm, remaining=count, options=options)
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -184,5 +189,6 @@ def find_refusal(fault: Fault) -> ArmError:
     """Return the answer of a `throttled` or `server_error` fault."""
     if fault.name is FaultName.THROTTLED:
         return ThrottledError(fault.options["retry_after_s"])
-    status = HTTPStatus(fault.options["status"])
-    return ArmError(status, "InternalServerError", "The server encountered an error.")
+    return ArmError(
+        fault.options["status"], "InternalServerError", "The server encountered an error."
+    )
