@@ -16,6 +16,9 @@ Ints = NDArray[np.intp]
 Bytes = NDArray[np.uint8]
 
 _NEAR = 1e-3
+_FACES_AT_ONCE = 2048
+_PIXELS_AT_ONCE = 1 << 16
+"""Work is cut into pieces that stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class Camera:
             (N, 2) pixel coordinates, (0, 0) at the corner of the top left pixel; and (N,)
             distances along the view axis (orthographic: plus a constant), larger is further.
         """
-        local = (points - self.target) @ self.rotation.T
+        local = _turned(points - self.target, self.rotation)
         if self.fov_deg:
             depth = np.float32(self.distance) - local[:, 2]
             half = depth * np.float32(np.tan(np.radians(self.fov_deg) / 2))
@@ -100,11 +103,11 @@ class Camera:
         y = (height / 2 - v) / (height / 2) - 2 * self.shift[1]
         if not self.fov_deg:
             plane = np.stack([x, y, np.zeros_like(x)], axis=-1) * np.float32(self.span / 2)
-            origin = self.eye + plane @ self.rotation
+            origin = self.eye + _turned(plane, self.rotation.T)
             return origin.astype(np.float32), np.broadcast_to(-self.rotation[2], origin.shape)
         slope = np.float32(np.tan(np.radians(self.fov_deg) / 2))
         local = np.stack([x * slope, y * slope, np.full_like(x, -1)], axis=-1)
-        direction = (local @ self.rotation).astype(np.float32)
+        direction = _turned(local.astype(np.float32), self.rotation.T)
         return np.broadcast_to(self.eye, direction.shape), direction
 
 
@@ -193,37 +196,43 @@ def rasterise(
     flipped = area[chosen] > 0
     order = np.where(flipped[:, None], [0, 1, 2], [0, 2, 1])
     index = np.take_along_axis(faces[chosen], order, axis=1)
-    owner, x, y = _covered_pixels(points[index], width=width, height=height)
+    edges = _edge_weights(points[index])
+    # Seen through a lens, 1/depth and weight/depth run evenly over the picture, not depth itself.
+    over = 1 / depth[index] if camera.fov_deg else np.ones(index.shape, np.float32)
+    even = over if camera.fov_deg else -depth[index]
+    plane = (edges * even[:, :, None]).sum(axis=1)
 
-    a, b, c = np.moveaxis(points[index][owner], 1, 0)
-    middle = np.stack([x, y], axis=1).astype(np.float32) + np.float32(0.5)
-    whole = _cross(b - a, c - a)
-    flat = (
-        np.stack([_cross(b - middle, c - middle), _cross(c - middle, a - middle)], axis=1)
-        / whole[:, None]
-    )
-    flat = np.concatenate([flat, 1 - flat.sum(axis=1, keepdims=True)], axis=1).clip(0, 1)
-    corner_depth = depth[index][owner]
-    if camera.fov_deg:
-        flat = flat / corner_depth
-        inverse = flat.sum(axis=1, keepdims=True)
-        weights, distance = flat / inverse, 1 / inverse[:, 0]
-    else:
-        weights, distance = flat, (flat * corner_depth).sum(axis=1)
+    nearest = np.full(width * height, -np.inf, np.float32)
+    winner = np.full(width * height, -1, np.intp)
+    for start in range(0, len(index), _FACES_AT_ONCE):
+        part = slice(start, start + _FACES_AT_ONCE)
+        owner, x, y = _covered_pixels(points[index[part]], width=width, height=height)
+        owner += start
+        exact = plane[owner, 0] * (x + 0.5) + plane[owner, 1] * (y + 0.5) + plane[owner, 2]
+        value = exact.astype(np.float32)
+        pixel = y * width + x
+        np.maximum.at(nearest, pixel, value)
+        front = value == nearest[pixel]
+        winner[pixel[front]] = owner[front]
 
-    pixel = y * width + x
-    nearest = np.full(width * height, np.inf, np.float32)
-    np.minimum.at(nearest, pixel, distance)
-    front = np.flatnonzero(distance == nearest[pixel])
-    # Two faces that share an edge may both own a pixel on it: the first of them is taken.
-    pixel, first = np.unique(pixel[front], return_index=True)
-    front = front[first]
-    weights = np.take_along_axis(weights[front], np.argsort(order, axis=1)[owner[front]], axis=1)
+    pixel = np.flatnonzero(winner >= 0)
+    owner = winner[pixel]
+    across, down = pixel % width + np.float32(0.5), pixel // width + np.float32(0.5)
+    scaled = edges * over[:, :, None]
+    # Back from the turned order of the corners to the mesh's own: 1 and 2 change places.
+    scaled = np.where(flipped[:, None, None], scaled, scaled[:, [0, 2, 1]])
+    weights = np.empty((len(pixel), 3), np.float32)
+    for corner_number in range(3):
+        a, b, c = scaled[:, corner_number].T
+        weights[:, corner_number] = a[owner] * across + b[owner] * down + c[owner]
+    weights = weights.clip(0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    found = nearest[pixel]
     return Fragments(
         pixel=pixel,
-        face=chosen[owner[front]],
-        weights=weights.astype(np.float32),
-        depth=distance[front].astype(np.float32),
+        face=chosen[owner],
+        weights=weights,
+        depth=np.float32(1) / found if camera.fov_deg else -found,
     )
 
 
@@ -268,20 +277,24 @@ def render(
     """
     wide, high = width * supersample, height * supersample
     seen = rasterise(mesh.vertices, mesh.faces, camera, width=wide, height=high)
-    corner = mesh.faces[seen.face]
-    uv = _blend(mesh.uv, corner, seen.weights)
-    colour = linear_from_srgb(sample(mesh.texture, uv) / np.float32(255))
-    if lights:
-        normal = _blend(mesh.normals, corner, seen.weights) @ camera.rotation.T
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + np.float32(1e-9)
-        colour *= _light(normal, lights, ambient)
-    else:
-        colour *= np.float32(ambient)
     picture = np.zeros((wide * high, 4), np.float32)
-    picture[seen.pixel, :3] = colour
+    for start in range(0, len(seen.pixel), _PIXELS_AT_ONCE):
+        part = slice(start, start + _PIXELS_AT_ONCE)
+        corner, weights = mesh.faces[seen.face[part]], seen.weights[part]
+        uv = _blend(mesh.uv, corner, weights)
+        colour = _LINEAR[(sample(mesh.texture, uv) + np.float32(0.5)).astype(np.uint8)]
+        if lights:
+            normal = _turned(_blend(mesh.normals, corner, weights), camera.rotation)
+            normal /= np.linalg.norm(normal, axis=1, keepdims=True) + np.float32(1e-9)
+            colour *= _light(normal, lights, ambient)
+        else:
+            colour *= np.float32(ambient)
+        picture[seen.pixel[part], :3] = colour
     picture[seen.pixel, 3] = 1
-    fine = picture.reshape(height, supersample, width, supersample, 4)
-    return np.asarray(fine.mean(axis=(1, 3)), np.float32)
+    fine = picture.reshape(high, wide, 4)
+    steps = [(i, j) for i in range(supersample) for j in range(supersample)]
+    total = sum((fine[i::supersample, j::supersample] for i, j in steps), np.float32(0))
+    return np.asarray(total / np.float32(len(steps)), np.float32)
 
 
 def sample(texture: Bytes, uv: Floats) -> Floats:
@@ -321,15 +334,35 @@ def srgb_from_linear(value: Floats) -> Floats:
     return np.where(low, value * 12.92, 1.055 * power - 0.055).astype(np.float32)
 
 
+_LINEAR = linear_from_srgb(np.arange(256, dtype=np.float32) / np.float32(255))
+
+
 def _light(normal: Floats, lights: tuple[Light, ...], ambient: float) -> Floats:
     # Less ambient light from below: it is what tells the underside of a thing from its top.
     total = np.float32(ambient) * (0.85 + 0.15 * normal[:, 1:2]) * np.ones(3, np.float32)
     for light in lights:
         towards = np.asarray(light.direction, np.float32)
-        facing = normal @ (towards / np.linalg.norm(towards))
+        facing = _turned(normal, (towards / np.linalg.norm(towards))[None])[:, 0]
         strength = ((facing + light.wrap) / (1 + light.wrap)).clip(0)[:, None]
         total = total + strength * np.asarray(light.colour, np.float32)
     return total.astype(np.float32)
+
+
+def _edge_weights(corner: Floats) -> NDArray[np.float64]:
+    """Give (F, 3, 3): weight of corner k at (x, y) is [k, 0] x + [k, 1] y + [k, 2]."""
+    p = corner.astype(np.float64)
+    q, r = np.roll(p, -1, axis=1), np.roll(p, -2, axis=1)
+    rows = np.stack(
+        [
+            q[..., 1] - r[..., 1],
+            r[..., 0] - q[..., 0],
+            q[..., 0] * r[..., 1] - q[..., 1] * r[..., 0],
+        ],
+        axis=-1,
+    )
+    area = rows.sum(axis=1)[:, 2]
+    weights: NDArray[np.float64] = rows / area[:, None, None]
+    return weights
 
 
 def _covered_pixels(corner: Floats, *, width: int, height: int) -> tuple[Ints, Ints, Ints]:
@@ -369,11 +402,23 @@ def _expand(first: Ints, last: Ints) -> tuple[Ints, Ints]:
     return owner, first[owner] + offset
 
 
+def _turned(values: Floats, matrix: Floats) -> Floats:
+    """Multiply (..., 3) rows by an (N, 3) matrix.
+
+    Written out: for matrices this small, BLAS wakes threads that cost more than they do.
+    """
+    x, y, z = (values[..., axis, None] for axis in range(3))
+    turned: Floats = x * matrix[:, 0] + y * matrix[:, 1] + z * matrix[:, 2]
+    return turned
+
+
 def _cross(a: Floats, b: Floats) -> Floats:
     area: Floats = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
     return area
 
 
 def _blend(values: Floats, corner: Ints, weights: Floats) -> Floats:
-    mixed: Floats = np.einsum("nkc,nk->nc", values[corner], weights)
+    mixed: Floats = values[corner[:, 0]] * weights[:, :1]
+    mixed += values[corner[:, 1]] * weights[:, 1:2]
+    mixed += values[corner[:, 2]] * weights[:, 2:]
     return mixed

@@ -1,5 +1,10 @@
-"""Find the subject of a photo and cut it out."""
+"""Find the subject of a photo and cut it out.
 
+The subject is looked for in a reduced picture, then once more in a closer view of what was found;
+the outline is then drawn along the edges of the full picture.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +15,10 @@ from skimage.color import rgb2lab
 
 from gpu_agent.engines import EngineError
 from gpu_agent.engines.preview.cut import cut_subject
+from gpu_agent.engines.preview.edges import follow_edges
 from gpu_agent.engines.preview.photo import Photo
 from gpu_agent.engines.preview.saliency import find_salience
+from gpu_agent.engines.preview.tidying import tidy
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -21,6 +28,25 @@ _CUT_EDGE_PX = 320
 
 _LEAST_AREA_PX = 24
 """A subject of fewer pixels of the photo is no subject."""
+
+_EVEN_LAB = 4.0
+"""Spread of a picture that shows nothing, in Lab units."""
+
+_CLOSER_SHARE = 0.8
+"""A second, closer look is taken when it shows less than this share of the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Where the subject lies in a photo.
+
+    Attributes:
+        coverage: (H, W) float32, 0 to 1, a reduced picture of `box`.
+        box: (left, top, right, bottom) in the photo's pixels; outside of it is no subject.
+    """
+
+    coverage: Floats
+    box: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,85 +64,124 @@ class Cutout:
     box: Box
 
 
-def cut_out(photo: Photo, *, remove_background: bool, longest_edge: int) -> Cutout:
+def cut_out(
+    photo: Photo, *, find: Callable[[Image.Image], Region] | None, longest_edge: int
+) -> Cutout:
     """Cut the subject out of its photo.
 
     A photo that brings its own transparency is cut along that.
 
     Args:
         photo: The photo.
-        remove_background: Otherwise an opaque photo is all subject.
+        find: Tells the subject from the background; without it an opaque photo is all subject.
         longest_edge: Most pixels of the cut-out along an edge.
 
     Raises:
         EngineError: There is no subject (``no_subject_found``).
     """
+    whole = (0, 0, *photo.image.size)
     if photo.alpha is not None:
-        return _crop(photo, np.asarray(photo.alpha, np.float32) / np.float32(255), longest_edge)
-    if not remove_background:
-        return _crop(photo, np.ones(photo.image.size[::-1], np.float32), longest_edge)
-    return _crop(photo, find_subject(photo.image), longest_edge)
+        alpha = np.asarray(photo.alpha, np.float32) / np.float32(255)
+        return crop(photo.image, Region(coverage=alpha, box=whole), longest_edge=longest_edge)
+    if find is None:
+        frame = np.ones(photo.image.size[::-1], np.float32)
+        return crop(photo.image, Region(coverage=frame, box=whole), longest_edge=longest_edge)
+    return crop(photo.image, find(photo.image), longest_edge=longest_edge, along_edges=True)
 
 
-def find_subject(image: Image.Image) -> Floats:
+def find_subject(image: Image.Image) -> Region:
     """Find what a photo shows, without a learned model.
-
-    Returns:
-        (H, W) 0 to 1 for the whole photo.
 
     Raises:
         EngineError: Nothing stands out (``no_subject_found``).
     """
     whole = (0, 0, *image.size)
-    small, lab = _reduce(image, whole)
-    if float(np.ptp(lab[..., 0])) + float(np.ptp(lab[..., 1])) + float(np.ptp(lab[..., 2])) < 6:
+    lab = _lab(_view(image, whole, _CUT_EDGE_PX))
+    if float(np.ptp(lab, axis=(0, 1)).max()) < _EVEN_LAB:
         raise EngineError("no_subject_found", "The image shows one even colour and no subject.")
     subject = tidy(cut_subject(lab, find_salience(lab)), lab)
-    return _refine(image, whole, small, subject)
+    box = _around(subject, whole, margin=0.15)
+    if max(box[2] - box[0], box[3] - box[1]) > _CLOSER_SHARE * max(whole[2:]):
+        return Region(coverage=subject, box=whole)
+    closer = _lab(_view(image, box, _CUT_EDGE_PX))
+    likely = _part(subject, whole, box, (closer.shape[1], closer.shape[0]))
+    likely = ndimage.gaussian_filter(likely, max(closer.shape) / 80)
+    return Region(coverage=tidy(cut_subject(closer, likely), closer), box=box)
 
 
-def _refine(image: Image.Image, box: Box, small: Image.Image, subject: Floats) -> Floats:
-    del box, small
-    return np.asarray(Image.fromarray(subject).resize(image.size, Image.Resampling.BICUBIC)).clip(
-        0, 1
-    )
+def crop(
+    image: Image.Image, region: Region, *, longest_edge: int, along_edges: bool = False
+) -> Cutout:
+    """Crop a photo to its subject and a narrow margin.
 
+    Args:
+        image: The photo.
+        region: Where the subject is.
+        longest_edge: Most pixels of the result along an edge.
+        along_edges: Draw the outline along the edges of the photo.
 
-def tidy(subject: Floats, lab: Floats) -> Floats:
-    """Keep the parts that matter, and fill holes that do not show the background."""
-    mask = ndimage.binary_opening(subject > 0.5, iterations=1)
-    label, count = ndimage.label(mask)
-    if not count:
+    Raises:
+        EngineError: Fewer than a few pixels are covered (``no_subject_found``).
+    """
+    inside = int((region.coverage >= 0.5).sum())
+    scale = (region.box[2] - region.box[0]) / region.coverage.shape[1]
+    if inside * scale * scale < _LEAST_AREA_PX:
         raise EngineError("no_subject_found", "No subject stands out from the background.")
-    area = np.bincount(label.ravel())[1:]
-    keep = area >= 0.08 * area.max()
-    mask = np.concatenate([[False], keep])[label]
-    filled: Floats = ndimage.binary_fill_holes(mask).astype(np.float32)
-    return filled
+    box = _around(region.coverage, region.box, margin=0.03)
+    view = _view(image, box, longest_edge)
+    cover = _part(region.coverage, region.box, box, view.size)
+    if along_edges:
+        cover = follow_edges(cover, np.asarray(view), grain_px=_grain(region, view.size, box))
+    return Cutout(rgb=np.asarray(view), coverage=cover, box=box)
 
 
-def _reduce(image: Image.Image, box: Box) -> tuple[Image.Image, Floats]:
-    scale = min(1.0, _CUT_EDGE_PX / max(box[2] - box[0], box[3] - box[1]))
-    size = (max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale)))
-    small = image.resize(size, Image.Resampling.BOX, box=box, reducing_gap=2.0)
-    return small, rgb2lab(np.asarray(small)).astype(np.float32)
+def _grain(region: Region, size: tuple[int, int], box: Box) -> float:
+    """Give the size of one pixel of the region's coverage in pixels of the view."""
+    coarse = (region.box[2] - region.box[0]) / region.coverage.shape[1]
+    return float(coarse * size[0] / (box[2] - box[0]))
 
 
-def _crop(photo: Photo, coverage: Floats, longest_edge: int) -> Cutout:
-    """Crop photo and coverage to the subject and a margin, and reduce both."""
+def _view(image: Image.Image, box: Box, longest_edge: int) -> Image.Image:
+    """Reduce a part of the photo, never enlarging it."""
+    wide, high = box[2] - box[0], box[3] - box[1]
+    scale = min(1.0, longest_edge / max(wide, high))
+    size: tuple[int, int] = (max(2, round(wide * scale)), max(2, round(high * scale)))
+    if box == (0, 0, *image.size) and size == image.size:
+        return image
+    return image.resize(size, Image.Resampling.BOX, box=box, reducing_gap=2.0)
+
+
+def _lab(view: Image.Image) -> Floats:
+    lab: Floats = rgb2lab(np.asarray(view)).astype(np.float32)
+    return lab
+
+
+def _around(coverage: Floats, box: Box, *, margin: float) -> Box:
+    """Give the part of `box`, in its units, that holds all that is covered and a margin."""
     rows, columns = (np.flatnonzero((coverage >= 0.5).any(axis=axis)) for axis in (1, 0))
-    if np.count_nonzero(coverage >= 0.5) < _LEAST_AREA_PX:
-        raise EngineError("no_subject_found", "No subject stands out from the background.")
-    wide, high = photo.image.size
-    margin = max(3, round(0.02 * max(len(rows), len(columns))))
-    box = (
-        max(0, int(columns[0]) - margin),
-        max(0, int(rows[0]) - margin),
-        min(wide, int(columns[-1]) + 1 + margin),
-        min(high, int(rows[-1]) + 1 + margin),
+    step = (box[2] - box[0]) / coverage.shape[1], (box[3] - box[1]) / coverage.shape[0]
+    left, right = box[0] + columns[0] * step[0], box[0] + (columns[-1] + 1) * step[0]
+    top, low = box[1] + rows[0] * step[1], box[1] + (rows[-1] + 1) * step[1]
+    more = max(3.0, 2 * max(step), margin * max(right - left, low - top))
+    return (
+        max(box[0], int(left - more)),
+        max(box[1], int(top - more)),
+        min(box[2], int(np.ceil(right + more))),
+        min(box[3], int(np.ceil(low + more))),
     )
-    scale = min(1.0, longest_edge / max(box[2] - box[0], box[3] - box[1]))
-    size = (max(2, round((box[2] - box[0]) * scale)), max(2, round((box[3] - box[1]) * scale)))
-    rgb = photo.image.resize(size, Image.Resampling.BOX, box=box, reducing_gap=2.0)
-    cover = Image.fromarray(coverage).resize(size, Image.Resampling.BOX, box=box)
-    return Cutout(rgb=np.asarray(rgb), coverage=np.asarray(cover), box=box)
+
+
+def _part(coverage: Floats, box: Box, part: Box, size: tuple[int, int]) -> Floats:
+    """Give `part` of a picture of `box`, `size` pixels large."""
+    across = coverage.shape[1] / (box[2] - box[0])
+    down = coverage.shape[0] / (box[3] - box[1])
+    source = (
+        (part[0] - box[0]) * across,
+        (part[1] - box[1]) * down,
+        (part[2] - box[0]) * across,
+        (part[3] - box[1]) * down,
+    )
+    shrinks = size[0] < source[2] - source[0]
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    resized = Image.fromarray(coverage).resize(size, how, box=source)
+    return np.asarray(resized, np.float32)

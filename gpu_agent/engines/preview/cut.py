@@ -12,7 +12,10 @@ Floats = NDArray[np.float32]
 
 _ROUNDS = 4
 _STEPS = 70
-_SMOOTHNESS = 2.2
+_SMOOTHNESS = 4.0
+_SIZE_SHARE = 0.35
+"""How much the sizes of subject and background count beside their colours."""
+
 _BIN = np.array([7.0, 5.0, 5.0], np.float32)
 """Width of a colour bin in L, a and b."""
 
@@ -30,15 +33,24 @@ def cut_subject(lab: Floats, likely: Floats, *, trust: float = 1.2) -> Floats:
     """
     bins, shape = _colour_bins(lab)
     across, down = _edge_weights(lab)
-    guess = likely.clip(0.02, 0.98)
+    split = min(max(_split(likely), 0.05), 0.95)
+    # Bent so that a guess on the dividing line says nothing either way.
+    guess = (likely ** np.float32(np.log(0.5) / np.log(split))).clip(0.02, 0.98)
     prior = ndimage.gaussian_filter(np.log(guess / (1 - guess)), max(lab.shape) / 60)
-    subject = (likely > 0.8 * _split(likely)).astype(np.float32)
+    # Pixels that the guess is unsure of teach neither model: half of them are the other's.
+    surely_not: Floats = ((1 - likely / np.float32(split)).clip(0, 1) ** 2).astype(np.float32)
+    subject: Floats = (likely > 0.6 * split).astype(np.float32)
     for turn in range(_ROUNDS):
         if not 0 < subject.mean() < 1:
             break
-        evidence = _log_density(bins, shape, subject) - _log_density(bins, shape, 1 - subject)
+        others: Floats = (1 - subject) * (surely_not + np.float32(0.15 * turn))
+        mine, theirs = (_log_density(bins, shape, w) for w in (subject, others))
+        # A small subject must not claim the colour of a large background that came along.
+        share = float(subject.sum()) / max(float(others.sum()), 1.0)
+        smaller = np.float32(min(0.0, _SIZE_SHARE * np.log(max(share, 1e-4))))
+        evidence = mine - theirs + smaller
         # The first guess gives way to the colours that were learned from it.
-        unary = -(evidence.clip(-4, 4) + prior * np.float32(trust / (1 + turn)))
+        unary = -(evidence.clip(-4, 4) + prior * np.float32(trust / (1 + 0.4 * turn)))
         subject = _smooth_cut(subject, unary.astype(np.float32), across, down)
     return subject
 

@@ -1,17 +1,19 @@
 """The preview engine: a silhouette inflated, the photo put on it. Seconds, no GPU."""
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, Watch
-from gpu_agent.engines.preview.background import Cutout, cut_out
+from gpu_agent.engines.preview.background import Cutout, cut_out, find_subject
 from gpu_agent.engines.preview.glb import Model, read_glb, write_glb
 from gpu_agent.engines.preview.inflation import Sheets, inflate
+from gpu_agent.engines.preview.matting import FindSubject, load_matting
 from gpu_agent.engines.preview.options import PreviewOptions
 from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
 from gpu_agent.engines.preview.photo import decode_photo
@@ -53,15 +55,25 @@ class PreviewEngine:
         ),
     )
 
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """Prepare an engine.
+
+        Args:
+            environ: Where rembg's weights are named; without it they are not looked for.
+        """
+        self._environ = environ
+        self._find: FindSubject = find_subject
+
     def set_up(self, report: Callable[[int, str], None]) -> None:
-        """Run once on a small disc, so that the first job finds everything loaded."""
+        """Make one model of a drawn disc, so that the first job finds everything loaded."""
         report(0, "Trying the preview engine on a test picture.")
-        y, x = np.mgrid[-1:1:64j, -1:1:64j]
-        sheets = inflate(
-            triangulate_outline((x * x + y * y < 0.5).astype(np.float32), triangle_limit=1000)
-        )
-        if not len(sheets.faces):
-            raise EngineError("set_up_failed", "The preview engine can't build a mesh here.")
+        if self._environ is not None:
+            self._find = load_matting(self._environ) or find_subject
+        picture = Image.new("RGB", (96, 96), (200, 200, 200))
+        ImageDraw.Draw(picture).ellipse((20, 20, 76, 76), fill=(150, 60, 40))
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        self.generate(file.getvalue(), {"face_count": 2000, "texture_size": 256}, _NoWatch())
         report(100, "The preview engine is ready.")
 
     def generate(self, image_png: bytes, options: Mapping[str, Any], watch: Watch) -> Generated:
@@ -78,7 +90,9 @@ class PreviewEngine:
         photo = decode_photo(image_png)
         watch.stage(Stage.BACKGROUND, 20)
         cutout = cut_out(
-            photo, remove_background=wanted.remove_background, longest_edge=wanted.texture_size
+            photo,
+            find=self._find if wanted.remove_background else None,
+            longest_edge=wanted.texture_size,
         )
         watch.stage(Stage.BACKGROUND, 100)
 
@@ -122,6 +136,16 @@ class PreviewEngine:
         )
 
 
+class _NoWatch:
+    """Watches a run that nobody waits for."""
+
+    def stage(self, stage: Stage, percent: float = 0.0) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
 def _reduced(coverage: Floats, longest_edge: int) -> Floats:
     high, wide = coverage.shape
     scale = min(1.0, longest_edge / max(high, wide))
@@ -137,7 +161,7 @@ def _relief(cutout: Cutout, shape: tuple[int, ...]) -> Floats:
     light = np.asarray(grey, np.float32) * cover
     fine, coarse = (
         ndimage.gaussian_filter(light, sigma) / (ndimage.gaussian_filter(cover, sigma) + 1e-3)
-        for sigma in (0.004 * max(shape), 0.02 * max(shape))
+        for sigma in (0.006 * max(shape), 0.025 * max(shape))
     )
     relief: Floats = np.tanh((fine - coarse) / 30).astype(np.float32)
     return relief

@@ -16,10 +16,13 @@ Ints = NDArray[np.intp]
 LEAST_DEPTH = 0.2
 """Depth of a model as a share of its width, at least; 0.15 is promised."""
 
-_MOST_DEPTH = 0.62
+_MOST_DEPTH = 0.48
 """Depth as a share of the shorter side of the outline, at most."""
 
 _FRONT, _BACK = 0.85, 0.55
+_RELIEF = 0.03
+"""Height of the photo's fine detail, as a share of the height there."""
+
 _PLATEAU = 0.30
 """Reach of the rim's pull, as a share of the silhouette's size: wide parts level off there."""
 
@@ -63,7 +66,7 @@ def inflate(mesh: FlatMesh, relief: NDArray[np.float32] | None = None) -> Sheets
         at = mesh.points.T[::-1]
         bump = ndimage.map_coordinates(relief, at, order=1, mode="nearest")
         # Towards the rim the relief fades, so that the outline stays where it is.
-        front = front * (1 + 0.09 * bump * np.minimum(1, height / (0.35 * height.max())))
+        front = front * (1 + _RELIEF * bump * np.minimum(1, height / (0.35 * height.max())))
 
     x, y = mesh.points[:, 0], -mesh.points[:, 1]
     vertices = np.concatenate([np.stack([x, y, front], axis=1), np.stack([x, y, -back], axis=1)])

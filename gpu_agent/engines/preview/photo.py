@@ -4,14 +4,16 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gpu_agent.engines import EngineError
 
 _MOST_PIXELS = 50_000_000
-_OPAQUE = 250
-"""Alpha from here on counts as opaque: some encoders leave 254 in an opaque picture."""
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_HALF = 128
+_LEAST_TRANSPARENT = 0.005
+"""With a smaller share of transparent pixels the picture counts as opaque: some pictures have
+soft corners or a stray pixel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +30,14 @@ class Photo:
 
 
 def decode_photo(data: bytes) -> Photo:
-    """Decode a PNG (or whatever else Pillow reads) of any mode.
+    """Decode a PNG, JPEG or WebP of any mode.
 
     Raises:
         EngineError: It can't be read (``invalid_image``) or shows nothing at all
             (``no_subject_found``).
     """
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise EngineError("invalid_image", "The image has too many pixels.")
             if opened.mode in ("RGB", "L"):
@@ -50,13 +52,8 @@ def decode_photo(data: bytes) -> Photo:
     ) as error:
         raise EngineError("invalid_image", "The image can't be decoded.") from error
     alpha = picture.getchannel("A")
-    values = np.asarray(alpha)
-    lowest, highest = int(values.min()), int(values.max())
-    if highest < 128:
+    transparent = np.asarray(alpha) < _HALF
+    if transparent.all():
         raise EngineError("no_subject_found", "The image is transparent throughout.")
-    return Photo(image=picture.convert("RGB"), alpha=alpha if lowest < _OPAQUE else None)
-
-
-def pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Give (H, W, 3) or (H, W) uint8."""
-    return np.asarray(image)
+    says_something = float(transparent.mean()) >= _LEAST_TRANSPARENT
+    return Photo(image=picture.convert("RGB"), alpha=alpha if says_something else None)

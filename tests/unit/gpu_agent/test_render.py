@@ -61,7 +61,7 @@ class TestRasterise:
         assert len(seen.pixel) == 0
 
     def test_prefers_the_nearer_face(self):
-        near, far = SQUARE + [0, 0, 0.2], SQUARE * 2
+        near, far = SQUARE + np.array([0, 0, 0.2]), SQUARE * 2
         vertices = np.concatenate([far, near]).astype(np.float32)
         faces = np.concatenate([TWO_FACES, TWO_FACES + 4])
 
@@ -90,7 +90,7 @@ class TestRasterise:
         np.testing.assert_allclose(depth, seen.depth, rtol=1e-4)
 
     def test_survives_a_face_behind_the_eye(self):
-        behind = (SQUARE + [0, 0, 10]).astype(np.float32)
+        behind = (SQUARE + np.array([0, 0, 10])).astype(np.float32)
 
         seen = rasterise(behind, TWO_FACES, Camera.orbit(0, 0), width=16, height=16)
 
@@ -112,7 +112,7 @@ class TestRender:
         np.testing.assert_allclose(picture[0, 0], [0, 0, 0, 0])
 
     def test_softens_edges_by_its_samples(self):
-        vertices = (SQUARE + [0.01, 0, 0]).astype(np.float32)
+        vertices = (SQUARE + np.array([0.01, 0, 0])).astype(np.float32)
         mesh = textured_square(np.full((1, 1, 3), 255, np.uint8), vertices)
 
         picture = render(mesh, Camera.front(span=1.0), width=16, height=16, supersample=4)

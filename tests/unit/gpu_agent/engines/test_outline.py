@@ -89,7 +89,7 @@ class TestInflatedOutline:
         assert mesh.is_watertight
 
     def test_has_normals_of_length_one_that_agree_along_the_rim(self):
-        sheets, mesh = surface(blobs(3, 0.4))
+        sheets, _ = surface(blobs(3, 0.4))
         half = len(sheets.vertices) // 2
 
         assert np.linalg.norm(sheets.normals, axis=1) == pytest.approx(np.ones(2 * half))
