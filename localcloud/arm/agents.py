@@ -7,8 +7,8 @@ import time
 
 import psutil
 
-from localcloud.arm.machine import Agent
 from localcloud.arm.settings import AgentSpec
+from localcloud.arm.vm import Agent
 from localcloud.leash import end_tagged, find_tagged, is_alive, tagged
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from localcloud.arm.addresses import Address, Target, read_path
 from localcloud.arm.errors import ArmError, bad_request, not_found
 from localcloud.arm.faults import FaultName, find_refusal
 from localcloud.arm.identity import MANAGEMENT_AUDIENCES, TENANT_ID, TokenError, TokenIssuer
-from localcloud.arm.machine import Operation, OperationStatus, Vm
 from localcloud.arm.region import Region
 from localcloud.arm.rendering import (
     build_operation_url,
@@ -22,6 +21,7 @@ from localcloud.arm.rendering import (
     render_vm,
 )
 from localcloud.arm.settings import VmSpec
+from localcloud.arm.vm import Operation, OperationStatus, Vm
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.arm.errors import ArmDetail, ArmError, ThrottledError, bad_request
-from localcloud.arm.machine import StartPlan
+from localcloud.arm.vm import StartPlan
 
 
 class FaultName(StrEnum):

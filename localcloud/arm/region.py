@@ -11,9 +11,9 @@ from localcloud.arm import machine
 from localcloud.arm.agents import AgentProcesses
 from localcloud.arm.errors import ArmError, bad_request, not_found
 from localcloud.arm.faults import Fault, FaultName, plan_start, read_fault, take
-from localcloud.arm.machine import AgentStep, Operation, Vm
 from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, VmSpec
 from localcloud.arm.state_file import RegionState, load_state, save_state
+from localcloud.arm.vm import Agent, AgentStep, Operation, PowerState, StartPlan, Vm
 from localcloud.leash import new_tag
 
 logger = logging.getLogger(__name__)
@@ -88,9 +88,9 @@ class Region:
         pace = self._specs[name].pace
         plan, faults = plan_start(self._state.faults, name)
         vm = self._advanced(name)
-        if vm.power not in (machine.PowerState.DEALLOCATED, machine.PowerState.STOPPED):
+        if vm.power not in (PowerState.DEALLOCATED, PowerState.STOPPED):
             # Such a start allocates nothing: it can't fail for want of it, nor use a fault up.
-            plan, faults = machine.StartPlan(), self._state.faults
+            plan, faults = StartPlan(), self._state.faults
         self._keep(replace(self._state, faults=faults))
         if isinstance(plan, ArmError):
             raise plan
@@ -183,7 +183,7 @@ class Region:
         )
         for vm in self._state.vms.values():
             if vm.agent.pid is not None:
-                self._put(replace(vm, agent=machine.Agent(stays_dead=vm.agent.stays_dead)))
+                self._put(replace(vm, agent=Agent(stays_dead=vm.agent.stays_dead)))
 
     def _step(self, name: str) -> None:
         spec, vm, now = self._specs[name], self._advanced(name), self._clock()

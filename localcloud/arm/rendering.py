@@ -5,14 +5,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from localcloud.arm.machine import (
-    Operation,
-    OperationStatus,
-    PowerState,
-    Vm,
-    measure_billed_s,
-)
+from localcloud.arm.machine import measure_billed_s
 from localcloud.arm.settings import VmSpec
+from localcloud.arm.vm import Operation, OperationStatus, PowerState, Vm
 
 OPERATION_URL_LENGTH = 4_096
 """Azure signs its operation URLs: about 4 KB, too long to be kept where short ones would do."""

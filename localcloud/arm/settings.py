@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from localcloud.arm.machine import Overlap, Pace
+from localcloud.arm.vm import Overlap, Pace
 
 BOOT_ID_PLACEHOLDER = "${BOOT_ID}"
 """In an agent's environment: replaced by an id that is new at every boot of its VM."""
@@ -38,7 +38,7 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """What a VM is; what it does is a `machine.Vm`."""
+    """What a VM is; what it does is a `Vm`."""
 
     name: str
     resource_group: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from localcloud.arm.errors import ArmDetail
 from localcloud.arm.faults import Fault, FaultName
-from localcloud.arm.machine import (
+from localcloud.arm.vm import (
     Agent,
     Interval,
     Operation,

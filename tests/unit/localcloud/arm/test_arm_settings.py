@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from localcloud.arm.machine import Overlap
 from localcloud.arm.settings import SettingsError, read_settings, read_vms
+from localcloud.arm.vm import Overlap
 
 VM = {
     "name": "gpu-0",

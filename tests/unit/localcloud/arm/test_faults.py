@@ -4,7 +4,7 @@ import pytest
 
 from localcloud.arm.errors import ArmError, ThrottledError
 from localcloud.arm.faults import Fault, FaultName, find_refusal, plan_start, read_fault, take
-from localcloud.arm.machine import StartPlan
+from localcloud.arm.vm import StartPlan
 
 
 def fault(**body) -> Fault:

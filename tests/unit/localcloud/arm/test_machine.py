@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from localcloud.arm import machine
 from localcloud.arm.errors import ArmDetail, ArmError
-from localcloud.arm.machine import (
+from localcloud.arm.vm import (
     Agent,
     AgentStep,
     OperationStatus,

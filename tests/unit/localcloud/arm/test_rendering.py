@@ -6,7 +6,6 @@ import pytest
 
 from localcloud.arm import machine
 from localcloud.arm.errors import ArmDetail
-from localcloud.arm.machine import Pace, StartPlan, Vm
 from localcloud.arm.rendering import (
     build_operation_url,
     render_instance_view,
@@ -15,6 +14,7 @@ from localcloud.arm.rendering import (
     render_vm,
 )
 from localcloud.arm.settings import AgentSpec, VmSpec
+from localcloud.arm.vm import Pace, StartPlan, Vm
 
 PACE = Pace(boot_s=10.0, deallocate_s=4.0)
 SPEC = VmSpec(

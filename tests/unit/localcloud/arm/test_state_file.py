@@ -5,8 +5,8 @@ import pytest
 from localcloud.arm import machine
 from localcloud.arm.errors import ArmDetail
 from localcloud.arm.faults import read_fault
-from localcloud.arm.machine import Agent, Pace, StartPlan
 from localcloud.arm.state_file import RegionState, load_state, save_state
+from localcloud.arm.vm import Agent, Pace, StartPlan
 
 PACE = Pace()
 
