@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -45,6 +46,10 @@ DOWNLOAD_MB = {"demo": 155, "dev": 210, "node": 65}
 ON_DISK_MB = {"demo": 630, "dev": 790, "node": 190}
 HEADROOM_MB = 300
 """Room to unpack, and for pip's own cache, on top of what stays."""
+
+
+MACHINES = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")}
+"""Operating systems and processors with wheels for every pin of the locks."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +93,7 @@ def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
         steps = plan_steps(profile, wanted, read_found(layout))
         interpreter = None
         if MAKE_VENV in steps:
+            check_machine(sys.platform, platform.machine())
             interpreter = find_interpreter(only_this=wanted.python is not None)
         need_mb = estimate_need_mb(profile, steps)
         _check_disk(layout, need_mb=need_mb)
@@ -102,6 +108,19 @@ def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
             _install_node_packages(wanted, layout, installer)
     if steps:
         _say(f"Set-up done in {time.monotonic() - began_at:.0f} s.")
+
+
+def check_machine(system: str, processor: str) -> None:
+    """Refuse a machine for which the locks hold no wheels.
+
+    Raises:
+        SetUpError: It is one; the message says which machines will do.
+    """
+    if (system, processor) not in MACHINES:
+        raise SetUpError(
+            f"Some packages have no wheel for {system} on {processor}: use Linux on x86-64 or "
+            "arm64, or macOS on Apple silicon with a native Python."
+        )
 
 
 def estimate_need_mb(profile: str, steps: Sequence[str]) -> int:
