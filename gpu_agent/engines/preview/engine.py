@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, Watch
+from gpu_agent.engines.preview.acceptance import Place, accept, drawable, front_colour
 from gpu_agent.engines.preview.background import Cutout, cut_out, find_subject
-from gpu_agent.engines.preview.glb import Model, read_glb, write_glb
+from gpu_agent.engines.preview.glb import Model, write_glb
 from gpu_agent.engines.preview.inflation import Sheets, inflate
 from gpu_agent.engines.preview.matting import FindSubject, load_matting
 from gpu_agent.engines.preview.options import PreviewOptions
@@ -19,14 +20,7 @@ from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
 from gpu_agent.engines.preview.photo import decode_photo
 from gpu_agent.engines.preview.picture import draw_picture
 from gpu_agent.engines.preview.texture import Atlas, paint_atlas
-from gpu_agent.render import (
-    Camera,
-    TexturedMesh,
-    linear_from_srgb,
-    render,
-    silhouette,
-    srgb_from_linear,
-)
+from gpu_agent.render import linear_from_srgb
 from gpu_agent.wire import Stage
 
 Floats = NDArray[np.float32]
@@ -38,9 +32,6 @@ NOTICE = (
 
 _OUTLINE_EDGE_PX = 640
 """Longest edge of the coverage picture that is triangulated."""
-
-_LEAST_OVERLAP = 0.95
-_LEAST_DEPTH_SHARE = 0.15
 
 
 class PreviewEngine:
@@ -115,15 +106,15 @@ class PreviewEngine:
 
         watch.stage(Stage.FINISH)
         model, place = _model(sheets, atlas, outline.shape, subject_rgb, textured=wanted.texture)
-        picture = draw_picture(_drawable(model))
+        picture = draw_picture(drawable(model), watch.check)
         watch.stage(Stage.FINISH, 100)
 
         watch.stage(Stage.EXPORT)
         data = write_glb(model)
         watch.stage(Stage.EXPORT, 50)
-        figures = _accept(data, outline, place)
+        figures = accept(data, outline, place)
         figures["subject_mean_rgb"] = subject_rgb
-        figures["texture_mean_rgb"] = _front_colour(model)
+        figures["texture_mean_rgb"] = front_colour(model)
         watch.stage(Stage.EXPORT, 100)
         return Generated(
             artifacts=(
@@ -180,8 +171,8 @@ def _model(
     colour: list[float],
     *,
     textured: bool,
-) -> tuple[Model, tuple[float, Floats]]:
-    """Scale the sheets to metres; also give metres per pixel and the middle in pixels."""
+) -> tuple[Model, Place]:
+    """Scale the sheets to metres; also say where the model came from."""
     low, high = sheets.vertices.min(axis=0), sheets.vertices.max(axis=0)
     middle = (low + high) / 2
     metres = 1 / float((high - low).max())
@@ -194,79 +185,4 @@ def _model(
         texture=atlas.image if textured else None,
         colour=(float(linear[0]), float(linear[1]), float(linear[2])),
     )
-    return model, (metres, middle.astype(np.float32))
-
-
-def _drawable(model: Model) -> TexturedMesh:
-    if model.uv is not None and model.texture is not None:
-        uv, texture = model.uv, model.texture
-    else:
-        uv = np.zeros((len(model.vertices), 2), np.float32)
-        texture = np.full((1, 1, 3), 178, np.uint8)
-    return TexturedMesh(
-        vertices=model.vertices, faces=model.faces, normals=model.normals, uv=uv, texture=texture
-    )
-
-
-def _front_colour(model: Model) -> list[float] | None:
-    """Give the mean sRGB, 0 to 255, of the unlit model seen from the front."""
-    if model.texture is None:
-        return None
-    view = render(
-        _drawable(model),
-        Camera.front(span=1.05),
-        width=192,
-        height=192,
-        lights=(),
-        ambient=1,
-        supersample=1,
-    )
-    mean = srgb_from_linear(view[view[..., 3] > 0][:, :3]).mean(axis=0) * 255
-    return [float(value) for value in mean.round(2)]
-
-
-def _accept(data: bytes, outline: Floats, place: tuple[float, Floats]) -> dict[str, Any]:
-    """Open the file again and measure it.
-
-    Raises:
-        EngineError: It is not the closed mesh of this outline (``model_rejected``).
-    """
-    mesh = read_glb(data)
-    metres, middle = place
-    high, wide = outline.shape
-    camera = Camera.front(
-        span=high * metres,
-        target=(np.array([(wide - 1) / 2, -(high - 1) / 2, 0], np.float32) - middle)
-        * np.float32(metres),
-    )
-    seen = silhouette(
-        np.asarray(mesh.vertices, np.float32), mesh.faces, camera, width=wide, height=high
-    )
-    mask = outline >= 0.5
-    overlap = float(int((seen & mask).sum()) / max(int((seen | mask).sum()), 1))
-    extents = [float(value) for value in mesh.extents]
-    figures = {
-        "faces": len(mesh.faces),
-        "vertices": len(mesh.vertices),
-        "watertight": bool(mesh.is_watertight),
-        "volume": float(mesh.volume),
-        "extents": extents,
-        "silhouette_iou": round(overlap, 4),
-    }
-    complaints = [
-        text
-        for text, fault in (
-            ("it is not closed", not (mesh.is_watertight and mesh.is_winding_consistent)),
-            ("it is inside out", mesh.volume <= 0),
-            ("it is flat", extents[2] < _LEAST_DEPTH_SHARE * extents[0]),
-            ("its outline is not the subject's", overlap < _LEAST_OVERLAP),
-        )
-        if fault
-    ]
-    if complaints:
-        raise EngineError(
-            "model_rejected",
-            f"The finished model was rejected: {', '.join(complaints)}.",
-            retryable=True,
-        )
-    return figures
+    return model, Place(metres_per_px=metres, middle_px=middle.astype(np.float32))

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from gpu_agent.engines import EngineError
 
-_MOST_SEED = 2**32 - 1
+_MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +36,12 @@ class PreviewOptions:
             EngineError: A value is of the wrong type or out of range (``invalid_options``).
         """
         return cls(
-            seed=_whole(options, "seed", cls.seed_default(), 0, _MOST_SEED),
+            seed=_whole(options, "seed", 0, 0, _MOST_SEED),
             face_count=_whole(options, "face_count", 36_000, 2_000, 200_000),
             texture=_truth(options, "texture"),
             remove_background=_truth(options, "remove_background"),
             texture_size=_whole(options, "texture_size", 1024, 256, 2048),
         )
-
-    @staticmethod
-    def seed_default() -> int:
-        """Give the seed of a job that names none."""
-        return 0
 
 
 def _whole(options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:

@@ -1,6 +1,7 @@
 """A studio picture of a model: turned a little, on a light floor, with a soft shadow."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,18 @@ _TOP = np.array([0.78, 0.79, 0.81], np.float32)
 _BOTTOM = np.array([0.93, 0.93, 0.92], np.float32)
 
 
-def draw_picture(mesh: TexturedMesh) -> bytes:
+def draw_picture(mesh: TexturedMesh, check: Callable[[], None]) -> bytes:
     """Draw a model as PNG, 1024 x 768: a large view from the side, small ones of front and back.
 
     Args:
         mesh: In metres, centred, largest extent 1.
+        check: Called between the views; what it raises passes through.
     """
     picture = _backdrop()
     _place(picture, mesh, Camera.orbit(-32, 14, distance=2.9, fov_deg=26), (0, 0, 740, HEIGHT))
+    check()
     _place(picture, mesh, Camera.orbit(0, 4, distance=3.6, fov_deg=24), (720, 40, 280, 340))
+    check()
     _place(picture, mesh, Camera.orbit(150, 10, distance=3.6, fov_deg=24), (720, 388, 280, 340))
     image = Image.fromarray((srgb_from_linear(picture.clip(0, 1)) * 255 + 0.5).astype(np.uint8))
     file = io.BytesIO()
