@@ -96,7 +96,9 @@ class Desk:
         self._book = Book()
         with self.changed:
             now = self._began_at
-            self._change(books.forget(books.recall(restart_ages(ledger.load(), now), now), now))
+            found = restart_ages(ledger.load(), now)
+            self._old_drain = found.epoch if found.is_drained else None
+            self._change(books.forget(books.recall(found, now), now))
 
     # What callers ask for.
 
@@ -364,9 +366,15 @@ class Desk:
 
     def _readiness(self) -> Readiness:
         phase, detail = self._set_up.phase, self._set_up.detail
+        # A drain of the last process says nothing about this one: whoever has woken the machine
+        # waits for "ready" first and names its newer epoch after that. Until then the book goes
+        # on refusing the old one.
+        is_drained = self._book.is_drained and self._book.epoch != self._old_drain
         if self._book.is_closed:
             phase, detail = "closed", "Closed until the machine boots again."
-        elif self._book.is_drained or self._is_ending:
+        elif self._is_ending:
+            phase, detail = "draining", "The agent is about to end."
+        elif is_drained and phase == "ready":
             phase, detail = "draining", f"Drained in epoch {self._book.epoch}."
         percent = self._set_up.percent
         return Readiness(ready=phase == "ready", phase=phase, percent=percent, detail=detail)

@@ -1,6 +1,7 @@
 """Figures of the agent, as Prometheus reads them."""
 
 from collections import Counter as Tally
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -39,6 +40,9 @@ class Metrics:
             "Seconds until the lease runs out; NaN before the first.",
             registry=self._registry,
         )
+        self._polls = Gauge(
+            "gpu_agent_long_polls", "Requests for a job under way.", registry=self._registry
+        )
         self._ended = Counter(
             "gpu_agent_jobs_ended",
             "Jobs that a thread worked on and that are over.",
@@ -52,6 +56,10 @@ class Metrics:
             buckets=_STAGE_BUCKETS_S,
             registry=self._registry,
         )
+
+    def count_poll(self) -> AbstractContextManager[object]:
+        """Count a request for a job as long as the block lasts."""
+        return self._polls.track_inprogress()
 
     def observe_job(self, view: JobView) -> None:
         """Take a job that is over."""

@@ -37,7 +37,8 @@ def build_routes(desk: Desk, metrics: Metrics, *, max_polls: int) -> Blueprint:
         after, wait_s = parse_poll(request.args)
         may_wait = polls.acquire(blocking=False)
         try:
-            view = desk.follow(key, after=after, wait_s=wait_s if may_wait else 0.0)
+            with metrics.count_poll():
+                view = desk.follow(key, after=after, wait_s=wait_s if may_wait else 0.0)
         finally:
             if may_wait:
                 polls.release()

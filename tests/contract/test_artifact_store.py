@@ -1,22 +1,95 @@
 """What every `ArtifactStore` keeps, the fake included."""
 
+import os
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from azure.core.credentials import AccessToken
+from azure.storage.blob import BlobServiceClient
 
-from gpu_agent.errors import ArtifactMissingError, ArtifactTooLargeError, StoreError
-from gpu_agent.store import ArtifactStore, FolderArtifactStore
+from gpu_agent.errors import (
+    ArtifactMissingError,
+    ArtifactTooLargeError,
+    StoreDeniedError,
+    StoreError,
+    StoreUnavailableError,
+)
+from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
+from localcloud.arm.identity import TokenIssuer
+from localcloud.blueprint import ROOT, base_environ
+from localcloud.certificate import prepare_certificate
+from localcloud.ports import choose_free_ports
+from localcloud.storage import blob_url, build_storage
 from tests.fakes.artifact_store import FakeArtifactStore
 
 PATH = "jobs/jobs/a/1/model.glb"
 
 
-@pytest.fixture(params=["fake", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Run the storage emulator; give its endpoint and the authorities to trust."""
+    folder = tmp_path_factory.mktemp("azurite")
+    certificate = prepare_certificate(folder / "tls", now=datetime.now(UTC))
+    blob, table, queue = choose_free_ports(3)
+    storage = build_storage(
+        root=ROOT,
+        ports=(blob, table, queue),
+        data=None,
+        certificate=certificate,
+        environ=base_environ(os.environ, certificate),
+        log=folder / "log",
+    )
+    try:
+        storage.start()
+        storage.wait_until_ready()
+        yield blob_url(blob), certificate.bundle
+    finally:
+        storage.stop()
+
+
+class SignedCredential:
+    """Tokens that the emulator takes for Entra ID's, as it checks claims and no signature."""
+
+    def __init__(self, folder: Path) -> None:
+        self._issuer = TokenIssuer(folder / "key.pem")
+
+    def get_token(self, *scopes: str, **_: object) -> AccessToken:
+        token = self._issuer.issue(
+            resource=scopes[0].removesuffix("/.default"),
+            subject="agent",
+            client_id="agent",
+            now=time.time(),
+        )
+        return AccessToken(token, int(time.time()) + 3600)
+
+
+@pytest.fixture(
+    params=["fake", "folder", pytest.param("blob", marks=pytest.mark.azurite)],
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     """Give an empty store of each kind."""
-    yield FakeArtifactStore() if request.param == "fake" else FolderArtifactStore(tmp_path)
+    if request.param == "fake":
+        return FakeArtifactStore()
+    if request.param == "folder":
+        return FolderArtifactStore(tmp_path)
+    return open_blob_store(*request.getfixturevalue("endpoint"), tmp_path)
+
+
+def open_blob_store(url: str, bundle: Path, folder: Path) -> BlobArtifactStore:
+    """Open a store on an empty container ``jobs``."""
+    credential = SignedCredential(folder)
+    service = BlobServiceClient(url, credential=credential, connection_verify=str(bundle))
+    with service, service.get_container_client("jobs") as container:
+        if container.exists():
+            for name in list(container.list_blob_names()):
+                container.delete_blob(name)
+        else:
+            container.create_container()
+    return BlobArtifactStore(url, credential, connection_verify=str(bundle))
 
 
 class TestArtifactStore:
@@ -98,3 +171,51 @@ class TestFolderArtifactStore:
 
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert files == [tmp_path / PATH]
+
+
+@pytest.mark.azurite
+class TestBlobArtifactStore:
+    def test_keeps_the_media_type(self, endpoint: tuple[str, Path], tmp_path: Path):
+        url, bundle = endpoint
+        store = open_blob_store(url, bundle, tmp_path)
+
+        store.write(PATH, b"glb", "model/gltf-binary")
+
+        container, name = PATH.split("/", 1)
+        service = BlobServiceClient(
+            url, credential=SignedCredential(tmp_path), connection_verify=str(bundle)
+        )
+        with service, service.get_blob_client(container, name) as blob:
+            properties = blob.get_blob_properties()
+        assert properties.content_settings.content_type == "model/gltf-binary"
+
+    def test_tells_that_there_is_no_container(self, endpoint: tuple[str, Path], tmp_path: Path):
+        store = open_blob_store(*endpoint, tmp_path)
+
+        with pytest.raises(StoreError, match="no container") as caught:
+            store.write("nothing/a", b"x", "text/plain")
+
+        assert caught.value.code == "store_failed"
+
+    def test_tells_that_it_may_not(self, endpoint: tuple[str, Path]):
+        class ForgedCredential:
+            def get_token(self, *_: str, **__: object) -> AccessToken:
+                return AccessToken("forged", int(time.time()) + 3600)
+
+        url, bundle = endpoint
+        store = BlobArtifactStore(url, ForgedCredential(), connection_verify=str(bundle))
+
+        with pytest.raises(StoreDeniedError):
+            store.read(PATH, 10)
+
+    def test_tells_that_nobody_answers(self, tmp_path: Path):
+        (port,) = choose_free_ports(1)
+        store = BlobArtifactStore(
+            f"https://127.0.0.1:{port}/devstoreaccount1",
+            SignedCredential(tmp_path),
+            initial_backoff=0,
+            increment_base=0,
+        )
+
+        with pytest.raises(StoreUnavailableError):
+            store.read(PATH, 10)

@@ -155,7 +155,7 @@ class TestDrain:
         book, answer = ask_drain(reopened, final=True)
 
         assert answer == first
-        assert not (book.is_drained or book.is_closed)
+        assert (book.is_drained, book.is_closed) == (False, False)
 
     def test_refuses_an_older_epoch_that_it_never_answered(self):
         with pytest.raises(StaleEpochError):

@@ -5,7 +5,13 @@ import time
 
 import pytest
 
-from gpu_agent.errors import ClosedError, LedgerError, StaleEpochError, UnknownJobError
+from gpu_agent.errors import (
+    ClosedError,
+    DrainingError,
+    LedgerError,
+    StaleEpochError,
+    UnknownJobError,
+)
 from gpu_agent.jobs import JobKey
 from gpu_agent.wire import DrainRequest, JobState, LeaseRequest, Stage
 
@@ -121,31 +127,46 @@ class TestDrain:
         second = make_bench()
 
         assert second.desk.drain(DrainRequest(epoch=5, drain=2)) == answer
-        assert second.desk.readiness().phase == "draining"
+
+    def test_does_not_make_the_next_process_unready_but_still_refuses_its_epoch(self, make_bench):
+        first = make_bench()
+        first.start()
+        first.desk.drain(DrainRequest(epoch=5, drain=1))
+        unready = first.desk.readiness()
+        first.desk.close()
+
+        second = make_bench()
+        second.start()
+
+        assert (unready.ready, unready.phase) == (False, "draining")
+        assert second.desk.readiness().ready
+        with pytest.raises(DrainingError):
+            second.submit("a", epoch=5)
+        assert second.submit("a", epoch=6).state == JobState.QUEUED
 
     def test_is_one_step_with_submissions(self, make_bench):
+        bench = make_bench(slots=1)
+        bench.start()
+        bench.engine.may_finish.clear()
+        barrier = threading.Barrier(2)
+        taken: set[int] = set()
+
+        def ask(epoch: int) -> None:
+            barrier.wait(5.0)
+            try:
+                bench.submit(f"job-{epoch}", epoch=epoch)
+            except DrainingError:
+                return
+            taken.add(epoch)
+
         for epoch in range(1, 30):
-            bench = make_bench(slots=1) if epoch == 1 else bench
-            if epoch == 1:
-                bench.start()
-                bench.engine.may_finish.clear()
-            barrier = threading.Barrier(2)
-            taken, drained = [], []
-
-            def ask(epoch=epoch, barrier=barrier, taken=taken):
-                barrier.wait(5.0)
-                try:
-                    taken.append(bench.submit(f"job-{epoch}", epoch=epoch))
-                except Exception:
-                    return
-
-            thread = threading.Thread(target=ask)
+            thread = threading.Thread(target=ask, args=(epoch,))
             thread.start()
             barrier.wait(5.0)
-            drained.append(bench.desk.drain(DrainRequest(epoch=epoch, drain=1)).drained)
+            drained = bench.desk.drain(DrainRequest(epoch=epoch, drain=1)).drained
             thread.join()
 
-            assert bool(taken) != drained[0]
+            assert drained == (epoch not in taken)
 
 
 class TestRestart:
