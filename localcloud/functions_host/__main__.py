@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("azure", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Threads that compute hand over sooner, so that requests are not kept waiting behind a replay.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0005)
     try:
         with _lock(options.data):
             asyncio.run(_serve(options))

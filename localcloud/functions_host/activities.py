@@ -1,18 +1,22 @@
 """Hands activities to the worker, never more at a time than host.json allows."""
 
 import asyncio
+import itertools
 import json
 import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from azure.functions.meta import Datum
 
+from localcloud.clock import Clock
 from localcloud.functions_host import bindings
+from localcloud.functions_host.alarm import Alarm
 from localcloud.functions_host.http_activity import call_http
 from localcloud.functions_host.replay import HTTP_ACTIVITY
 from localcloud.functions_host.store import ActivityRow
@@ -29,6 +33,15 @@ class ResultTaker(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Run:
+    """An activity under way, to be ended at its deadline."""
+
+    row: ActivityRow
+    future: "Future[Any]"
+    deadline: datetime
+
+
 class ActivityRunner:
     """A queue of activities in front of the worker.
 
@@ -39,6 +52,8 @@ class ActivityRunner:
         self,
         worker: Worker,
         taker: ResultTaker,
+        alarm: Alarm,
+        clock: Clock,
         *,
         limit: int,
         timeout: timedelta | None = None,
@@ -49,18 +64,25 @@ class ActivityRunner:
         Args:
             worker: Runs the functions.
             taker: Gets the results.
+            alarm: Tells when one has run too long.
+            clock: Source of times.
             limit: Most activities under way.
-            timeout: Longest run of an async activity.
+            timeout: Longest run of an activity; a thread that overruns it is left alone.
             delivers_twice: Run each activity twice at the same time.
         """
         self._worker = worker
         self._taker = taker
+        self._alarm = alarm
+        self._clock = clock
         self._limit = limit
         self._timeout = timeout
         self._copies = 2 if delivers_twice else 1
         self._lock = threading.Lock()
         self._waiting: deque[ActivityRow] = deque()
         self._running = 0
+        self._numbers = itertools.count()
+        self._under_way: dict[int, _Run] = {}
+        self._has_alarm = False
 
     def dispatch(self, rows: Iterable[ActivityRow]) -> None:
         """Queue activities and start as many as may run."""
@@ -87,7 +109,36 @@ class ActivityRunner:
         except Exception as error:  # noqa: BLE001 - any refusal is the activity's failure
             future = Future()
             future.set_exception(error)
-        future.add_done_callback(lambda done: self._finish(row, done))
+        number = next(self._numbers)
+        if self._timeout is not None:
+            self._watch(number, _Run(row, future, self._clock.now() + self._timeout))
+        future.add_done_callback(lambda done: self._finish(number, row, done))
+
+    def _watch(self, number: int, run: "_Run") -> None:
+        with self._lock:
+            self._under_way[number] = run
+            if not self._has_alarm:
+                self._has_alarm = True
+                self._alarm.at(run.deadline, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        """Fail whatever runs too long. All have the same limit, so the oldest is due first."""
+        now = self._clock.now()
+        with self._lock:
+            numbers = [n for n, run in self._under_way.items() if run.deadline <= now]
+            overdue = [self._under_way.pop(number) for number in numbers]
+        for run in overdue:
+            text = (
+                f"Timeout value of {self._timeout} exceeded by function 'Functions.{run.row.name}'"
+            )
+            logger.error("%s of %s", text, run.row.instance_id)
+            self._taker.finish_activity(run.row, to_failure(run.row.name, TimeoutError(text)))
+            run.future.cancel()
+        with self._lock:
+            oldest = next(iter(self._under_way.values()), None)
+            self._has_alarm = oldest is not None
+            if oldest is not None:
+                self._alarm.at(oldest.deadline, self._end_overdue)
 
     def _submit(self, row: ActivityRow) -> "Future[Any]":
         if row.name == HTTP_ACTIVITY:
@@ -99,8 +150,9 @@ class ActivityRunner:
         value = bindings.decode("activityTrigger", Datum(row.input or "", "string"))
         return self._worker.submit(function, {function.trigger["name"]: value})
 
-    def _finish(self, row: ActivityRow, done: "Future[Any]") -> None:
+    def _finish(self, number: int, row: ActivityRow, done: "Future[Any]") -> None:
         with self._lock:
+            self._under_way.pop(number, None)
             self._running -= 1
         if not done.cancelled():
             try:

@@ -120,10 +120,12 @@ class Outcome:
         completion: How the orchestration ended, or None while it runs.
         anomalies: What Azure would do in silence and a developer should hear of, one sentence
             each.
+        next_id: The first sequence number that is still free.
         is_fatal: Whether the completion is a failure that cuts off everything still open.
     """
 
     decisions: tuple[Decision, ...] = ()
     completion: Completion | None = None
     anomalies: tuple[str, ...] = ()
+    next_id: int = 0
     is_fatal: bool = False

@@ -159,7 +159,7 @@ def run_orchestrator(
         http_poll_interval=http_poll_interval,
     )
     outcome = _judge(outcome, instance, is_strict=is_strict)
-    _apply_outcome(episode, instance, answer, outcome, now)
+    _apply_outcome(episode, answer, outcome, now)
     return episode
 
 
@@ -319,16 +319,13 @@ def _judge(outcome: Outcome, instance: Instance, *, is_strict: bool) -> Outcome:
     return Outcome(
         completion=Failed(f"strict mode: {outcome.anomalies[0]}"),
         anomalies=outcome.anomalies,
+        next_id=outcome.next_id,
         is_fatal=True,
     )
 
 
 def _apply_outcome(
-    episode: Episode,
-    instance: Instance,
-    answer: OrchestratorAnswer,
-    outcome: Outcome,
-    now: datetime,
+    episode: Episode, answer: OrchestratorAnswer, outcome: Outcome, now: datetime
 ) -> None:
     if answer.custom_status is not None and not outcome.is_fatal:
         episode.row = replace(episode.row, custom_status=json.dumps(answer.custom_status))
@@ -337,8 +334,7 @@ def _apply_outcome(
         return
     _record_decisions(episode, outcome, now)
     if outcome.completion is not None:
-        next_id = 1 + max((d.id for d in outcome.decisions), default=len(instance.completed))
-        _complete(episode, outcome.completion, next_id, now)
+        _complete(episode, outcome.completion, outcome.next_id, now)
     episode.append(make(EventType.ORCHESTRATOR_COMPLETED, now))
 
 

@@ -78,9 +78,14 @@ def to_response(result: object) -> web.Response:
     """Turn what a function returned into an answer.
 
     Raises:
-        NotImplementedError: It returned None or something that is no answer.
+        TypeError: It returned None or something else that is no answer.
     """
-    datum = bindings.encode_result("http", result)
+    try:
+        datum = bindings.encode_result("http", result)
+    except NotImplementedError as error:
+        raise TypeError(
+            f"an HTTP function must return a str or an HttpResponse, not {type(result).__name__}"
+        ) from error
     if datum.type == "string":
         return web.Response(text=datum.value, content_type="text/plain", charset="utf-8")
     parts = datum.value

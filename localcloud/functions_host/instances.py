@@ -14,11 +14,12 @@ _COMPLETIONS = {
     EventType.SUB_ORCHESTRATION_FAILED: "TaskScheduledId",
     EventType.TIMER_FIRED: "TimerId",
 }
-_CONTROLS = {
-    EventType.EXECUTION_TERMINATED,
-    EventType.EXECUTION_SUSPENDED,
-    EventType.EXECUTION_RESUMED,
-}
+_SUSPENSION = f'{{"EventType":{EventType.EXECUTION_SUSPENDED:d},'
+_CONTROLS = (
+    _SUSPENSION,
+    f'{{"EventType":{EventType.EXECUTION_RESUMED:d},',
+    f'{{"EventType":{EventType.EXECUTION_TERMINATED:d},',
+)
 
 
 class Instance:
@@ -88,10 +89,18 @@ class Instance:
             All of them, or only controls while it is suspended.
         """
         if not self.is_suspended:
-            return [self.mailbox.popleft() for _ in range(min(limit, len(self.mailbox)))]
+            return self._take_until_suspended(limit)
         batch = [message for message in self.mailbox if is_control(message)]
         if batch:
             self.mailbox = deque(message for message in self.mailbox if not is_control(message))
+        return batch
+
+    def _take_until_suspended(self, limit: int) -> list[Message]:
+        batch: list[Message] = []
+        while self.mailbox and len(batch) < limit:
+            batch.append(self.mailbox.popleft())
+            if batch[-1].text.startswith(_SUSPENSION):
+                break
         return batch
 
     def has_work(self) -> bool:
@@ -109,4 +118,4 @@ def completed_id(event: Event) -> int | None:
 
 def is_control(message: Message) -> bool:
     """Tell whether a message steers the instance itself (terminate, suspend, resume)."""
-    return any(message.text.startswith(f'{{"EventType":{kind:d},') for kind in _CONTROLS)
+    return message.text.startswith(_CONTROLS)

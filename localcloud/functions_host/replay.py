@@ -101,7 +101,10 @@ def replay(
         return run.to_outcome(history)
     except _FatalError as error:
         return Outcome(
-            completion=Failed(str(error)), anomalies=tuple(run.anomalies), is_fatal=True
+            completion=Failed(str(error)),
+            anomalies=tuple(run.anomalies),
+            next_id=run.next_id,
+            is_fatal=True,
         )
 
 
@@ -164,7 +167,7 @@ class _Replay:
         self._answer = answer
         self._catalog = catalog
         self._http_poll_interval = http_poll_interval
-        self._next_id = 0
+        self.next_id = 0
         self._decided: dict[int, Decision] = {}
         self._open: dict[int, _Slot] = {}
         self._timers: dict[int, _Slot] = {}
@@ -189,7 +192,7 @@ class _Replay:
         completion = self._to_completion()
         self._look_for_anomalies(completion)
         decisions = tuple(self._decided[key] for key in sorted(self._decided))
-        return Outcome(decisions, completion, tuple(self.anomalies))
+        return Outcome(decisions, completion, tuple(self.anomalies), self.next_id)
 
     def _apply(self, event: Event) -> None:
         kind = event["EventType"]
@@ -423,8 +426,8 @@ class _Replay:
             yield slot
 
     def _take_id(self) -> int:
-        key = self._next_id
-        self._next_id += 1
+        key = self.next_id
+        self.next_id += 1
         return key
 
     def _open_slot(self, table: dict[int, _Slot], key: int, label: str) -> _Slot:

@@ -83,6 +83,8 @@ class FunctionsHost:
         self._activities = ActivityRunner(
             self._worker,
             self._engine,
+            self._engine.alarm,
+            clock,
             limit=settings.max_concurrent_activities,
             timeout=settings.function_timeout,
             delivers_twice=delivers_twice,

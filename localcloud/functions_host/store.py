@@ -6,6 +6,7 @@ killed process loses nothing that was applied; a machine that loses power may lo
 unless ``is_power_safe`` is set.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.functions_host.errors import DataFolderError
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 OVER = frozenset({"Completed", "Failed", "Terminated", "Canceled"})
@@ -72,9 +75,19 @@ CREATE TABLE IF NOT EXISTS schedules (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_INSTANCE_FIELDS = (
-    "instance_id, execution_id, name, version, status, input, output, custom_status, created_at, "
-    "updated_at, parent_instance_id, parent_execution_id, parent_name, parent_task_id"
+_TEXT_FIELDS = (
+    "instance_id",
+    "execution_id",
+    "name",
+    "version",
+    "status",
+    "input",
+    "output",
+    "custom_status",
+)
+_INSTANCE_FIELDS = ", ".join(_TEXT_FIELDS) + (
+    ", created_at, updated_at, parent_instance_id, parent_execution_id, parent_name, "
+    "parent_task_id"
 )
 
 
@@ -217,6 +230,17 @@ class Changes:
     purged: list[str] = field(default_factory=list)
 
 
+class _Step:
+    """Changes on their way to the file."""
+
+    __slots__ = ("changes", "error", "is_over")
+
+    def __init__(self, changes: Changes) -> None:
+        self.changes = changes
+        self.is_over = False
+        self.error: Exception | None = None
+
+
 class Store:
     """The file. Safe to use from many threads."""
 
@@ -233,6 +257,8 @@ class Store:
         """
         self._lease = lease
         self._lock = threading.Lock()
+        self._queue_lock = threading.Lock()
+        self._queue: list[_Step] = []
         self._reader_lock = threading.Lock()
         try:
             self._writer = self._connect(path)
@@ -251,49 +277,83 @@ class Store:
             self._reader.close()
 
     def apply(self, changes: Changes) -> None:
-        """Make a step so, or nothing of it."""
-        with self._transaction() as writer:
-            for instance_id in changes.wiped:
-                writer.execute("DELETE FROM history WHERE instance_id = ?", (instance_id,))
-            for instance_id in changes.purged:
-                for table in ("instances", "history", "inbox"):
-                    writer.execute(
-                        f"DELETE FROM {table} WHERE instance_id = ?",  # noqa: S608
-                        (instance_id,),
-                    )
-            if changes.rows:
-                marks = ", ".join("?" * 14)
-                writer.executemany(
-                    f"INSERT OR REPLACE INTO instances ({_INSTANCE_FIELDS}) "  # noqa: S608
-                    f"VALUES ({marks})",
-                    [_to_instance_values(row) for row in changes.rows],
+        """Make a step so, or nothing of it.
+
+        Steps that wait for each other are stored in one transaction by whoever comes first; each
+        call returns when its own step is stored.
+        """
+        step = _Step(changes)
+        with self._queue_lock:
+            self._queue.append(step)
+        with self._lock:
+            if not step.is_over:
+                self._apply_queued()
+        if step.error is not None:
+            raise step.error
+
+    def _apply_queued(self) -> None:
+        with self._queue_lock:
+            steps, self._queue = self._queue, []
+        try:
+            with self._transaction() as writer:
+                for step in steps:
+                    self._write(writer, step.changes)
+        except Exception:  # noqa: BLE001 - whose step it was is found by storing each alone
+            logger.debug("storing %d steps one by one", len(steps))
+            for step in steps:
+                self._apply_alone(step)
+        for step in steps:
+            step.is_over = True
+
+    def _apply_alone(self, step: "_Step") -> None:
+        try:
+            with self._transaction() as writer:
+                self._write(writer, step.changes)
+        except Exception as error:  # noqa: BLE001 - it is raised by the call that waits for it
+            step.error = error
+
+    def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
+        for instance_id in changes.wiped:
+            writer.execute("DELETE FROM history WHERE instance_id = ?", (instance_id,))
+        for instance_id in changes.purged:
+            for table in ("instances", "history", "inbox"):
+                writer.execute(
+                    f"DELETE FROM {table} WHERE instance_id = ?",  # noqa: S608
+                    (instance_id,),
                 )
-            for instance_id, (first, texts) in changes.history.items():
-                writer.executemany(
-                    "INSERT INTO history (instance_id, seq, event) VALUES (?, ?, ?)",
-                    [(instance_id, first + n, text) for n, text in enumerate(texts)],
-                )
-            if changes.consumed:
-                writer.executemany(
-                    "DELETE FROM inbox WHERE id = ?", [(key,) for key in changes.consumed]
-                )
-            if changes.answered:
-                writer.executemany(
-                    "DELETE FROM activities WHERE id = ?", [(key,) for key in changes.answered]
-                )
-            if changes.sent:
-                writer.executemany(
-                    "INSERT INTO inbox (id, instance_id, execution_id, visible_at, event) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    [_to_message_values(message) for message in changes.sent],
-                )
-            if changes.ordered:
-                writer.executemany(
-                    "INSERT INTO activities "
-                    "(id, instance_id, execution_id, task_id, name, input, lease, deliveries) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [self._to_activity_values(row) for row in changes.ordered],
-                )
+        if changes.rows:
+            marks = ", ".join("?" * 14)
+            writer.executemany(
+                f"INSERT OR REPLACE INTO instances ({_INSTANCE_FIELDS}) "  # noqa: S608
+                f"VALUES ({marks})",
+                [_to_instance_values(row) for row in changes.rows],
+            )
+        for instance_id, (first, texts) in changes.history.items():
+            writer.executemany(
+                "INSERT INTO history (instance_id, seq, event) VALUES (?, ?, ?)",
+                [(instance_id, first + n, text) for n, text in enumerate(texts)],
+            )
+        if changes.consumed:
+            writer.executemany(
+                "DELETE FROM inbox WHERE id = ?", [(key,) for key in changes.consumed]
+            )
+        if changes.answered:
+            writer.executemany(
+                "DELETE FROM activities WHERE id = ?", [(key,) for key in changes.answered]
+            )
+        if changes.sent:
+            writer.executemany(
+                "INSERT INTO inbox (id, instance_id, execution_id, visible_at, event) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [_to_message_values(message) for message in changes.sent],
+            )
+        if changes.ordered:
+            writer.executemany(
+                "INSERT INTO activities "
+                "(id, instance_id, execution_id, task_id, name, input, lease, deliveries) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [self._to_activity_values(row) for row in changes.ordered],
+            )
 
     def take_over_activities(self) -> list[ActivityRow]:
         """Lease every unanswered activity to this run of the host.
@@ -303,7 +363,7 @@ class Store:
         Returns:
             The activities, in the order they were ordered.
         """
-        with self._transaction() as writer:
+        with self._lock, self._transaction() as writer:
             writer.execute(
                 "UPDATE activities SET lease = ?, deliveries = deliveries + 1", (self._lease,)
             )
@@ -410,7 +470,7 @@ class Store:
     def write_schedule(self, row: ScheduleRow) -> None:
         """Write where a timer trigger stands."""
         last_at = None if row.last_at is None else row.last_at.timestamp()
-        with self._transaction() as writer:
+        with self._lock, self._transaction() as writer:
             writer.execute(
                 "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?, ?, ?)",
                 (
@@ -424,7 +484,7 @@ class Store:
 
     def read_or_write_fact(self, name: str, value: str) -> str:
         """Read a fact, or set it to a value if it was never set."""
-        with self._transaction() as writer:
+        with self._lock, self._transaction() as writer:
             writer.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             row = writer.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0])
@@ -442,14 +502,15 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
+        """Write within one transaction; the caller holds the lock."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
             self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -491,17 +552,9 @@ def _to_instance_values(row: InstanceRow) -> tuple[object, ...]:
 
 def _from_instance_values(values: Sequence[Any]) -> InstanceRow:
     parent = None if values[10] is None else Parent(*values[10:14])
-    instance_id, execution_id, name, version, status, *texts = values[:8]
+    texts: dict[str, Any] = dict(zip(_TEXT_FIELDS, values, strict=False))
     return InstanceRow(
-        instance_id,
-        execution_id,
-        name,
-        version,
-        status,
-        *texts,
-        created_at=_moment(values[8]),
-        updated_at=_moment(values[9]),
-        parent=parent,
+        **texts, created_at=_moment(values[8]), updated_at=_moment(values[9]), parent=parent
     )
 
 

@@ -234,7 +234,7 @@ def raises(context):
 @app.orchestration_trigger(context_name="context")
 def approval(context):
     timeout = context.create_timer(
-        context.current_utc_datetime + timedelta(seconds=context.get_input())
+        context.current_utc_datetime + timedelta(seconds=context.get_input() or 600)
     )
     approved = context.wait_for_external_event("Approval")
     winner = yield context.task_any([approved, timeout])

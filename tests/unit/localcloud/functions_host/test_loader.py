@@ -1,0 +1,154 @@
+import sys
+
+import azure.durable_functions as df
+import azure.functions as func
+import pytest
+
+from localcloud.functions_host.errors import AppLoadError
+from localcloud.functions_host.loader import index_app, load_app
+
+
+def refuse(app, words):
+    with pytest.raises(AppLoadError, match=words):
+        index_app(app)
+
+
+class TestIndexApp:
+    def test_finds_durable_names_ignoring_case(self):
+        app = df.DFApp()
+
+        @app.orchestration_trigger(context_name="context", orchestration="RunJob")
+        def run(context):
+            yield
+
+        @app.entity_trigger(context_name="context", entity_name="Pool")
+        def pool(context): ...
+
+        @app.activity_trigger(input_name="value")
+        def act(value): ...
+
+        indexed = index_app(app)
+
+        assert set(indexed.orchestrators) == {"runjob"}
+        assert set(indexed.entities) == {"pool"}
+        assert set(indexed.activities) == {"act"}
+        assert set(indexed.functions) == {"run", "pool", "act"}
+
+    def test_takes_a_plain_app_with_a_durable_blueprint(self):
+        blueprint = df.Blueprint()
+
+        @blueprint.activity_trigger(input_name="value")
+        def act(value): ...
+
+        app = func.FunctionApp()
+        app.register_functions(blueprint)
+
+        assert set(index_app(app).activities) == {"act"}
+
+    def test_refuses_another_context_name(self):
+        app = df.DFApp()
+
+        @app.orchestration_trigger(context_name="ctx")
+        def run(ctx):
+            yield
+
+        refuse(app, "context_name='ctx'")
+
+    def test_refuses_an_async_orchestrator(self):
+        app = df.DFApp()
+
+        @app.orchestration_trigger(context_name="context")
+        async def run(context): ...
+
+        refuse(app, "'run' is async")
+
+    def test_refuses_an_async_entity(self):
+        app = df.DFApp()
+
+        @app.entity_trigger(context_name="context")
+        async def pool(context): ...
+
+        refuse(app, "'pool' is async")
+
+    def test_refuses_a_plain_function_with_a_client(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        @app.durable_client_input(client_name="client")
+        def start(req: func.HttpRequest, client): ...
+
+        refuse(app, "not 'async def'")
+
+    def test_refuses_a_parameter_without_a_binding(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: func.HttpRequest, other): ...
+
+        refuse(app, "without a binding: other")
+
+    def test_refuses_a_binding_without_a_parameter(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(request: func.HttpRequest): ...
+
+        refuse(app, "no parameter for its binding req")
+
+    def test_refuses_an_annotation_that_the_trigger_cannot_give(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: dict): ...
+
+        refuse(app, "annotated with dict")
+
+    def test_refuses_two_activities_of_one_name(self):
+        app = df.DFApp()
+
+        @app.activity_trigger(input_name="value", activity="Act")
+        def one(value): ...
+
+        @app.activity_trigger(input_name="value", activity="act")
+        def two(value): ...
+
+        refuse(app, "share the activity name")
+
+    def test_refuses_names_that_azure_refuses(self):
+        app = df.DFApp()
+
+        @app.function_name("host")
+        @app.route(route="x")
+        def start(req: func.HttpRequest): ...
+
+        refuse(app, "'host' is refused")
+
+
+class TestLoadApp:
+    @pytest.fixture(autouse=True)
+    def _forget_the_module(self):
+        path = list(sys.path)
+        yield
+        sys.modules.pop("function_app", None)
+        sys.path[:] = path
+
+    @pytest.mark.parametrize(
+        ("source", "words"),
+        [
+            ("import nothing_like_this", "can't be imported: ModuleNotFoundError"),
+            ("x = 1", "found: none"),
+            (
+                "import azure.functions as f\na = f.FunctionApp()\nb = f.FunctionApp()",
+                "found: a, b",
+            ),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_module(self, tmp_path, source, words):
+        (tmp_path / "function_app.py").write_text(source)
+
+        with pytest.raises(AppLoadError, match=words):
+            load_app(tmp_path)
+
+    def test_says_that_the_module_is_missing(self, tmp_path):
+        with pytest.raises(AppLoadError, match="is missing"):
+            load_app(tmp_path)
