@@ -4,13 +4,10 @@ One lock is around the book. Whatever a caller is promised is in the ledger befo
 given; what only shows progress may be lost with the power, never with the process.
 """
 
-import hashlib
-import hmac
 import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_agent import book as books
@@ -20,6 +17,8 @@ from gpu_agent.errors import JobError, LedgerError, NotReadyError
 from gpu_agent.jobs import Job, JobKey
 from gpu_agent.ledger import Ledger, restart_ages
 from gpu_agent.machine import read_boot_clock
+from gpu_agent.receipts import sign_receipt
+from gpu_agent.runs import Run, SetUp
 from gpu_agent.wire import (
     AgentStatus,
     DrainAnswer,
@@ -32,30 +31,6 @@ from gpu_agent.wire import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A job that a worker thread has taken.
-
-    Attributes:
-        stopped: Set when the job must not go on.
-    """
-
-    key: JobKey
-    epoch: int
-    submission: Submission
-    deadline_at: float
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetUp:
-    """How far the engine's set-up is; `phase` as in `Readiness`, before any door."""
-
-    phase: str
-    percent: int
-    detail: str
 
 
 class Desk:
@@ -361,8 +336,9 @@ class Desk:
         self.changed.notify_all()
 
     def _sign(self, epoch: int, drain: int) -> str:
-        text = f"{self._vm_name}\n{self.boot_id}\n{epoch}\n{drain}"
-        return hmac.new(self._token.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return sign_receipt(
+            self._token, vm=self._vm_name, boot_id=self.boot_id, epoch=epoch, drain=drain
+        )
 
     def _readiness(self) -> Readiness:
         phase, detail = self._set_up.phase, self._set_up.detail

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from gpu_agent.desk import Run
 from gpu_agent.engines import Artifact, Engine, EngineError, Generated, Watch
 from gpu_agent.errors import JobError, StoreError
 from gpu_agent.lane import Lane
+from gpu_agent.runs import Run
 from gpu_agent.store import ArtifactStore, is_path
 from gpu_agent.wire import JobView, Stage
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from gpu_agent.desk import Desk, Run, SetUp
+from gpu_agent.desk import Desk
 from gpu_agent.engines import Engine
 from gpu_agent.errors import (
     EngineError,
@@ -17,6 +17,7 @@ from gpu_agent.errors import (
 from gpu_agent.lane import Lane
 from gpu_agent.machine import read_boot_clock
 from gpu_agent.recipe import make_model
+from gpu_agent.runs import Run, SetUp
 from gpu_agent.store import ArtifactStore
 from gpu_agent.wire import JobView, Stage
 
@@ -158,6 +159,8 @@ class Runner:
         while (run := self._desk.take()) is not None:
             try:
                 self._run_job(run)
+            except Exception:
+                logger.exception("worker broke", extra={"job_id": run.key.job_id})
             finally:
                 self._desk.leave(run)
 
