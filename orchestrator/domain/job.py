@@ -294,7 +294,7 @@ def _cost(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     seconds = max(0.0, row.ended_at - row.attempt_at)
     return {
-        "compute_usd": round(seconds * price / 3600, 6),
-        "compute_seconds": round(seconds, 3),
+        "usd": round(seconds * price / 3600, 6),
+        "seconds": round(seconds, 3),
         "price_per_hour_usd": price,
     }

@@ -135,11 +135,10 @@ class JobRoutes:
 
     async def delete(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Cancel a job, queued or running: 202; 404; 409 if it is over."""
-        row = await self._row(request)
-        if not row.state.is_over:
-            row = await self.cancel(row, client)
-        if row.state is not JobState.CANCELLED or row.ended_at is None:
-            raise JobOverError(f"the job has {row.state.value} already")
+        before = await self._row(request)
+        row = before if before.state.is_over else await self.cancel(before, client)
+        if before.state.is_over or row.state is not JobState.CANCELLED:
+            raise JobOverError(f"the job is over already: {row.state.value}")
         return json_answer(view_job(row, None), status=HTTPStatus.ACCEPTED)
 
     async def cancel(self, row: JobRow, client: Durable) -> JobRow:
