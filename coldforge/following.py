@@ -1,0 +1,108 @@
+"""Watches several jobs side by side and fetches the files of each as soon as it is done."""
+
+import heapq
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coldforge.client import Client
+from coldforge.errors import ColdforgeError, WaitTimeoutError
+from coldforge.models import JobStatus
+from coldforge.pacing import choose_poll_delay
+from coldforge.progress import ProgressView
+
+OUTAGE_LIMIT_S = 600.0
+"""How long a server that went away is waited for."""
+
+
+@dataclass(slots=True)
+class Followed:
+    """A job, what should become of it, and what did.
+
+    Attributes:
+        label: What the person calls it: the photo's name.
+        job_id: Empty when it was not taken.
+        wanted: Artifact name to the path it is saved under.
+        status: The last one seen.
+        saved: Artifact name to path, of what was saved.
+        error: Why it did not end well, or None.
+    """
+
+    label: str
+    job_id: str = ""
+    wanted: Mapping[str, Path] = field(default_factory=dict)
+    status: JobStatus | None = None
+    saved: dict[str, Path] = field(default_factory=dict)
+    error: ColdforgeError | OSError | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the server still works on it, as far as is known."""
+        return bool(self.job_id) and not (self.status is not None and self.status.is_over)
+
+
+def follow(
+    client: Client,
+    jobs: Sequence[Followed],
+    view: ProgressView,
+    *,
+    timeout_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Watch jobs until all are over; errors are noted on each and hold up no other.
+
+    Args:
+        client: Speaks with the server.
+        jobs: Those with an id are watched.
+        view: Shows them.
+        timeout_s: Limit for all of it, or None.
+        clock: Seconds that only grow.
+        sleep: Waits.
+    """
+    ends_at = float("inf") if timeout_s is None else clock() + timeout_s
+    due = [(clock(), number) for number, job in enumerate(jobs) if job.job_id]
+    heapq.heapify(due)
+    while due:
+        at, number = heapq.heappop(due)
+        job = jobs[number]
+        sleep(max(0.0, min(at, ends_at) - clock()))
+        left_s = max(0.0, ends_at - clock())
+        try:
+            status = _look_at(client, job, view, outage_limit_s=min(OUTAGE_LIMIT_S, left_s))
+            if status.is_over:
+                _finish(client, job, status)
+            elif clock() >= ends_at:
+                raise _time_is_up(job, timeout_s or 0)
+            else:
+                heapq.heappush(due, (clock() + choose_poll_delay(status), number))
+        except (ColdforgeError, OSError) as error:
+            is_late = job.goes_on and clock() >= ends_at
+            job.error = _time_is_up(job, timeout_s or 0) if is_late else error
+
+
+def _look_at(
+    client: Client, job: Followed, view: ProgressView, *, outage_limit_s: float
+) -> JobStatus:
+    status = client.status(
+        job.job_id,
+        outage_limit_s=outage_limit_s,
+        on_outage=lambda away_s: view.show_outage(job.label, away_s),
+    )
+    job.status = status
+    view.show(job.label, status)
+    return status
+
+
+def _finish(client: Client, job: Followed, status: JobStatus) -> None:
+    status.raise_unless_succeeded()
+    for name, path in job.wanted.items():
+        client.download(job.job_id, name, path)
+        job.saved[name] = path
+
+
+def _time_is_up(job: Followed, timeout_s: float) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"Job {job.job_id} is not over after {timeout_s:g} s. It goes on.", retryable=True
+    )

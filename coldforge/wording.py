@@ -1,0 +1,80 @@
+"""Puts what the server says into words for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from coldforge.models import JobStatus
+
+_WAITING = {
+    "vm": "waiting for a GPU VM",
+    "capacity": "no GPU free in the region, trying again",
+    "slot": "waiting for its turn",
+    "budget": "waiting for the budget",
+    "window": "waiting for the allowed hours",
+}
+
+
+def describe(status: JobStatus) -> str:
+    """Return one line: what happens, where it stands in the queue, what the VM does."""
+    if status.state == "failed":
+        error = status.error or {}
+        stage = f" in {error['stage']}" if error.get("stage") else ""
+        return f"failed{stage}: {error.get('message', 'no reason given')}"
+    if status.is_over:
+        return status.state
+    parts = [_describe_work(status)]
+    if status.queue_position is not None:
+        parts.append(f"position {status.queue_position}")
+    if status.waiting_for is not None:
+        parts.append(_WAITING.get(status.waiting_for, f"waiting for {status.waiting_for}"))
+    if status.vm is not None:
+        parts.append(f"VM {status.vm.get('name', '?')} {status.vm.get('phase', '')}".rstrip())
+    return ", ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def describe_model(status: JobStatus) -> str:
+    """Return what is known of a finished model: faces, time, cost."""
+    figures = status.raw.get("figures") or {}
+    mesh = figures.get("mesh") or figures
+    parts = []
+    if mesh.get("faces"):
+        parts.append(f"{mesh['faces']:,} faces")
+    if "watertight" in mesh:
+        parts.append("watertight" if mesh["watertight"] else "not watertight")
+    timings = status.raw.get("timings") or {}
+    if timings.get("ended_at") and timings.get("created_at"):
+        parts.append(describe_seconds(timings["ended_at"] - timings["created_at"]))
+    if status.cost_usd is not None:
+        parts.append(f"USD {status.cost_usd:.4f}")
+    return ", ".join(parts)
+
+
+def describe_details(status: JobStatus) -> list[tuple[str, str]]:
+    """Return the rows of ``coldforge status``, those that say something."""
+    left = status.estimated_seconds_left
+    vm: Mapping[str, Any] = status.vm or {}
+    rows = [
+        ("job", status.id),
+        ("state", describe(status)),
+        ("left", "" if left is None else f"about {describe_seconds(left)}"),
+        ("vm", str(vm.get("why") or "")),
+        ("model", describe_model(status) if status.state == "succeeded" else ""),
+        ("files", ", ".join(status.artifacts)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _describe_work(status: JobStatus) -> str:
+    if status.state != "running" or status.stage is None:
+        return status.state
+    return status.stage if status.percent is None else f"{status.stage} {status.percent:.0f}%"
