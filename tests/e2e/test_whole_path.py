@@ -12,8 +12,6 @@ import trimesh
 from PIL import Image
 from skimage import data
 
-from localcloud.stack import LocalVm
-
 pytestmark = pytest.mark.stack
 
 
@@ -41,9 +39,7 @@ class TestJob:
         assert metered["agent_pid"] is None
         assert vm["billed_seconds"] == pytest.approx(metered["billed_seconds"], abs=1.0)
         assert vm["estimated_seconds"] == 0
-        glb = requests.get(
-            cloud.stack.urls.app + job["artifacts"][0]["url"], timeout=30
-        ).content
+        glb = requests.get(cloud.stack.urls.app + job["artifacts"][0]["url"], timeout=30).content
         mesh = trimesh.load(io.BytesIO(glb), file_type="glb", force="mesh")
         mesh.merge_vertices(merge_tex=True, merge_norm=True)
         assert mesh.is_watertight
