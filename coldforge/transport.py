@@ -147,7 +147,8 @@ class Transport:
 
     def _send_once(self, method: str, url: str, **options: Any) -> requests.Response:
         extra = options.pop("headers", {})
-        target = urljoin(self.base_url + "/", url)
+        # A path belongs under the base, which may have a path of its own behind a proxy.
+        target = self.base_url + url if url.startswith("/") else urljoin(self.base_url, url)
         for _ in range(_MAX_REDIRECTS + 1):
             own = self._own_headers if _origin_of(target) == self._origin else {}
             try:

@@ -14,7 +14,13 @@ MODEL = b"glTF" + bytes(range(256)) * 500
 PREVIEW = b"\x89PNG picture"
 VM = {"name": "gpu-0", "phase": "starting", "since": 0, "stops_at": None, "why": "a job waits"}
 
-WAITS: dict[str, Any] = {"state": "queued", "queue_position": 2, "waiting_for": "vm", "vm": VM}
+WAITS: dict[str, Any] = {
+    "state": "queued",
+    "queue_position": 2,
+    "waiting_for": "vm",
+    "vm": VM,
+    "estimated_seconds_left": 0.2,
+}
 RUNS: dict[str, Any] = {
     "state": "running",
     "stage": "shape",
@@ -97,7 +103,7 @@ class FakeJobApi:
             "vm": None,
             "waiting_for": None,
             "error": None,
-            "timings": {"created_at": 100.0, "started_at": 101.0, "ended_at": 131.5},
+            "timings": {"created_at": 100.0, "started_at": 101.0, "ended_at": 131.0},
             "cost": {"usd": 0.0312} if is_done else None,
             "created_at": 100.0,
             "metadata": job.asked.get("metadata", {}),
