@@ -10,12 +10,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from coldforge.client import Client
 from coldforge.errors import ColdforgeError
 from coldforge.exit_codes import HELP, ExitCode, exit_code_for
 from coldforge.following import Followed
 from coldforge.planning import choose_labels, choose_paths, parse_pairs
 from coldforge.progress import choose_view
+from coldforge.server_options import Server, add_server_options, takes_server
 from coldforge.submitting import (
     Manner,
     Photo,
@@ -28,11 +28,6 @@ from coldforge.submitting import (
 )
 from coldforge.tables import job_table, pool_table
 from coldforge.wording import describe_details
-
-DEFAULT_URL = "http://127.0.0.1:7071"
-
-OUTAGE_LIMIT_S = 10.0
-"""A person at a terminal would rather correct the URL; a job under way is watched for longer."""
 
 
 class _Group(click.Group):
@@ -62,7 +57,8 @@ def _version() -> str:
 
 @click.group(cls=_Group, epilog=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version())
-def cli() -> None:
+@add_server_options
+def cli(url: str | None, key: str | None, token: str | None, *, is_json: bool) -> None:
     """Turn photos into 3D models on a GPU VM that is billed only while it works.
 
     \b
@@ -72,32 +68,8 @@ def cli() -> None:
       coldforge submit https://example.com/cup.png --json | jq .figures
       id=$(coldforge submit chair.jpg --detach) && coldforge wait $id -o chair.glb
 
-    The server is named by --url or COLDFORGE_URL, the key by --key or COLDFORGE_KEY.
+    The options that name the server may also stand behind the command's name.
     """  # noqa: D301 - click reads the control character
-
-
-def _server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command has."""
-    options = (
-        click.option(
-            "--url",
-            envvar="COLDFORGE_URL",
-            default=DEFAULT_URL,
-            show_default=True,
-            show_envvar=True,
-            help="Where the server is.",
-        ),
-        click.option("--key", envvar="COLDFORGE_KEY", show_envvar=True, help="Function key."),
-        click.option(
-            "--token", envvar="COLDFORGE_TOKEN", show_envvar=True, help="Token of a caller."
-        ),
-        click.option(
-            "--json", "is_json", is_flag=True, help="Print JSON, one object a line, to stdout."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -154,7 +126,7 @@ def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--idempotency-key", help="Find the job of an earlier call with this key.")
 @click.option("--detach", is_flag=True, help="Print the job's id and don't wait.")
-@_server_options
+@takes_server
 @click.pass_context
 def submit(
     ctx: click.Context,
@@ -172,10 +144,7 @@ def submit(
     start_within_s: float | None,
     idempotency_key: str | None,
     detach: bool,
-    url: str,
-    key: str | None,
-    token: str | None,
-    is_json: bool,
+    server: Server,
 ) -> None:
     """Make a model of each PHOTO: a PNG, JPEG or WebP file, a URL, or - for stdin.
 
@@ -185,7 +154,6 @@ def submit(
       coldforge submit shoes/*.jpg -o models/ --option texture_size=1024
       coldforge submit chair.jpg --json --timeout 600 > status.json
     """  # noqa: D301 - click reads the control character
-    ctx.meta["coldforge.is_json"] = is_json
     if idempotency_key is not None and len(photos) > 1:
         raise click.UsageError("--idempotency-key goes with one photo.")
     try:
@@ -206,16 +174,16 @@ def submit(
     )
     manner = Manner(timeout_s, cancels_on_interrupt, detach)
     view = choose_view(Console(stderr=True), is_quiet=is_quiet)
-    with _connect(url, key, token) as client, view:
+    with server.connect() as client, view:
         jobs, code = submit_and_follow(client, submission, view, manner)
-    _print_jobs(jobs, is_json=is_json, detaches=detach)
+    _print_jobs(jobs, is_json=server.is_json, detaches=detach)
     ctx.exit(code)
 
 
 @cli.command(epilog=HELP)
 @click.argument("job_id")
 @_watch_options
-@_server_options
+@takes_server
 @click.pass_context
 def wait(
     ctx: click.Context,
@@ -226,10 +194,7 @@ def wait(
     timeout_s: float | None,
     is_quiet: bool,
     cancels_on_interrupt: bool,
-    url: str,
-    key: str | None,
-    token: str | None,
-    is_json: bool,
+    server: Server,
 ) -> None:
     """Watch a job until it is over; save its files if asked to.
 
@@ -238,29 +203,24 @@ def wait(
       coldforge wait 01JD...              only watch
       coldforge wait 01JD... -o cup.glb   and save the model
     """  # noqa: D301 - click reads the control character
-    ctx.meta["coldforge.is_json"] = is_json
     job = Followed(job_id, job_id, _wanted(job_id, output, preview))
     view = choose_view(Console(stderr=True), is_quiet=is_quiet)
-    with _connect(url, key, token) as client, view:
+    with server.connect() as client, view:
         manner = Manner(timeout_s, cancels_on_interrupt)
         job.status = client.status(job_id)
         code = follow_to_the_end(client, [job], view, manner)
-    _print_jobs([job], is_json=is_json)
+    _print_jobs([job], is_json=server.is_json)
     ctx.exit(code)
 
 
 @cli.command(epilog=HELP)
 @click.argument("job_id")
-@_server_options
-@click.pass_context
-def status(
-    ctx: click.Context, job_id: str, *, url: str, key: str | None, token: str | None, is_json: bool
-) -> None:
+@takes_server
+def status(job_id: str, *, server: Server) -> None:
     """Tell where a job stands; the exit status says only whether there is such a job."""
-    ctx.meta["coldforge.is_json"] = is_json
-    with _connect(url, key, token) as client:
+    with server.connect() as client:
         found = client.status(job_id)
-    if is_json:
+    if server.is_json:
         _print_json(found.raw)
         return
     for name, value in describe_details(found):
@@ -269,39 +229,29 @@ def status(
 
 @cli.command(epilog=HELP)
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
-@_server_options
-@click.pass_context
+@takes_server
 def cancel(
-    ctx: click.Context,
     job_ids: tuple[str, ...],
     *,
-    url: str,
-    key: str | None,
-    token: str | None,
-    is_json: bool,
+    server: Server,
 ) -> None:
     """Cancel jobs, queued or running."""
-    ctx.meta["coldforge.is_json"] = is_json
-    with _connect(url, key, token) as client:
+    with server.connect() as client:
         for job_id in job_ids:
             client.cancel(job_id)
-            if is_json:
+            if server.is_json:
                 _print_json({"id": job_id, "state": "cancelled"})
             else:
                 click.echo(f"{job_id} is cancelled")
 
 
 @cli.command(epilog=HELP)
-@_server_options
-@click.pass_context
-def pool(
-    ctx: click.Context, *, url: str, key: str | None, token: str | None, is_json: bool
-) -> None:
+@takes_server
+def pool(*, server: Server) -> None:
     """Show the VMs, what they do, and what they cost."""
-    ctx.meta["coldforge.is_json"] = is_json
-    with _connect(url, key, token) as client:
+    with server.connect() as client:
         found = client.pool()
-    if is_json:
+    if server.is_json:
         _print_json(found)
     else:
         Console().print(pool_table(found))
@@ -312,23 +262,17 @@ def pool(
     "--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"])
 )
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@_server_options
-@click.pass_context
+@takes_server
 def jobs(
-    ctx: click.Context,
     *,
     state: str | None,
     limit: int,
-    url: str,
-    key: str | None,
-    token: str | None,
-    is_json: bool,
+    server: Server,
 ) -> None:
     """List jobs, newest first."""
-    ctx.meta["coldforge.is_json"] = is_json
-    with _connect(url, key, token) as client:
+    with server.connect() as client:
         found = list(client.jobs(state=state, limit=limit))
-    if not is_json:
+    if not server.is_json:
         Console().print(job_table(found))
         return
     for job in found:
@@ -338,21 +282,6 @@ def jobs(
 def main() -> None:
     """Run the command."""
     cli(prog_name="coldforge")
-
-
-def _connect(url: str, key: str | None, token: str | None) -> Client:
-    has_said = False
-
-    def say_once(_away_s: float) -> None:
-        nonlocal has_said
-        if not has_said:
-            click.echo(f"{url} does not answer, trying again", err=True)
-        has_said = True
-
-    try:
-        return Client(url, key=key, token=token, outage_limit_s=OUTAGE_LIMIT_S, on_outage=say_once)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _plan(photos: Sequence[str], output: Path | None, preview: Path | None) -> list[Photo]:

@@ -17,7 +17,7 @@ def pool_table(pool: Mapping[str, Any]) -> Table:
     totals = pool.get("totals") or {}
     table = Table(show_footer=True, footer_style="bold")
     for heading, footer in (
-        ("VM", f"{len(pool.get('queue') or ())} jobs in the queue"),
+        ("VM", f"{pool.get('queue_length', len(pool.get('queue') or ()))} jobs in the queue"),
         ("phase", ""),
         ("for", ""),
         ("jobs", ""),

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import coldforge
-from coldforge import cli as cli_module
+from coldforge import server_options
 from coldforge.cli import cli
 from tests.fakes.job_api import FAILS, MODEL, PREVIEW, RUNS, SUCCEEDS, WAITS, FakeJobApi, serving
 
@@ -26,7 +26,7 @@ def _run(api, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli_module, "OUTAGE_LIMIT_S", 0.2)
+    monkeypatch.setattr(server_options, "OUTAGE_LIMIT_S", 0.2)
 
     def run(*arguments: object, **options):
         environ = {"COLDFORGE_URL": api.url, "COLDFORGE_KEY": "k"}
@@ -190,6 +190,12 @@ class TestOtherCommands:
     def test_jobs(self, run):
         assert "shape 40%" in run("jobs").stdout
         assert json.loads(run("jobs", "--json", "--state", "running").stdout)["id"] == "job1"
+
+    def test_take_the_server_before_their_name_too(self, run, api):
+        result = run("--url", api.url, "--key", "other", "--json", "status", "job1")
+
+        assert json.loads(result.stdout)["id"] == "job1"
+        assert api.requests[-1][2]["X-Functions-Key"] == "other"
 
     def test_pool(self, run):
         assert "gpu-0" in run("pool").stdout
