@@ -4,8 +4,8 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell command -v $(name) 2>/dev/null)))
 # A photo for `make demo`; without one it takes the coffee cup that comes with scikit-image.
 IMAGE ?=
-# The address that `make up` listens on; without one only this machine reaches it.
-HOST ?=
+# The port of the function app in `make up`.
+PORT ?= 7071
 
 BIN := .venv/bin
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
@@ -25,8 +25,8 @@ help: ## List the targets
 demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM asleep (IMAGE=photo.jpg)
 	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)")
 
-up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (HOST=0.0.0.0 to share it)
-	@$(BIN)/python -m localcloud.up $(if $(HOST),--host "$(HOST)")
+up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071)
+	@$(BIN)/python -m localcloud.up --port "$(PORT)"
 
 test: lint type arch ## Run everything that CI runs, set-up included
 	$(BIN)/pytest tests
@@ -53,7 +53,7 @@ unit: set-up ## Run the fast tests
 	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
 
 integration: set-up ## Run the tests that start Azurite and the local cloud
-	$(BIN)/pytest tests/contract tests/integration
+	$(BIN)/pytest tests/contract tests/integration tests/e2e
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt

@@ -184,3 +184,35 @@ class TestDurableClient:
         glb = requests.get(cloud.stack.urls.app + model["url"], timeout=30).content
         assert glb[:4] == b"glTF"
         assert json.dumps(status).count(cloud.stack.agent_token) == 0
+
+
+class TestArtifact:
+    def test_is_a_short_lived_link_unless_storage_is_private(self, start_cloud, photo):
+        """By default the caller is sent to storage, with a link that reads one file."""
+        cloud = start_cloud(STORAGE_ACCESS="identity_and_sas_only")
+        job = cloud.wait_for_job(cloud.post(photo))
+        model = next(a for a in job["artifacts"] if a["name"] == "model.glb")
+
+        sent = requests.get(cloud.stack.urls.app + model["url"], allow_redirects=False, timeout=30)
+
+        assert sent.status_code == 302
+        link = sent.headers["Location"]
+        assert link.startswith(cloud.stack.urls.blob)
+        fetched = requests.get(link, verify=str(cloud.stack.bundle), timeout=30)
+        assert len(fetched.content) == model["size_bytes"]
+        elsewhere = link.replace("model.glb", "preview.png")
+        denied = requests.get(elsewhere, verify=str(cloud.stack.bundle), timeout=30)
+        assert denied.status_code == 403
+
+    def test_of_an_unknown_name_or_job_is_not_found(self, start_cloud, photo):
+        """404 with a code, for what is not there and for what is no id."""
+        cloud = start_cloud()
+        job_id = cloud.post(photo)
+        for path in (
+            f"jobs/{job_id}/artifacts/secret.txt",
+            "jobs/00000000000000000000000000",
+            "jobs/..%2Fpool",
+            "batches/00000000000000000000000000",
+        ):
+            answer = requests.get(f"{cloud.api}/{path}", timeout=30)
+            assert answer.status_code == 404, path

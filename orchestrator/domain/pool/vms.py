@@ -165,6 +165,8 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
         lose(pool, vm, reason)
     else:
         vm.reason = reason
+        # ARM refused, or never found a host: nothing was allocated that could be billed.
+        vm.billed_since = None
         switched_off(pool, vm, at=pool.now, estimated=False)
 
 
