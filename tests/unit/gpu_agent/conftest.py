@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -47,12 +48,13 @@ class Bench(SimpleNamespace):
         return self.desk.submit(JobKey(job_id, fence), asked)[0]
 
     def await_over(self, job_id: str, fence: int = 1) -> JobView:
+        end = time.monotonic() + LIMIT_S
         view = self.desk.look(JobKey(job_id, fence))
-        for _ in range(40):
-            if view.state not in ("queued", "running"):
-                return view
-            view = self.desk.follow(JobKey(job_id, fence), after=view.seq, wait_s=LIMIT_S)
-        raise AssertionError(f"still {view.state}")
+        while view.state in ("queued", "running"):
+            left_s = end - time.monotonic()
+            assert left_s > 0, f"still {view.state}"
+            view = self.desk.follow(JobKey(job_id, fence), after=view.seq, wait_s=left_s)
+        return view
 
     def await_true(self, holds: Callable[[], bool]) -> None:
         pause = Event()

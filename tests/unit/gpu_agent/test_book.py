@@ -157,6 +157,14 @@ class TestDrain:
         assert answer == first
         assert (book.is_drained, book.is_closed) == (False, False)
 
+    def test_is_not_made_final_by_an_older_epoch(self):
+        first, _ = ask_drain(Book(epoch=1))
+        second, _ = ask_drain(books.hear_epoch(first, 2, now=0.0), epoch=2)
+
+        book, _ = ask_drain(second, epoch=1, final=True)
+
+        assert (book.is_drained, book.is_closed) == (True, False)
+
     def test_refuses_an_older_epoch_that_it_never_answered(self):
         with pytest.raises(StaleEpochError):
             ask_drain(Book(epoch=2))
@@ -205,6 +213,8 @@ job_ids = st.sampled_from(["a", "b", "c", "d"])
 fences = st.integers(0, 4)
 epochs = st.integers(0, 4)
 drains = st.integers(0, 3)
+stages = st.sampled_from([Stage.FETCH, Stage.SHAPE])
+percents = st.floats(0, 100) | st.floats()
 
 
 class Histories(RuleBasedStateMachine):
@@ -266,9 +276,12 @@ class Histories(RuleBasedStateMachine):
         assert job is not None
         self.book = books.with_jobs(self.book, [steps.begin_job(job)])
 
-    @rule(job_id=job_ids, fence=fences, stage=st.sampled_from(Stage), percent=st.floats())
-    def advance(self, job_id: str, fence: int, stage: Stage, percent: float) -> None:
-        self._step(JobKey(job_id, fence), lambda j: steps.advance_job(j, stage, percent, self.now))
+    @precondition(lambda self: self.book.live)
+    @rule(place=st.integers(0, SLOTS - 1), stage=stages, percent=percents)
+    def advance(self, place: int, stage: Stage, percent: float) -> None:
+        live = self.book.live
+        key = live[place % len(live)].key
+        self._step(key, lambda job: steps.advance_job(job, stage, percent, self.now))
 
     @rule(job_id=job_ids, fence=fences)
     def pause(self, job_id: str, fence: int) -> None:

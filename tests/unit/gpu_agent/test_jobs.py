@@ -46,6 +46,11 @@ class TestAdvanceJob:
 
         assert advance_job(job, Stage.SHAPE, 99.0, now=2.0) is job
 
+    def test_never_falls_within_a_stage(self):
+        job = advance_job(running_job(), Stage.SHAPE, 50.0, now=1.0)
+
+        assert advance_job(job, Stage.SHAPE, 20.0, now=2.0) is job
+
     @pytest.mark.parametrize("percent", [-5.0, float("nan"), float("-inf")])
     def test_takes_a_senseless_percent_as_none(self, percent: float):
         assert advance_job(running_job(), Stage.SHAPE, percent, now=1.0).percent == 12
