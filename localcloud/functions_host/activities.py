@@ -154,15 +154,16 @@ class ActivityRunner:
         with self._lock:
             self._under_way.pop(number, None)
             self._running -= 1
-        if not done.cancelled():
-            try:
-                self._taker.finish_activity(row, self._to_result(row, done))
-            except Exception:
-                logger.exception("the result of activity %s was not stored", row.name)
+        try:
+            self._taker.finish_activity(row, self._to_result(row, done))
+        except Exception:
+            logger.exception("the result of activity %s was not stored", row.name)
         self._start_waiting()
 
     def _to_result(self, row: ActivityRow, done: "Future[Any]") -> dict[str, object]:
-        error = done.exception()
+        # A function that cancels itself has failed; one that the host cancels at its end has not,
+        # and the engine takes no result any more by then.
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             try:
                 return {"Result": bindings.encode_result("activityTrigger", done.result()).value}

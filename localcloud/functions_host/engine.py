@@ -294,6 +294,15 @@ class Engine:
                 self._instances.pop(instance_id, None)
                 self._histories.pop(instance_id, None)
 
+    def unwatch(self, instance_id: str, call: Callable[[InstanceRow], None]) -> None:
+        """Take back a `watch`; nothing happens if it was called already."""
+        with self._lock:
+            calls = self._watchers.get(instance_id, [])
+            if call in calls:
+                calls.remove(call)
+            if not calls:
+                self._watchers.pop(instance_id, None)
+
     def watch(self, instance_id: str, call: Callable[[InstanceRow], None]) -> None:
         """Call back when an instance ends; at once if it has.
 
@@ -316,6 +325,9 @@ class Engine:
             result: ``Result``, or ``Reason`` and ``Details`` of a failure.
         """
         with self._lock:
+            if self._is_stopped:
+                # The lease stays in the store, and the next host runs it again.
+                return
             if row.id not in self._outstanding:
                 logger.debug("dropped a second result of activity %s", row.name)
                 return

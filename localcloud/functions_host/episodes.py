@@ -36,6 +36,7 @@ from localcloud.functions_host.events import (
 from localcloud.functions_host.instances import Instance, completed_id
 from localcloud.functions_host.moments import to_history_text
 from localcloud.functions_host.replay import Catalog, replay
+from localcloud.functions_host.sanitizer import find_credential_mark
 from localcloud.functions_host.store import InstanceRow, Parent
 
 logger = logging.getLogger(__name__)
@@ -159,6 +160,7 @@ def run_orchestrator(
         http_poll_interval=http_poll_interval,
     )
     outcome = _judge(outcome, instance, is_strict=is_strict)
+    _warn_of_credentials(instance, answer, outcome)
     _apply_outcome(episode, answer, outcome, now)
     return episode
 
@@ -322,6 +324,26 @@ def _judge(outcome: Outcome, instance: Instance, *, is_strict: bool) -> Outcome:
         next_id=outcome.next_id,
         is_fatal=True,
     )
+
+
+def _warn_of_credentials(instance: Instance, answer: OrchestratorAnswer, outcome: Outcome) -> None:
+    texts = [
+        decision.input_text
+        for decision in outcome.decisions
+        if isinstance(decision, CallActivity | CallSubOrchestrator)
+    ]
+    if isinstance(outcome.completion, Completed):
+        texts.append(outcome.completion.output_text)
+    if answer.custom_status is not None:
+        texts.append(json.dumps(answer.custom_status))
+    for mark in filter(None, map(find_credential_mark, texts)):
+        text = (
+            f"an input, output or status holds '{mark}': when this orchestrator raises, Azure's "
+            "host cuts the text there and loses the orchestration's state"
+        )
+        if text not in instance.told:
+            instance.told.add(text)
+            logger.warning("%s (%s): %s", instance.row.name, instance.row.instance_id, text)
 
 
 def _apply_outcome(

@@ -121,11 +121,16 @@ class ManagementApi:
             if not ended.done():
                 ended.set_result(row)
 
-        self._engine.watch(instance_id, lambda row: _call_in(loop, settle, row))
+        def note(row: InstanceRow) -> None:
+            loop.call_soon_threadsafe(settle, row)
+
+        self._engine.watch(instance_id, note)
         try:
             return await asyncio.wait_for(ended, timeout_s)
         except TimeoutError:
             return None
+        finally:
+            self._engine.unwatch(instance_id, note)
 
     def _accept(self, request: web.Request, instance_id: str) -> web.Response:
         links = self._links(request, instance_id)
@@ -304,12 +309,6 @@ class ManagementApi:
     async def _delete_entity(self, request: web.Request, name: str, key: str) -> web.Response:
         self._engine.signal_entity(name, key, "delete", None)
         return web.Response(status=HTTPStatus.ACCEPTED)
-
-
-def _call_in(
-    loop: asyncio.AbstractEventLoop, call: Callable[[InstanceRow], None], row: InstanceRow
-) -> None:
-    loop.call_soon_threadsafe(call, row)
 
 
 async def _read_json_text(request: web.Request) -> str | None:

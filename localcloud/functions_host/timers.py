@@ -114,8 +114,7 @@ class TimerTriggers:
 
         def finish(done: "Future[Any]") -> None:
             report(function, done)
-            if not done.cancelled():
-                self._set_next(function, schedule, now)
+            self._set_next(function, schedule, now)
 
         future.add_done_callback(finish)
 

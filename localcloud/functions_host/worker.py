@@ -24,6 +24,9 @@ from localcloud.functions_host.replay import HTTP_ACTIVITY
 
 logger = logging.getLogger(__name__)
 
+CANCEL_LIMIT_S = 0.5
+"""Time that cancelled functions get to clean up."""
+
 
 class LostResultError(Exception):
     """The SDK was told of a task that it never counted: its ids and the host's have parted."""
@@ -65,9 +68,12 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more calls; those under way are left to end with the process."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Take no more calls: cancel the async ones, leave threads to end with the process."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(2 * CANCEL_LIMIT_S)
+            warnings.showwarning = self._show_warning
 
     def has_activity(self, name: str) -> bool:
         """Tell whether an activity has this name."""
@@ -133,6 +139,12 @@ class Worker:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_LIMIT_S))
+        self._loop.close()
 
     def _note_warning(self, message: Warning | str, *details: Any, **more: Any) -> None:
         text = str(message)

@@ -99,3 +99,21 @@ class TestTimerTriggers:
         host.start()
 
         host.until(lambda: host.count("nightly"), lambda count: count == 1)
+
+
+class TestLoading:
+    @pytest.mark.parametrize(
+        ("source", "words"),
+        [
+            ("import nothing_like_this", "ModuleNotFoundError"),
+            ("app = 1", "exactly one app object"),
+        ],
+    )
+    def test_an_app_that_cannot_be_loaded_ends_the_host(self, make_host, source, words):
+        host = make_host()
+        (host.app_dir / "function_app.py").write_text(source)
+
+        with pytest.raises(AssertionError, match=words):
+            host.start()
+
+        assert host.stop()[0] == 1
