@@ -73,15 +73,6 @@ def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
     job_activities = JobActivities(
         pool=pool, agents=agents, jobs=jobs, files=files, policy=policy, clock=clock
     )
-    reconcile = ReconcileActivities(
-        pool=pool,
-        power=power,
-        agents=agents,
-        vms=vm_activities,
-        jobs=jobs,
-        policy=policy,
-        clock=clock,
-    )
     acceptance = Acceptance(
         jobs=jobs,
         keys=keys,
@@ -97,6 +88,16 @@ def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
         },
         max_open_jobs=settings.max_open_jobs,
     )
+    reconcile = ReconcileActivities(
+        pool=pool,
+        power=power,
+        agents=agents,
+        vms=vm_activities,
+        jobs=jobs,
+        starter=acceptance,
+        policy=policy,
+        clock=clock,
+    )
     job_routes = JobRoutes(
         acceptance=acceptance,
         jobs=jobs,
@@ -109,7 +110,7 @@ def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
         exposes_durable=settings.expose_durable_urls,
     )
     instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
-    batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs, files=files)
+    batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs)
     pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock)
     timers = TimerTriggers(sweeper=reconcile)
 

@@ -9,8 +9,7 @@ from gpu_agent.wire import Code
 from orchestrator.activities.pool import LIVE, PoolGate, status_name
 from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
-from orchestrator.domain.job import JobRow, JobState
-from orchestrator.domain.names import Workflow
+from orchestrator.domain.job import JobState
 from orchestrator.domain.pool import (
     Candidate,
     JobSeen,
@@ -25,6 +24,7 @@ from orchestrator.domain.ports import (
     AgentClient,
     Clock,
     Durable,
+    JobStarter,
     JobTable,
     VmPower,
 )
@@ -49,6 +49,7 @@ class ReconcileActivities:
         agents: AgentClient,
         vms: VmActivities,
         jobs: JobTable,
+        starter: JobStarter,
         policy: PoolPolicy,
         clock: Clock,
     ) -> None:
@@ -57,6 +58,7 @@ class ReconcileActivities:
         self._agents = agents
         self._vms = vms
         self._jobs = jobs
+        self._starter = starter
         self._policy = policy
         self._clock = clock
 
@@ -109,14 +111,15 @@ class ReconcileActivities:
         rows, _ = await asyncio.to_thread(
             self._jobs.list_page, state=JobState.QUEUED.value, limit=SWEEP_JOBS, token=None
         )
-        for row in rows:
-            if row.batch_id is None and self._clock() - row.created_at > UNSTARTED_S:
-                await self._start_if_missing(row, client)
-
-    async def _start_if_missing(self, row: JobRow, client: Durable) -> None:
-        if row.order and not await client.get_status(row.job_id):
-            logger.warning("job %s was accepted but never started: starting it", row.job_id)
-            await client.start_new(Workflow.RUN_JOB, row.job_id, row.order)
+        old = [row for row in rows if self._clock() - row.created_at > UNSTARTED_S]
+        for row in old:
+            if row.batch_id is None and not await client.get_status(row.job_id):
+                logger.warning("job %s was accepted but never started: starting it", row.job_id)
+                await self._starter.start(row, client)
+        for batch_id in sorted({row.batch_id for row in old if row.batch_id is not None}):
+            if not await client.get_status(batch_id):
+                logger.warning("batch %s was accepted but never started: starting it", batch_id)
+                await self._starter.start_batch(batch_id, client)
 
     async def _observe(self, state: PoolState, client: Durable, *, generation: int | None) -> Tick:
         seen = await asyncio.gather(*(self._observe_vm(vm) for vm in state.vms.values()))

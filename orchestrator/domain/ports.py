@@ -174,3 +174,13 @@ class PoolCommands(Protocol):
 
     def read(self) -> PoolState:
         """Read the state as it is."""
+
+
+class JobStarter(Protocol):
+    """Starts what was accepted. Safe to repeat: what runs already goes on."""
+
+    async def start(self, row: JobRow, client: Durable) -> None:
+        """Start the workflow of a job's row."""
+
+    async def start_batch(self, batch_id: str, client: Durable) -> None:
+        """Start the workflow of a stored batch, its jobs' rows first; one not stored is left."""

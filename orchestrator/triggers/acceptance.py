@@ -115,8 +115,16 @@ class Acceptance:
     async def store(
         self, job_id: str, png: bytes, request: JobRequest, *, batch_id: str | None = None
     ) -> JobRow:
-        """Store image, request and row; what is there already stays as it is."""
-        now = self._clock()
+        """Store image and request, and give the row that is still to be inserted."""
+        row = self._row(job_id, request, batch_id)
+        asked = {"id": job_id, "created_at": row.created_at, **_asked(request)}
+        await asyncio.gather(
+            self._write(input_path(job_id), png, "image/png"),
+            self._write_json(request_path(job_id), {**asked, "batch_id": batch_id}),
+        )
+        return row
+
+    def _row(self, job_id: str, request: JobRequest, batch_id: str | None) -> JobRow:
         order = {
             "id": job_id,
             "options": request.options,
@@ -125,25 +133,17 @@ class Acceptance:
         }
         if request.start_within_s is not None:
             order["start_within_s"] = request.start_within_s
-        row = JobRow(
+        return JobRow(
             job_id=job_id,
-            created_at=now,
+            created_at=self._clock(),
             metadata=request.metadata,
             order=order,
             batch_id=batch_id,
         )
-        asked = {"id": job_id, "created_at": now, **_asked(request), "batch_id": batch_id}
-        await asyncio.gather(
-            asyncio.to_thread(self._files.write, input_path(job_id), png, "image/png"),
-            asyncio.to_thread(
-                self._files.write,
-                request_path(job_id),
-                json.dumps(asked).encode(),
-                "application/json",
-            ),
-        )
+
+    async def insert(self, row: JobRow) -> None:
+        """Insert a row; one that is there already stays as it is."""
         await asyncio.to_thread(self._jobs.insert, row)
-        return row
 
     async def start(self, row: JobRow, client: Durable) -> None:
         """Start the job's workflow; one that exists already is as good.
@@ -156,6 +156,48 @@ class Acceptance:
         except Exception:
             if not await client.get_status(row.job_id):
                 raise
+
+    async def read_batch(self, batch_id: str) -> dict[str, Any] | None:
+        """Read a stored batch: ``{id, rows, refused}``, or None."""
+        data = await asyncio.to_thread(self._files.read, request_path(batch_id))
+        batch = json.loads(data) if data is not None else {}
+        return batch if "rows" in batch else None
+
+    async def store_batch(
+        self, batch_id: str, rows: list[JobRow], refused: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Store a batch: from here on it is accepted, whatever is cut off."""
+        batch = {"id": batch_id, "rows": [row.to_json() for row in rows], "refused": refused}
+        await self._write_json(request_path(batch_id), batch)
+        return batch
+
+    async def start_batch(self, batch_id: str, client: Durable) -> None:
+        """Insert the rows of a stored batch and start its workflow; a live one is as good.
+
+        Raises:
+            Exception: It could not be started and does not exist.
+        """
+        batch = await self.read_batch(batch_id)
+        if batch is None:
+            return
+        rows = [JobRow.from_json(row) for row in batch["rows"]]
+        await asyncio.gather(*(self.insert(row) for row in rows))
+        jobs = [
+            {"number": number_of(row.job_id), "job_id": row.job_id, "order": row.order}
+            for row in rows
+        ]
+        order = {"id": batch_id, "items": [*jobs, *batch["refused"]]}
+        try:
+            await client.start_new(Workflow.RUN_BATCH, batch_id, order)
+        except Exception:
+            if not await client.get_status(batch_id):
+                raise
+
+    async def _write(self, path: str, data: bytes, content_type: str) -> None:
+        await asyncio.to_thread(self._files.write, path, data, content_type)
+
+    async def _write_json(self, path: str, body: dict[str, Any]) -> None:
+        await self._write(path, json.dumps(body).encode(), "application/json")
 
 
 def _asked(request: JobRequest) -> dict[str, Any]:
@@ -171,3 +213,8 @@ def hash_of(sources: list[ImageSource], request: JobRequest) -> str:
     """Identify a request: equal images and equal fields, however the form was bounded."""
     text = json.dumps([[s.digest() for s in sources], _asked(request)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def number_of(job_id: str) -> int:
+    """Give the number of a batch's job within its batch, from 1."""
+    return int(job_id.rpartition("-")[2])

@@ -64,6 +64,7 @@ class JobRoutes:
         row = await asyncio.to_thread(self._jobs.read, job_id)
         if row is None:
             row = await self._acceptance.store(job_id, png, asked)
+            await self._acceptance.insert(row)
         if not row.state.is_over:
             await self._acceptance.start(row, client)
         return self._accepted(request, client, row)
