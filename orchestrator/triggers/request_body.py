@@ -19,6 +19,8 @@ JSON_FIELDS = ("options", "metadata", "start_within_s")
 IMAGE_FIELDS = ("image_url", "image_base64")
 MAX_JSON_BYTES = ImageLimits().max_bytes * 4 // 3 + 64 * 1024
 """Base64 takes four bytes for three."""
+MAX_BATCH_BYTES = 100 * 1000 * 1000
+"""What the Functions host itself takes at most in one request."""
 MAX_MULTIPART_BYTES = ImageLimits().max_bytes + 256 * 1024
 
 
@@ -66,6 +68,7 @@ def read_batch(request: func.HttpRequest) -> tuple[list[ImageSource], JobRequest
     Raises:
         InvalidRequestError: As for `read_job`, or there are no images, or too many.
     """
+    _limit(request, MAX_BATCH_BYTES)
     if _is_form(request):
         sources = _form_images(request)
         fields = _form_fields(request)
@@ -93,8 +96,8 @@ def _limit(request: func.HttpRequest, max_bytes: int) -> None:
     size_bytes = len(request.get_body())
     if size_bytes > max_bytes:
         raise ImageTooLargeError(
-            f"The request has {size_bytes / 1e6:.1f} MB; an image may have 20 MB: "
-            "send it smaller or more compressed."
+            f"The request has {size_bytes / 1e6:.1f} MB, more than the {max_bytes / 1e6:.0f} MB "
+            "that it may have: an image may have 20 MB. Send less, or smaller images."
         )
 
 
