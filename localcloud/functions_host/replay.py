@@ -447,7 +447,8 @@ class _Replay:
         raise _FatalError(
             "Non-Deterministic workflow detected: an earlier run of this orchestration ordered "
             f"{_KINDS[wanted]}{name} with the sequence number {key}, and this replay ordered "
-            f"{now} there. Was the orchestrator code changed while this instance was running?"
+            f"{now} there. Was the orchestrator code changed while this instance was running, is "
+            "it not deterministic, or did it yield a with-retry task twice?"
         )
 
     def _settle(
