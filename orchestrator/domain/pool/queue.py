@@ -109,14 +109,18 @@ def release(pool: Working, command: Release) -> Reply:
     ticket = pool.ticket_of(command.job_id)
     if ticket is not None and ticket.fence <= command.fence:
         pool.drop_ticket(command.job_id)
+    pool.drop_stops(command.job_id, command.fence)
     held = pool.state.slot_of(command.job_id)
     if held is None or held[1].fence > command.fence:
         return STALE
     vm, slot = held
+    if slot.fence < command.fence:
+        # Its agent may still be at it: only its own release says that it is not.
+        end_slot(pool, vm, slot)
+        return STALE
     del vm.slots[slot.job_id]
     vm.last_busy_at = pool.now
     pool.drop_key(f"grant:{slot.job_id}")
-    pool.drop_stop(vm.name, slot.job_id, slot.fence)
     if command.ran:
         pool.learn("job_s", pool.now - slot.granted_at)
     if command.vm_unreachable and vm.phase is VmPhase.READY:

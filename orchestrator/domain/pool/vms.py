@@ -32,6 +32,9 @@ def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
     vm.phase_since = pool.now
     vm.reason = reason
     vm.unseen_since = None
+    if phase not in (VmPhase.READY, VmPhase.DRAINING):
+        # Nobody is there to be told.
+        pool.drop_stops_on(vm)
 
 
 def wake(pool: Working, vm: Vm, reason: str) -> None:
@@ -69,7 +72,6 @@ def end_attempts(pool: Working, vm: Vm) -> None:
     for slot in list(vm.slots.values()):
         if slot.claimed or slot.releasing:
             pool.mark_over(slot.job_id, slot.fence)
-            pool.drop_stop(vm.name, slot.job_id, slot.fence)
         else:
             pool.requeue(slot)
         pool.drop_key(f"grant:{slot.job_id}")

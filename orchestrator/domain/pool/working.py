@@ -52,6 +52,16 @@ class Working:
         """Take a `StopJob` out of the outbox."""
         self.drop_key(StopJob(vm, job_id, fence).key)
 
+    def drop_stops(self, job_id: str, fence: int) -> None:
+        """Take an attempt's `StopJob` out of the outbox, whichever VM it names."""
+        for vm in self.state.vms:
+            self.drop_stop(vm, job_id, fence)
+
+    def drop_stops_on(self, vm: Vm) -> None:
+        """Take every `StopJob` of a VM out of the outbox."""
+        for key in [key for key in self.state.outbox if key.startswith(f"stop:{vm.name}:")]:
+            self.drop_key(key)
+
     def is_over(self, job_id: str, fence: int) -> bool:
         """Tell whether this attempt, or a newer one, has ended."""
         return fence <= self.state.over.get(job_id, -1)
