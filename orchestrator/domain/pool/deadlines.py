@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from orchestrator.domain.pool.state import Vm, VmPhase
-from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP
+from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
 from orchestrator.domain.pool.working import Working
 
 
@@ -48,5 +48,8 @@ def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:
         yield vm.phase_since + policy.deallocating_s
     elif vm.phase is VmPhase.NO_CAPACITY:
         yield vm.retry_at
+    stuck_at = gives_up_at(vm, policy)
+    if stuck_at is not None:
+        yield stuck_at
     if vm.unseen_since is not None:
         yield vm.unseen_since + policy.unseen_s

@@ -31,6 +31,8 @@ class PoolPolicy:
         missed_offers: After so many unclaimed offers a ticket is dropped: its workflow is gone. A
             job that is alive asks again and joins the queue anew.
         ticket_s: A ticket whose job has not asked for so long is dropped, likewise.
+        releasing_s: A VM on which nothing is left but jobs that ended so long ago and that its
+            agent has not confirmed to have stopped is lost.
         slot_grace_s: Added to `job_timeout_s`, the deadline of a slot.
         max_failures: Failed wakes in a row that open a VM's circuit.
         cool_down_s: Waits before a candidate without capacity is tried again, by failures so far.
@@ -50,6 +52,7 @@ class PoolPolicy:
     ticket_s: float = 1800.0
     job_timeout_s: float = 1800.0
     slot_grace_s: float = 600.0
+    releasing_s: float = 300.0
     starting_s: float = 1200.0
     draining_s: float = 300.0
     drain_answer_s: float = 60.0

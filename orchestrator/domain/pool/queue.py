@@ -56,8 +56,7 @@ def _claim(pool: Working, vm: Vm, slot: Slot) -> None:
 def _end_older_slot(pool: Working, vm: Vm, slot: Slot, newer_fence: int) -> None:
     """Stop what an older run of the same job left on an agent; the newer one waits for that."""
     if slot.fence < newer_fence and not slot.releasing:
-        vm.slots[slot.job_id] = slot._replace(releasing=True)
-        pool.keep(StopJob(vm.name, slot.job_id, slot.fence))
+        _stop(pool, vm, slot)
 
 
 def answer(pool: Working, command: Enqueue) -> Reply:
@@ -147,8 +146,12 @@ def end_slot(pool: Working, vm: Vm, slot: Slot) -> None:
     pool.drop_key(f"grant:{slot.job_id}")
     if not slot.claimed:
         del vm.slots[slot.job_id]
-        return
-    vm.slots[slot.job_id] = slot._replace(releasing=True)
+    elif not slot.releasing:
+        _stop(pool, vm, slot)
+
+
+def _stop(pool: Working, vm: Vm, slot: Slot) -> None:
+    vm.slots[slot.job_id] = slot._replace(releasing=True, ended_at=pool.now)
     pool.keep(StopJob(vm.name, slot.job_id, slot.fence))
 
 

@@ -56,6 +56,7 @@ class Slot(NamedTuple):
         granted_at: When it was offered, epoch seconds.
         claimed: False while it is only an offer.
         releasing: The job was ended from outside; the slot waits for the agent to confirm.
+        ended_at: When it was, epoch seconds; 0 before.
     """
 
     job_id: str
@@ -67,6 +68,7 @@ class Slot(NamedTuple):
     round: int
     priority: int
     misses: int
+    ended_at: float = 0.0
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from orchestrator.domain.pool.commands import (
     VmRunning,
 )
 from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
+from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import Account, Vm, VmPhase
 from orchestrator.domain.pool.working import Working
 
@@ -254,8 +255,17 @@ def expire_phases(pool: Working) -> None:
             receipt = vm.receipt
             lose(pool, vm, "the deallocation did not end; asking again")
             vm.receipt = receipt
+        elif (stuck_at := gives_up_at(vm, policy)) is not None and pool.now >= stuck_at:
+            lose(pool, vm, "a job that has ended could not be stopped")
         elif vm.phase is VmPhase.NO_CAPACITY and pool.now >= vm.retry_at:
             enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
+
+
+def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
+    """Tell when a VM is lost on which nothing is left but ended jobs; None while there is more."""
+    if not vm.slots or not all(slot.releasing for slot in vm.slots.values()):
+        return None
+    return max(slot.ended_at for slot in vm.slots.values()) + policy.releasing_s
 
 
 def stop_idle(pool: Working) -> None:
