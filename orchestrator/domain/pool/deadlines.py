@@ -6,6 +6,9 @@ from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
 from orchestrator.domain.pool.working import Working
 
+SHORTEST_LOOK_S = 1.0
+"""Sleep between rounds even when a deadline has passed that this round could do nothing about."""
+
 
 def stops_at(vm: Vm, *, idle_window_s: float) -> float | None:
     """Tell when an idle VM will be drained, epoch seconds; None while it is busy or not ready."""
@@ -19,7 +22,7 @@ def next_look_at(pool: Working) -> float:
     is_awake = any(vm.phase in AWAKE for vm in pool.state.vms.values()) or pool.state.queue
     longest = pool.policy.look_awake_s if is_awake else pool.policy.look_asleep_s
     earliest = min(_deadlines(pool), default=pool.now + longest)
-    return max(pool.now, min(earliest, pool.now + longest))
+    return max(pool.now + SHORTEST_LOOK_S, min(earliest, pool.now + longest))
 
 
 def _deadlines(pool: Working) -> Iterator[float]:
