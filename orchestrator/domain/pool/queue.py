@@ -32,7 +32,10 @@ def ask(pool: Working, command: Enqueue) -> None:
     ticket = pool.ticket_of(command.job_id)
     if ticket is not None and ticket.fence > command.fence:
         return
-    since = ticket.since if ticket is not None and ticket.fence == command.fence else pool.now
+    # A second delivery may be of an earlier wait, which an event can no longer end.
+    since, round_number = pool.now, command.round
+    if ticket is not None and ticket.fence == command.fence:
+        since, round_number = ticket.since, max(ticket.round, command.round)
     pool.drop_ticket(command.job_id)
     pool.add_ticket(
         Ticket(
@@ -40,7 +43,7 @@ def ask(pool: Working, command: Enqueue) -> None:
             fence=command.fence,
             since=since,
             asked_at=pool.now,
-            round=command.round,
+            round=round_number,
             priority=command.priority,
             misses=0,
         )
