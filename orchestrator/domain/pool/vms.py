@@ -195,7 +195,7 @@ def drained(pool: Working, command: Drained) -> Reply:
     if vm.phase is VmPhase.DEALLOCATING:
         return {"answer": "deallocate"}
     pool.drop_key(f"retire:{vm.name}")
-    if pool.state.queue:
+    if pool.state.queue and pool.policy.candidate(vm.name) is not None:
         vm.epoch = max(vm.epoch + 1, int(pool.now))
         vm.drain = 0
         vm.last_busy_at = pool.now
@@ -269,10 +269,10 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
 
 
 def stop_idle(pool: Working) -> None:
-    """Drain every VM that has been idle for the whole window."""
-    if pool.state.queue:
-        return
+    """Drain every VM that has been idle for the whole window and that no ticket can use."""
     for vm in pool.state.vms.values():
+        if pool.state.queue and pool.policy.candidate(vm.name) is not None:
+            continue
         idle_s = pool.now - vm.last_busy_at
         if vm.phase is VmPhase.READY and not vm.slots and idle_s >= pool.policy.idle_window_s:
             begin_drain(pool, vm, f"idle for {pool.policy.idle_window_s:.0f} s")
@@ -285,7 +285,9 @@ def offer_slots(pool: Working) -> None:
         free = [
             vm
             for vm in pool.state.vms.values()
-            if vm.phase is VmPhase.READY and len(vm.slots) < pool.policy.slots_per_vm
+            if vm.phase is VmPhase.READY
+            and len(vm.slots) < pool.policy.slots_per_vm
+            and pool.policy.candidate(vm.name) is not None
         ]
         if not free:
             return
@@ -299,7 +301,8 @@ def wake_for_queue(pool: Working) -> None:
     """Wake the first candidate that can be, if jobs wait and no VM is there or on its way."""
     if not pool.state.queue:
         return
-    for vm in pool.state.vms.values():
+    for candidate in pool.policy.candidates:
+        vm = pool.state.vms[candidate.name]
         answers_soon = pool.now - vm.phase_since < pool.policy.drain_answer_s
         if vm.phase in (*ON_THE_WAY_UP, VmPhase.READY):
             return
