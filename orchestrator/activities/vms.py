@@ -115,10 +115,12 @@ class VmActivities:
     async def _check_agent(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
         try:
             readiness = await self._agents.ready(candidate)
+            is_drained = readiness.get("phase") == "draining"
+            if readiness.get("ready") or is_drained:
+                # The agent adopts the epoch, and with it opens a door closed by an earlier drain.
+                await self._agents.lease(candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s)
             if not readiness.get("ready"):
                 return "warming"
-            # Before the first job: the agent adopts the epoch and reopens its door.
-            await self._agents.lease(candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s)
         except (AgentError, AgentUnreachableError) as error:
             logger.info("agent on %s is not ready: %s", vm.name, error)
             return "warming"
