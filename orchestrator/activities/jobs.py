@@ -61,7 +61,8 @@ class JobActivities:
             order: ``{job_id, fence, vm, epoch, options, timeout_s}``.
 
         Returns:
-            ``{"outcome": "accepted", seq, stage}``, ``{"outcome": "refused", code}`` or
+            ``{"outcome": "accepted", seq, stage}``, ``{"outcome": "refused", code}``,
+            ``{"outcome": "not_ready"}`` (it was restarted and sets up) or
             ``{"outcome": "unreachable"}``.
         """
         job_id, fence = str(order["job_id"]), int(order["fence"])
@@ -79,7 +80,8 @@ class JobActivities:
         try:
             answer = await self._agents.submit(candidate, job_id, fence, submission.to_json())
         except AgentError as error:
-            return {"outcome": "refused", "code": error.code}
+            outcome = "not_ready" if error.code == Code.NOT_READY else "refused"
+            return {"outcome": outcome, "code": error.code}
         except AgentUnreachableError as error:
             logger.warning("agent on %s: %s", candidate.name, error)
             return {"outcome": "unreachable"}

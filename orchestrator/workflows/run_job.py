@@ -183,7 +183,7 @@ class _Run:
         return self._context.call_activity(Activity.APPLY_POOL_COMMAND, command_to_json(command))
 
     def _submit(self, slot: dict[str, Any]) -> Steps:
-        """Hand the job over; an agent that does not answer gets a minute."""
+        """Hand the job over; an agent that is silent, or sets up again, gets a minute."""
         submission = {
             "vm": slot["vm"],
             "epoch": slot["epoch"],
@@ -193,7 +193,7 @@ class _Run:
         give_up_at = self._context.current_utc_datetime + self._unreachable_limit()
         while True:
             answer = yield self._call(Activity.SUBMIT_JOB, submission)
-            if answer["outcome"] != "unreachable":
+            if answer["outcome"] not in ("unreachable", "not_ready"):
                 return answer
             if self._context.current_utc_datetime >= give_up_at:
                 return answer
