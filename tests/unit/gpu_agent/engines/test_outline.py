@@ -45,7 +45,10 @@ class TestInflatedOutline:
         assert mesh.is_winding_consistent
         assert mesh.volume > 0
         seen = seen_from_the_front(sheets, mask.shape)
-        assert (seen & mask).sum() / (seen | mask).sum() > 0.93
+        # A pixel may go astray at the outline, never behind it: a ratio would ask more of small
+        # shapes, which are all outline.
+        assert not (ndimage.binary_erosion(mask, np.ones((3, 3))) & ~seen).any()
+        assert not (seen & ~ndimage.binary_dilation(mask, np.ones((3, 3)))).any()
 
     def test_of_a_disc_is_round(self):
         y, x = np.mgrid[0:200, 0:200]

@@ -327,12 +327,13 @@ class TestRefusals:
     def test_says_what_is_wrong_at_once_and_without_memory(self, name):
         build, status, code, words = HOSTILE[name]
         data = build()
-        tracemalloc.start()
-        began = time.perf_counter()
+        began = time.process_time()
 
         error = refusal_of(data)
 
-        took_s = time.perf_counter() - began
+        took_s = time.process_time() - began
+        tracemalloc.start()
+        refusal_of(data)
         _now, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert (error.status, error.code) == (status, code)
@@ -345,11 +346,11 @@ class TestRefusals:
         packed = zlib.compress(bytes(100_000_000))
         text = b"".join(png_chunk(b"zTXt", b"%d\0\0" % n + packed) for n in range(20))
 
-        began = time.perf_counter()
+        began = time.process_time()
         result = normalise_image(with_chunks(saved(picture()), text))
 
         assert result.width == 64
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
 
     def test_drops_a_colour_profile_that_unpacks_to_too_much(self):
         bomb = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100_000_000)))
