@@ -63,7 +63,7 @@ def paint_atlas(rgb: Bytes, coverage: Floats, *, longest_edge: int) -> Atlas:
     small = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
     cover = np.asarray(Image.fromarray(coverage).resize(size, Image.Resampling.BILINEAR))
     front = bleed(small.astype(np.float32), _solid(cover))
-    back = _paint_back(front, cover)
+    back = _paint_back(front, cover, is_wide=is_wide)
     image = np.concatenate([_bytes(front), back], axis=0 if is_wide else 1)
     share = size[1] / image.shape[0], size[0] / image.shape[1]
     if is_wide:
@@ -115,8 +115,11 @@ def _solid(cover: Floats) -> Floats:
     return solid
 
 
-def _paint_back(front: Floats, cover: Floats) -> Bytes:
-    """Blur the front, the more the further from the rim, so that both meet at the rim."""
+def _paint_back(front: Floats, cover: Floats, *, is_wide: bool) -> Bytes:
+    """Blur the front, the more the further from the rim, so that both meet at the rim.
+
+    It is half as high as the front if that is wide, else half as wide.
+    """
     half = (front.shape[1] // 2, front.shape[0] // 2)
     small = np.asarray(Image.fromarray(_bytes(front)).resize(half, Image.Resampling.BOX)).astype(
         np.float32
@@ -131,8 +134,7 @@ def _paint_back(front: Floats, cover: Floats) -> Bytes:
     for number, layer in enumerate(layers):
         back += layer * (1 - np.abs(wanted - number)).clip(0)[..., None]
     picture = Image.fromarray(_bytes(back))
-    across = front.shape[1] >= front.shape[0]
-    size_px = (front.shape[1], half[1]) if across else (half[0], front.shape[0])
+    size_px = (front.shape[1], half[1]) if is_wide else (half[0], front.shape[0])
     return np.asarray(picture.resize(size_px, Image.Resampling.BILINEAR))
 
 
