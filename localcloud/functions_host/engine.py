@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -109,14 +109,27 @@ class Engine:
         functions: DurableFunctions,
         clock: Clock,
         options: EngineOptions | None = None,
+        *,
+        executor: Executor | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
+        """Make an engine that does nothing yet.
+
+        Args:
+            store: Holds everything; no other engine uses it.
+            functions: The app.
+            clock: Source of times.
+            options: How to behave.
+            executor: Runs the episodes; None for threads of the engine's own.
+            alarm: Calls back at moments; None for one with a thread of its own.
+        """
         self._store = store
         self._functions = functions
         self._clock = clock
         self._options = options or EngineOptions()
-        self._alarm = Alarm(clock)
+        self._alarm = alarm or Alarm(clock)
         self._dispatcher: ActivityDispatcher | None = None
-        self._pool = ThreadPoolExecutor(self._options.episode_threads, "episode")
+        self._pool = executor or ThreadPoolExecutor(self._options.episode_threads, "episode")
         self._lock = threading.RLock()
         self._start_lock = threading.Lock()
         self._instances: dict[str, Instance] = {}

@@ -9,7 +9,7 @@ unless ``is_power_safe`` is set.
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -244,18 +244,28 @@ class _Step:
 class Store:
     """The file. Safe to use from many threads."""
 
-    def __init__(self, path: Path, *, lease: str, is_power_safe: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lease: str,
+        is_power_safe: bool = False,
+        probe: Callable[[str], None] | None = None,
+    ) -> None:
         """Open or make the file.
 
         Args:
             path: Where it lies; its folder exists.
             lease: Name of this run of the host, written to activities that it holds.
             is_power_safe: Sync every transaction to the disk.
+            probe: Called with ``before`` and ``after`` around every commit. Tests end the host
+                there by raising a `BaseException` that is no `Exception`.
 
         Raises:
             DataFolderError: The file is not ours, or of a newer version.
         """
         self._lease = lease
+        self._probe = probe
         self._lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Step] = []
@@ -506,7 +516,11 @@ class Store:
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             yield self._writer
+            if self._probe is not None:
+                self._probe("before")
             self._writer.execute("COMMIT")
+            if self._probe is not None:
+                self._probe("after")
         except BaseException:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
