@@ -46,8 +46,9 @@ class HttpTriggers:
         """Answer a request, 404 if no function has its path and method."""
         path = request.path.strip("/")
         if self._prefix:
-            head, _, path = path.partition("/")
-            if head.lower() != self._prefix.lower():
+            depth = self._prefix.count("/") + 1
+            head, path = path.split("/")[:depth], "/".join(path.split("/")[depth:])
+            if "/".join(head).lower() != self._prefix.lower():
                 return web.Response(status=404)
         found = self._table.find(request.method, path)
         if found is None:
