@@ -96,7 +96,9 @@ def _start_cloud(tmp_path: Path):
     """Start a local cloud; it ends with the test."""
     stacks = []
 
-    def start_cloud(*, vm=None, stage_s=0.0, idle_window_s=600.0, **settings: str) -> Cloud:
+    def start_cloud(
+        *, vm=None, stage_s=0.0, idle_window_s=600.0, host_arguments=(), **settings: str
+    ) -> Cloud:
         stack = Stack(
             ROOT,
             tmp_path / "cloud",
@@ -110,6 +112,7 @@ def _start_cloud(tmp_path: Path):
                 )
             ],
             app_environ={**QUICK, "IDLE_WINDOW_S": str(idle_window_s), **settings},
+            host_arguments=host_arguments,
         )
         stack.start()
         stacks.append(stack)
