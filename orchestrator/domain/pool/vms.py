@@ -33,9 +33,13 @@ def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
     vm.phase_since = pool.now
     vm.reason = reason
     vm.unseen_since = None
+    # Whatever was still to be done for the phase before is not wanted any more.
+    if phase not in ON_THE_WAY_UP:
+        pool.drop_key(f"wake:{vm.name}")
     if phase not in (VmPhase.READY, VmPhase.DRAINING):
-        # Nobody is there to be told.
         pool.drop_stops_on(vm)
+    if phase not in (VmPhase.DRAINING, VmPhase.DEALLOCATING):
+        pool.drop_key(f"retire:{vm.name}")
 
 
 def wake(pool: Working, vm: Vm, reason: str) -> None:
@@ -82,8 +86,6 @@ def end_attempts(pool: Working, vm: Vm) -> None:
 def switched_off(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
     """Note that a VM is deallocated."""
     close_interval(pool, vm, at=at, estimated=estimated)
-    pool.drop_key(f"wake:{vm.name}")
-    pool.drop_key(f"retire:{vm.name}")
     if vm.failures >= pool.policy.max_failures:
         enter(pool, vm, VmPhase.BROKEN, vm.reason)
     elif vm.retry_at > pool.now:
@@ -139,7 +141,6 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     if vm.billed_since is None:
         vm.billed_since, vm.is_estimated = pool.now, True
     enter(pool, vm, VmPhase.READY, "ready")
-    pool.drop_key(f"wake:{vm.name}")
     return DONE
 
 
@@ -163,7 +164,6 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
         count = vm.failures
     cool_down = pool.policy.cool_down_s
     vm.retry_at = pool.now + cool_down[min(count, len(cool_down)) - 1] * _jitter(vm)
-    pool.drop_key(f"wake:{vm.name}")
     if failure.may_be_on:
         lose(pool, vm, reason)
     else:
@@ -213,7 +213,6 @@ def drain_refused(pool: Working, command: DrainRefused) -> Reply:
         return STALE
     vm.last_busy_at = pool.now
     enter(pool, vm, VmPhase.READY, "ready: the agent still held a job")
-    pool.drop_key(f"retire:{vm.name}")
     return DONE
 
 
