@@ -5,6 +5,7 @@ The tables at the end list every function by its stored name.
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import azure.durable_functions as df
@@ -24,9 +25,17 @@ from orchestrator.adapters.identity import managed_identity
 from orchestrator.adapters.intake import ImageFetcher, normalise_image
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys
 from orchestrator.domain.names import Activity, Workflow
-from orchestrator.domain.ports import Clock
+from orchestrator.domain.ports import (
+    AgentClient,
+    Clock,
+    FileStore,
+    JobTable,
+    KeyTable,
+    PoolStore,
+    VmPower,
+)
 from orchestrator.settings import Settings
-from orchestrator.triggers.acceptance import Acceptance
+from orchestrator.triggers.acceptance import Acceptance, Fetcher
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
 from orchestrator.triggers.instance import InstanceRoutes
@@ -42,24 +51,55 @@ from orchestrator.workflows.wake_vm import wake_vm
 STORAGE_TIMEOUT_S = 20
 
 
-def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
-    """Join everything and give the app. Opens no connection."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Everything that the app needs from outside, as the Protocols of `domain.ports`."""
+
+    pool_store: PoolStore
+    jobs: JobTable
+    keys: KeyTable
+    files: FileStore
+    power: VmPower
+    agents: AgentClient
+    fetcher: Fetcher
+    clock: Clock = time.time
+
+
+def build_app(settings: Settings) -> df.DFApp:
+    """Give the app as it runs in Azure. Opens no connection."""
+    return join(settings, reach_azure(settings))
+
+
+def reach_azure(settings: Settings) -> Outside:
+    """Build the real adapters. Opens no connection."""
     credential = managed_identity(settings.client_id)
     blobs = BlobServiceClient(
         settings.blob_url, credential=credential, read_timeout=STORAGE_TIMEOUT_S
     )
     tables = TableServiceClient(endpoint=settings.table_url, credential=credential)
-    files, jobs, keys = BlobFileStore(blobs), TableJobs(tables), TableKeys(tables)
-    agents = HttpAgentClient(token=settings.agent_token)
-    power = AzureVmPower(
-        credential=credential,
-        subscription_id=settings.subscription_id,
-        url=settings.arm_url,
-        timeout_s=settings.arm_timeout_s,
+    return Outside(
+        pool_store=BlobPoolStore(blobs),
+        jobs=TableJobs(tables),
+        keys=TableKeys(tables),
+        files=BlobFileStore(blobs),
+        power=AzureVmPower(
+            credential=credential,
+            subscription_id=settings.subscription_id,
+            url=settings.arm_url,
+            timeout_s=settings.arm_timeout_s,
+        ),
+        agents=HttpAgentClient(token=settings.agent_token),
+        fetcher=ImageFetcher(allowed_hosts=settings.image_url_allowed_hosts),
     )
+
+
+def join(settings: Settings, outside: Outside) -> df.DFApp:
+    """Join everything and give the app."""
+    agents, power, clock = outside.agents, outside.power, outside.clock
+    jobs, files = outside.jobs, outside.files
     policy = settings.pool
     pool = PoolGate(
-        store=BlobPoolStore(blobs),
+        store=outside.pool_store,
         agents=agents,
         policy=policy,
         clock=clock,
@@ -75,10 +115,10 @@ def build_app(settings: Settings, *, clock: Clock = time.time) -> df.DFApp:
     )
     acceptance = Acceptance(
         jobs=jobs,
-        keys=keys,
+        keys=outside.keys,
         files=files,
         pool=pool,
-        fetcher=ImageFetcher(allowed_hosts=settings.image_url_allowed_hosts),
+        fetcher=outside.fetcher,
         normalise=normalise_image,
         clock=clock,
         defaults={
