@@ -713,6 +713,16 @@ class TestPowerFromOutside:
         assert pool.acquire("a") == {"answer": "over"}
         assert pool.phase() == "deallocated"
 
+    def test_seconds_that_ended_unseen_are_marked_as_estimated(self):
+        pool = Bench()
+        pool.run("a")
+        pool.now += 50
+
+        pool.tick(pool.see(power="deallocated"))
+
+        account = pool.state.accounts["gpu-1"]
+        assert (account.billed_s, account.estimated_s) == (50.0, 50.0)
+
     def test_the_power_of_a_vm_on_its_way_up_is_not_held_against_it(self):
         pool = Bench()
         pool.enqueue("a")
