@@ -175,6 +175,8 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         ("post_batch", "POST", "batches", batch_routes.post),
         ("get_batch", "GET", "batches/{id}", batch_routes.get),
         ("get_pool", "GET", "pool", pool_routes.get),
+        ("prewarm_pool", "POST", "pool/prewarm", pool_routes.prewarm),
+        ("reset_vm", "POST", "pool/vms/{name}/reset", pool_routes.reset),
     ):
         _add_route(app, name, method, route, handler)
     _add_route(app, "health", "GET", "health", pool_routes.health, is_open=True)

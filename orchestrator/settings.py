@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import time, timedelta
 from typing import Any, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestrator.domain.pool.policy import Candidate, PoolPolicy
+from orchestrator.domain.pool.warmth import DAYS, WarmWindow
 
 T = TypeVar("T")
 
@@ -69,6 +72,8 @@ class Settings:
             starting_s=reader.seconds("START_TIMEOUT_S", 1200.0),
             unseen_s=reader.seconds("AGENT_UNREACHABLE_S", 60.0),
             look_awake_s=reader.seconds("LOOK_AWAKE_S", 60.0),
+            max_failures=reader.read("MAX_FAILED_WAKES", _positive_int, 3),
+            warm_windows=reader.read("WARM_WINDOWS", parse_warm_windows, ()),
         )
         settings = cls(
             subscription_id=reader.text("AZURE_SUBSCRIPTION_ID"),
@@ -158,6 +163,49 @@ def _candidates(text: str) -> tuple[Candidate, ...]:
     if len({c.name for c in candidates}) < len(candidates):
         raise ValueError("two VMs have one name")
     return candidates
+
+
+def parse_warm_windows(text: str) -> tuple[WarmWindow, ...]:
+    """Read `WARM_WINDOWS`.
+
+    A JSON list of ``{"days": "mon-fri", "from": "08:00", "to": "18:00",
+    "time_zone": "America/New_York", "vms": 1}``; ``to`` may be earlier than ``from``, then the
+    window ends on the next day.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    items = json.loads(text)
+    if not isinstance(items, list):
+        raise ValueError("expected a JSON list")  # noqa: TRY004 - the reader collects these
+    return tuple(_warm_window(item) for item in items)
+
+
+def _warm_window(item: dict[str, Any]) -> WarmWindow:
+    begins, ends = time.fromisoformat(item["from"]), time.fromisoformat(item["to"])
+    minutes = (ends.hour - begins.hour) * 60 + ends.minute - begins.minute
+    try:
+        zone = ZoneInfo(item["time_zone"])
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"unknown time zone {item['time_zone']!r}") from error
+    return WarmWindow(
+        days=_days(item.get("days", "mon-sun")),
+        begins=begins,
+        lasts=timedelta(minutes=minutes if minutes > 0 else minutes + 24 * 60),
+        zone=zone,
+        vms=_positive_int(str(item.get("vms", 1))),
+    )
+
+
+def _days(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.lower().split(","):
+        first, _, last = part.strip().partition("-")
+        if first not in DAYS or (last and last not in DAYS):
+            raise ValueError(f"unknown day in {text!r}: days are {', '.join(DAYS)}")
+        begin, end = DAYS.index(first), DAYS.index(last or first)
+        days |= {day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)}
+    return frozenset(days)
 
 
 def _positive_float(text: str) -> float:

@@ -26,7 +26,7 @@ from orchestrator.domain.pool import (
     VmRunning,
 )
 from orchestrator.domain.ports import AgentClient, Clock, Durable, VmPower
-from orchestrator.domain.start_errors import is_capacity_code, is_transient_code
+from orchestrator.domain.start_errors import StartProblem, classify_start_error
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class VmActivities:
         try:
             await asyncio.to_thread(self._power.start, candidate)
         except ArmError as error:
-            if is_transient_code(error.code):
+            if classify_start_error(error.code, error.message) is StartProblem.BUSY:
                 return {
                     "outcome": "later",
                     "code": error.code,
@@ -130,13 +130,15 @@ class VmActivities:
     async def _give_up(
         self, vm: Vm, code: str, message: str, client: Durable, *, may_be_on: bool
     ) -> None:
+        problem = classify_start_error(code, message)
         await self._pool.apply(
             StartFailed(
                 vm=vm.name,
                 epoch=vm.epoch,
                 code=code,
                 message=message[:300],
-                is_capacity=is_capacity_code(code),
+                is_capacity=problem is StartProblem.CAPACITY,
+                is_configuration=problem is StartProblem.CONFIGURATION,
                 may_be_on=may_be_on,
             ),
             client,

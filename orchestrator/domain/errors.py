@@ -6,6 +6,7 @@
     ├── InvalidRequestError  400  the request itself is wrong
     ├── UnknownJobError      404  no such job, batch or artifact
     ├── JobOverError         409  it has ended already
+    ├── NothingToResetError  409  the VM is neither broken nor cooling down
     ├── KeyReusedError       422  an Idempotency-Key came back with another body
     └── BusyError            429  too many open jobs; `retry_after_s` says when to come back
 
@@ -47,6 +48,13 @@ class JobOverError(ApiError):
 
     status = 409
     code = "job_over"
+
+
+class NothingToResetError(ApiError):
+    """The VM is in no state that a reset could end."""
+
+    status = 409
+    code = "nothing_to_reset"
 
 
 class KeyReusedError(ApiError):

@@ -1,7 +1,24 @@
 """What ARM's error codes mean for a start.
 
-Only ``error.code`` is common to a refusal at once and to an operation that failed later.
+Only ``error.code`` is common to a refusal at once and to an operation that failed later; quota
+alone needs a look at the message, for Azure gives it the code of several other conditions.
 """
+
+from enum import StrEnum
+
+
+class StartProblem(StrEnum):
+    """What to do about a start that did not go through."""
+
+    CAPACITY = "capacity"
+    """No host has room: cool the candidate down and try the next at once."""
+    CONFIGURATION = "configuration"
+    """Nothing but a person's act will help: quota, rights, a size that is not offered."""
+    BUSY = "busy"
+    """Another operation holds the VM, or Azure is throttling: the same call may do soon."""
+    PLATFORM = "platform"
+    """Azure failed: count it and try again later."""
+
 
 _CAPACITY = frozenset(
     {
@@ -9,27 +26,49 @@ _CAPACITY = frozenset(
         "ZonalAllocationFailed",
         "OverconstrainedAllocationRequest",
         "OverconstrainedZonalAllocationRequest",
-        "SkuNotAvailable",
     }
 )
-_TRANSIENT = frozenset(
+_CONFIGURATION = frozenset(
+    {
+        "SkuNotAvailable",
+        "QuotaExceeded",
+        "AuthorizationFailed",
+        "LinkedAuthorizationFailed",
+        "AuthenticationFailed",
+        "InvalidAuthenticationTokenTenant",
+        "ResourceNotFound",
+        "ResourceGroupNotFound",
+        "SubscriptionNotFound",
+        "MissingSubscriptionRegistration",
+    }
+)
+_BUSY = frozenset(
     {
         "Conflict",
         "OperationPreempted",
         "TooManyRequests",
         "OperationNotAllowed",
         "InternalServerError",
+        "ServiceUnavailable",
         "ServerTimeout",
+        "GatewayTimeout",
         "Unreachable",
     }
 )
+_QUOTA_WORDS = ("quota", "approved cores", "core limit")
 
 
-def is_capacity_code(code: str) -> bool:
-    """Tell whether Azure has no host for the VM now: try the next candidate."""
-    return code in _CAPACITY
+def classify_start_error(code: str, message: str = "") -> StartProblem:
+    """Tell what a start's error asks for.
 
-
-def is_transient_code(code: str) -> bool:
-    """Tell whether the same call may succeed in half a minute."""
-    return code in _TRANSIENT
+    Args:
+        code: ``error.code`` of ARM's answer.
+        message: Its text, looked at for quota only.
+    """
+    if code in _CAPACITY:
+        return StartProblem.CAPACITY
+    if code == "OperationNotAllowed" and any(w in message.lower() for w in _QUOTA_WORDS):
+        return StartProblem.CONFIGURATION
+    if code in _CONFIGURATION:
+        return StartProblem.CONFIGURATION
+    return StartProblem.BUSY if code in _BUSY else StartProblem.PLATFORM

@@ -1,13 +1,21 @@
 """Routes of the pool and of the app's own health."""
 
 import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
 
 import azure.functions as func
 
-from orchestrator.domain.pool import PoolPolicy
+from orchestrator.domain.errors import InvalidRequestError, NothingToResetError, UnknownJobError
+from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
 from orchestrator.domain.ports import Clock, Durable, PoolCommands
 from orchestrator.triggers.answers import json_answer, problem
+
+DEFAULT_PREWARM_S = 900
+MAX_PREWARM_S = 86_400
+"""A day: what is wanted for longer is a warm window in the settings."""
 
 
 class PoolRoutes:
@@ -23,6 +31,38 @@ class PoolRoutes:
         state = await asyncio.to_thread(self._pool.read)
         return json_answer(view_pool(state, self._clock(), self._policy))
 
+    async def prewarm(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Wake VMs ahead of a known peak, and keep them warm for a while: 202."""
+        body = _json_body(request)
+        unknown = set(body) - {"vms", "for_s"}
+        if unknown:
+            raise InvalidRequestError(f"unknown field {sorted(unknown)[0]!r}: vms and for_s are")
+        vms, for_s = body.get("vms", 1), body.get("for_s", DEFAULT_PREWARM_S)
+        most = len(self._policy.candidates)
+        if not isinstance(vms, int) or isinstance(vms, bool) or not 0 <= vms <= most:
+            raise InvalidRequestError(f"vms must be a whole number from 0 to {most}")
+        if isinstance(for_s, bool) or not isinstance(for_s, int | float):
+            raise InvalidRequestError("for_s must be a number of seconds")
+        if not 1 <= for_s <= MAX_PREWARM_S:
+            raise InvalidRequestError(f"for_s must be from 1 to {MAX_PREWARM_S}")
+        command = Prewarm(vms=vms, until=self._clock() + for_s)
+        reply = await self._pool.apply(command, client)
+        body = {"vms": reply["vms"], "until": reply["until"]}
+        return json_answer(body, status=HTTPStatus.ACCEPTED)
+
+    async def reset(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Let a broken or cooling VM be tried again: 202; 404; 409 if it is neither."""
+        name = request.route_params.get("name", "")
+        if self._policy.candidate(name) is None:
+            raise UnknownJobError(f"there is no VM {name!r}")
+        reply = await self._pool.apply(ResetVm(vm=name), client)
+        if reply["answer"] == "stale":
+            raise NothingToResetError(f"VM {name!r} is neither broken nor cooling down")
+        state = await asyncio.to_thread(self._pool.read)
+        return json_answer(
+            view_pool(state, self._clock(), self._policy), status=HTTPStatus.ACCEPTED
+        )
+
     async def health(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Tell whether the app and its storage answer: 200 or 503."""
         try:
@@ -35,3 +75,13 @@ class PoolRoutes:
                 retryable=True,
             )
         return json_answer({"status": "ok"})
+
+
+def _json_body(request: func.HttpRequest) -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_body() or b"{}")
+    except ValueError as error:
+        raise InvalidRequestError("the body must be JSON", code="body_unreadable") from error
+    if not isinstance(body, dict):
+        raise InvalidRequestError("the JSON body must be an object", code="body_unreadable")
+    return body

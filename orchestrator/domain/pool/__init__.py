@@ -16,7 +16,9 @@ from orchestrator.domain.pool.commands import (
     DrainRefused,
     Enqueue,
     JobSeen,
+    Prewarm,
     Release,
+    ResetVm,
     StartAccepted,
     StartFailed,
     Tick,
@@ -39,6 +41,7 @@ from orchestrator.domain.pool.effects import (
 )
 from orchestrator.domain.pool.policy import Candidate, PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Slot, Ticket, Vm, VmPhase
+from orchestrator.domain.pool.warmth import WarmWindow
 
 __all__ = [
     "Acquire",
@@ -58,7 +61,9 @@ __all__ = [
     "Look",
     "PoolPolicy",
     "PoolState",
+    "Prewarm",
     "Release",
+    "ResetVm",
     "RetireVm",
     "Slot",
     "StartAccepted",
@@ -74,6 +79,7 @@ __all__ = [
     "VmRunning",
     "VmSeen",
     "WakeVm",
+    "WarmWindow",
     "command_from_json",
     "command_to_json",
     "decide",

@@ -84,6 +84,7 @@ class StartFailed:
     Attributes:
         code: ARM's ``error.code`` or ours.
         is_capacity: No host has room: cool down and try the next candidate. Counts as no failure.
+        is_configuration: Nothing but a person's act will help: opens the VM's circuit at once.
         may_be_on: The VM may be running: deallocate it before anything else.
     """
 
@@ -92,6 +93,7 @@ class StartFailed:
     code: str
     message: str = ""
     is_capacity: bool = False
+    is_configuration: bool = False
     may_be_on: bool = False
 
 
@@ -141,6 +143,21 @@ class Deallocated:
 
     vm: str
     epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prewarm:
+    """Keep the first `vms` candidates that can be had warm until a moment (epoch seconds)."""
+
+    vms: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetVm:
+    """Let a broken or cooling VM be tried again. Reply ``stale`` if it is neither."""
+
+    vm: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +224,8 @@ Command = (
     | DrainRefused
     | DeallocationAccepted
     | Deallocated
+    | Prewarm
+    | ResetVm
     | Confirm
     | Tick
 )
@@ -227,6 +246,8 @@ _KINDS: dict[str, type[Any]] = {
         DrainRefused,
         DeallocationAccepted,
         Deallocated,
+        Prewarm,
+        ResetVm,
         Confirm,
         Tick,
     )

@@ -4,17 +4,11 @@ from collections.abc import Iterator
 
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
+from orchestrator.domain.pool.warmth import next_change, plan_stop
 from orchestrator.domain.pool.working import Working
 
 SHORTEST_LOOK_S = 1.0
 """Sleep between rounds even when a deadline has passed that this round could do nothing about."""
-
-
-def stops_at(vm: Vm, *, idle_window_s: float) -> float | None:
-    """Tell when an idle VM will be drained, epoch seconds; None while it is busy or not ready."""
-    if vm.phase is not VmPhase.READY or vm.slots:
-        return None
-    return vm.last_busy_at + idle_window_s
 
 
 def next_look_at(pool: Working) -> float:
@@ -34,15 +28,18 @@ def _deadlines(pool: Working) -> Iterator[float]:
                 yield slot.granted_at + policy.offer_s
             elif not slot.releasing:
                 yield slot.granted_at + policy.job_timeout_s + policy.slot_grace_s
+    change = next_change(pool.state, pool.now, policy)
+    if change is not None:
+        yield change
     for pending in pool.state.outbox.values():
         yield max(pending.next_at, pool.now + policy.reissue_s)
 
 
 def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:
     policy = pool.policy
-    stop = stops_at(vm, idle_window_s=policy.idle_window_s)
-    if stop is not None:
-        yield stop
+    stop = plan_stop(vm, pool.state, pool.now, policy)
+    if stop.at is not None:
+        yield stop.at
     if vm.phase in ON_THE_WAY_UP:
         yield vm.woken_at + policy.starting_s
     elif vm.phase is VmPhase.DRAINING:

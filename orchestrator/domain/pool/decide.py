@@ -14,7 +14,9 @@ from orchestrator.domain.pool.commands import (
     Drained,
     DrainRefused,
     Enqueue,
+    Prewarm,
     Release,
+    ResetVm,
     StartAccepted,
     StartFailed,
     Tick,
@@ -62,8 +64,8 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
     queue.expire_jobs(pool)
     vms.expire_phases(pool)
     vms.offer_slots(pool)
-    vms.wake_for_queue(pool)
     vms.stop_idle(pool)
+    vms.wake_another(pool)
     if isinstance(command, Enqueue):
         reply = queue.answer(pool, command)
     if isinstance(command, Tick) and reply != SUPERSEDED:
@@ -99,6 +101,8 @@ _TRANSITIONS: dict[type[Any], Callable[[Working, Any], dict[str, Any]]] = {
     DrainRefused: vms.drain_refused,
     DeallocationAccepted: vms.deallocation_accepted,
     Deallocated: vms.deallocated,
+    Prewarm: vms.prewarm,
+    ResetVm: vms.reset_vm,
 }
 
 

@@ -1,6 +1,10 @@
 """What an operator chose, and the deadlines that follow from it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.domain.pool.warmth import WarmWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,9 @@ class PoolPolicy:
         max_failures: Failed wakes in a row that open a VM's circuit.
         cool_down_s: Waits before a candidate without capacity is tried again, by failures so far.
         unseen_s: An agent that does not answer for so long is lost.
+        warm_windows: Times of day in which VMs stay warm.
+        default_job_s: What a job is taken to last before this deployment has seen any.
+        default_wake_s: The same for a cold start.
         look_awake_s: Longest sleep of the reconciler while anything is awake.
         look_asleep_s: Longest sleep while all is off.
         reconciler_overdue_s: A tick so much later than planned starts the next generation.
@@ -57,6 +64,9 @@ class PoolPolicy:
     draining_s: float = 300.0
     drain_answer_s: float = 60.0
     deallocating_s: float = 900.0
+    warm_windows: "tuple[WarmWindow, ...]" = ()
+    default_job_s: float = 60.0
+    default_wake_s: float = 240.0
     max_failures: int = 3
     cool_down_s: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0)
     unseen_s: float = 60.0

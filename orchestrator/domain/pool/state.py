@@ -137,6 +137,7 @@ class PoolState:
         generation: The reconciler's.
         tick_at: Last tick, epoch seconds.
         look_at: When the next tick is planned, epoch seconds.
+        prewarm_vms: VMs wanted warm until `prewarm_until` (epoch seconds).
         learned: Recent durations in seconds: ``wake_s`` (cold starts) and ``job_s`` (slots).
     """
 
@@ -149,6 +150,8 @@ class PoolState:
     generation: int = 0
     tick_at: float = 0.0
     look_at: float = 0.0
+    prewarm_vms: int = 0
+    prewarm_until: float = 0.0
 
     def copy(self) -> Self:
         """Give a copy that shares only values that are never changed in place."""
@@ -191,6 +194,8 @@ class PoolState:
             "generation": self.generation,
             "tick_at": self.tick_at,
             "look_at": self.look_at,
+            "prewarm_vms": self.prewarm_vms,
+            "prewarm_until": self.prewarm_until,
         }
 
     @classmethod
@@ -218,6 +223,8 @@ class PoolState:
             generation=data["generation"],
             tick_at=data["tick_at"],
             look_at=data["look_at"],
+            prewarm_vms=data.get("prewarm_vms", 0),
+            prewarm_until=data.get("prewarm_until", 0.0),
         )
 
 

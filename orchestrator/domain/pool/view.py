@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from orchestrator.domain.pool.deadlines import stops_at
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.queue import waiting
 from orchestrator.domain.pool.state import Account, PoolState, Vm, VmPhase
 from orchestrator.domain.pool.vms import account_now
+from orchestrator.domain.pool.warmth import plan_stop, wanted_warmth
 
 
 def view_pool(state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def view_pool(state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any
             "billed_seconds": round(sum(vm["billed_seconds"] for vm in vms), 3),
             "cost_usd": round(sum(vm["cost_usd"] for vm in vms), 6),
         },
+        "warm": wanted_warmth(state, now, policy)._asdict(),
         "reconciler": {
             "generation": state.generation,
             "last_tick_at": state.tick_at or None,
@@ -43,7 +44,7 @@ def _view_vm(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> dict[s
         state.accounts.get(vm.name, Account()), vm, price_per_hour_usd=price, now=now
     )
     return {
-        **view_vm_briefly(vm, policy),
+        **view_vm_briefly(vm, state, now, policy),
         "epoch": vm.epoch,
         "size": candidate.size if candidate else None,
         "region": candidate.region if candidate else None,
@@ -61,15 +62,15 @@ def _view_vm(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> dict[s
     }
 
 
-def view_vm_briefly(vm: Vm, policy: PoolPolicy) -> dict[str, Any]:
+def view_vm_briefly(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any]:
     """Give the part of a VM that a job's status shows."""
-    stop = stops_at(vm, idle_window_s=policy.idle_window_s)
+    stop = plan_stop(vm, state, now, policy)
     return {
         "name": vm.name,
         "phase": vm.phase.value,
         "since": vm.phase_since,
-        "stops_at": stop,
-        "why": f"idle window of {policy.idle_window_s:.0f} s" if stop is not None else vm.reason,
+        "stops_at": stop.at,
+        "why": stop.why,
     }
 
 
@@ -84,7 +85,7 @@ def view_place(
         return {
             "queue_position": None,
             "waiting_for": None,
-            "vm": view_vm_briefly(vm, policy),
+            "vm": view_vm_briefly(vm, state, now, policy),
             "estimated_seconds_left": left,
         }
     for position, ticket in enumerate(state.queue, start=1):
@@ -94,7 +95,7 @@ def view_place(
             return {
                 "queue_position": position,
                 "waiting_for": wait["waiting_for"],
-                "vm": view_vm_briefly(state.vms[name], policy) if name else None,
+                "vm": view_vm_briefly(state.vms[name], state, now, policy) if name else None,
                 "estimated_seconds_left": _estimate_queued(state, position, now, policy),
                 "retry_at": wait["retry_at"],
             }

@@ -8,6 +8,8 @@ from orchestrator.domain.pool.commands import (
     DeallocationAccepted,
     Drained,
     DrainRefused,
+    Prewarm,
+    ResetVm,
     StartAccepted,
     StartFailed,
     VmLost,
@@ -16,7 +18,9 @@ from orchestrator.domain.pool.commands import (
 )
 from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
 from orchestrator.domain.pool.policy import PoolPolicy
+from orchestrator.domain.pool.scaling import needs_another
 from orchestrator.domain.pool.state import Account, Vm, VmPhase
+from orchestrator.domain.pool.warmth import plan_stop
 from orchestrator.domain.pool.working import Working
 
 ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
@@ -159,6 +163,8 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
     if failure.is_capacity:
         vm.capacity_failures += 1
         count = vm.capacity_failures
+    elif failure.is_configuration:
+        count = vm.failures = pool.policy.max_failures
     else:
         vm.failures += 1
         count = vm.failures
@@ -243,7 +249,7 @@ def expire_phases(pool: Working) -> None:
             failure = StartFailed(
                 vm=vm.name,
                 epoch=vm.epoch,
-                code="start_timed_out",
+                code="start_timed_out" if vm.phase is VmPhase.STARTING else "agent_not_ready",
                 message=f"not ready after {policy.starting_s:.0f} s",
                 may_be_on=True,
             )
@@ -268,13 +274,13 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
 
 
 def stop_idle(pool: Working) -> None:
-    """Drain every VM that has been idle for the whole window and that no ticket can use."""
-    for vm in pool.state.vms.values():
-        if pool.state.queue and pool.policy.candidate(vm.name) is not None:
-            continue
-        idle_s = pool.now - vm.last_busy_at
-        if vm.phase is VmPhase.READY and not vm.slots and idle_s >= pool.policy.idle_window_s:
-            begin_drain(pool, vm, f"idle for {pool.policy.idle_window_s:.0f} s")
+    """Drain every VM whose idle policy says so, the least preferred first."""
+    if pool.state.queue:
+        return
+    for vm in reversed(list(pool.state.vms.values())):
+        stop = plan_stop(vm, pool.state, pool.now, pool.policy)
+        if stop.at is not None and pool.now >= stop.at:
+            begin_drain(pool, vm, f"{stop.why} is over")
 
 
 def offer_slots(pool: Working) -> None:
@@ -296,22 +302,34 @@ def offer_slots(pool: Working) -> None:
         pool.keep(GrantSlot(slot.job_id, pool.event_of(slot), vm.name, vm.epoch))
 
 
-def wake_for_queue(pool: Working) -> None:
-    """Wake the first candidate that can be, if jobs wait and no VM is there or on its way."""
-    if not pool.state.queue:
+def wake_another(pool: Working) -> None:
+    """Wake the first candidate that can be, if the queue or a wish for warmth asks for it."""
+    why = needs_another(pool)
+    if not why:
         return
     for candidate in pool.policy.candidates:
         vm = pool.state.vms[candidate.name]
-        answers_soon = pool.now - vm.phase_since < pool.policy.drain_answer_s
-        if vm.phase in (*ON_THE_WAY_UP, VmPhase.READY):
-            return
-        if vm.phase is VmPhase.DRAINING and answers_soon:
-            return
-    for candidate in pool.policy.candidates:
-        vm = pool.state.vms[candidate.name]
         if vm.phase is VmPhase.DEALLOCATED:
-            wake(pool, vm, f"{len(pool.state.queue)} waiting")
+            wake(pool, vm, why)
             return
+
+
+def prewarm(pool: Working, command: Prewarm) -> Reply:
+    """Want some VMs warm for a while; a later call replaces an earlier one."""
+    pool.state.prewarm_vms = min(command.vms, len(pool.policy.candidates))
+    pool.state.prewarm_until = command.until
+    return {"answer": "done", "vms": pool.state.prewarm_vms, "until": command.until}
+
+
+def reset_vm(pool: Working, command: ResetVm) -> Reply:
+    """Close the circuit of a broken VM, or end a cool-down: it may be tried again at once."""
+    vm = pool.state.vms.get(command.vm)
+    if vm is None or vm.phase not in (VmPhase.BROKEN, VmPhase.NO_CAPACITY):
+        return STALE
+    vm.failures = vm.capacity_failures = 0
+    vm.retry_at = 0.0
+    enter(pool, vm, VmPhase.DEALLOCATED, "reset by an operator")
+    return DONE
 
 
 def meet_candidates(pool: Working) -> None:

@@ -1,0 +1,41 @@
+"""When one more VM is woken for the queue."""
+
+from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
+from orchestrator.domain.pool.warmth import UP, wanted_warmth
+from orchestrator.domain.pool.working import Working
+
+
+def needs_another(pool: Working) -> str:
+    """Tell why another VM should be woken, in a phrase for people; empty if none should."""
+    state, policy = pool.state, pool.policy
+    up = [vm for vm in state.vms.values() if vm.phase in UP and policy.candidate(vm.name)]
+    warmth = wanted_warmth(state, pool.now, policy)
+    if len(up) < warmth.vms:
+        return warmth.why
+    if not state.queue or any(_answers_soon(pool, vm) for vm in state.vms.values()):
+        return ""
+    if not up:
+        return f"{len(state.queue)} waiting"
+    # Worth it once the last in the queue would wait longer than the new VM takes to come up.
+    wait_s = expected_wait_s(state, len(up), policy.slots_per_vm, policy.default_job_s)
+    wake_s = typical(state, "wake_s", policy.default_wake_s)
+    if wait_s > wake_s:
+        return f"{len(state.queue)} waiting, {wait_s:.0f} s expected"
+    return ""
+
+
+def _answers_soon(pool: Working, vm: Vm) -> bool:
+    """Tell whether a drain is under way whose VM may be reopened for the same ticket."""
+    is_recent = pool.now - vm.phase_since < pool.policy.drain_answer_s
+    return vm.phase is VmPhase.DRAINING and is_recent
+
+
+def expected_wait_s(state: PoolState, vms: int, slots_per_vm: int, default_job_s: float) -> float:
+    """Estimate how long the last of the queue waits for its slot, in seconds."""
+    return len(state.queue) * typical(state, "job_s", default_job_s) / (vms * slots_per_vm)
+
+
+def typical(state: PoolState, name: str, default: float) -> float:
+    """Give the median of this deployment's own recent durations, or the default before any."""
+    values = sorted(state.learned.get(name, []))
+    return values[len(values) // 2] if values else default

@@ -1,0 +1,122 @@
+"""How many VMs stay warm, and when an idle one stops: every idle policy is behind `plan_stop`.
+
+Three reasons keep a VM up: its idle window, a time-of-day window, and a `prewarm` call. The first
+VMs in order of preference are those that stay.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from orchestrator.domain.pool.policy import PoolPolicy
+from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
+
+UP = (VmPhase.STARTING, VmPhase.WARMING, VmPhase.READY)
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmWindow:
+    """A time of day in which some VMs stay warm.
+
+    Attributes:
+        days: Days on which it begins, 0 for Monday.
+        begins: Local time of its begin.
+        lasts: How long, at most a day; it may reach into the next day.
+        zone: Time zone of `begins`; over a change of the clocks the window keeps its local times.
+        vms: How many VMs.
+    """
+
+    days: frozenset[int]
+    begins: time
+    lasts: timedelta
+    zone: ZoneInfo
+    vms: int
+
+    def span_around(self, now: float) -> tuple[float, float] | None:
+        """Give begin and end (epoch seconds) of the occurrence that `now` is in, if any."""
+        return next((s for s in self._spans(now) if s[0] <= now < s[1]), None)
+
+    def next_begin(self, now: float) -> float | None:
+        """Give the next begin within two days, epoch seconds."""
+        return min((begin for begin, _ in self._spans(now) if begin > now), default=None)
+
+    def _spans(self, now: float) -> list[tuple[float, float]]:
+        today = datetime.fromtimestamp(now, UTC).astimezone(self.zone).date()
+        spans = []
+        for shift in (-1, 0, 1, 2):
+            day = today + timedelta(days=shift)
+            if day.weekday() in self.days:
+                begin = datetime.combine(day, self.begins, self.zone)
+                # Wall-clock arithmetic: adding to an aware datetime keeps the local time.
+                spans.append((begin.timestamp(), (begin + self.lasts).timestamp()))
+        return spans
+
+
+class Warmth(NamedTuple):
+    """How many VMs are wanted warm.
+
+    Attributes:
+        until: When the want ends, epoch seconds.
+        why: One phrase for people.
+    """
+
+    vms: int
+    until: float
+    why: str
+
+
+class StopPlan(NamedTuple):
+    """When an idle VM is drained; `at` is None while it is busy or not ready."""
+
+    at: float | None
+    why: str
+
+
+NOTHING = Warmth(0, 0.0, "")
+
+
+def wanted_warmth(state: PoolState, now: float, policy: PoolPolicy) -> Warmth:
+    """Tell how many VMs are wanted warm now: the most that any reason asks for."""
+    wants = [NOTHING]
+    if state.prewarm_until > now:
+        wants.append(Warmth(state.prewarm_vms, state.prewarm_until, "prewarmed"))
+    for window in policy.warm_windows:
+        span = window.span_around(now)
+        if span is not None:
+            until = datetime.fromtimestamp(span[1], UTC).astimezone(window.zone)
+            wants.append(Warmth(window.vms, span[1], f"warm window until {until:%H:%M %Z}"))
+    return max(wants)
+
+
+def plan_stop(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> StopPlan:
+    """Tell when an idle VM will stop, and why then."""
+    if vm.phase is not VmPhase.READY or vm.slots:
+        return StopPlan(None, vm.reason)
+    idle_until = vm.last_busy_at + policy.idle_window_s
+    why = f"idle window of {policy.idle_window_s:.0f} s"
+    warmth = wanted_warmth(state, now, policy)
+    if _rank(vm, state, policy) < warmth.vms and warmth.until > idle_until:
+        return StopPlan(warmth.until, warmth.why)
+    return StopPlan(idle_until, why)
+
+
+def _rank(vm: Vm, state: PoolState, policy: PoolPolicy) -> int:
+    """Count the VMs that are up and preferred to this one."""
+    rank = 0
+    for candidate in policy.candidates:
+        if candidate.name == vm.name:
+            return rank
+        other = state.vms.get(candidate.name)
+        rank += other is not None and other.phase in UP
+    return rank
+
+
+def next_change(state: PoolState, now: float, policy: PoolPolicy) -> float | None:
+    """Tell when the number of VMs wanted warm may next change, epoch seconds."""
+    moments = [state.prewarm_until]
+    for window in policy.warm_windows:
+        span = window.span_around(now)
+        moments += [span[1] if span else 0.0, window.next_begin(now) or 0.0]
+    return min((moment for moment in moments if moment > now), default=None)
