@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 MAX_ID_CHARS = 256
 RETRY_PAUSE = timedelta(seconds=1)
 """Pause before an episode whose step could not be stored is tried again."""
+REST_PER_EPISODE = 2
+"""Rest after an episode while activities are open, in lengths of that episode."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Engine:
         self._instances: dict[str, Instance] = {}
         self._histories: OrderedDict[str, None] = OrderedDict()
         self._outstanding: set[int] = set()
+        self._open_activities: Counter[str] = Counter()
         self._watchers: dict[str, list[Callable[[InstanceRow], None]]] = {}
         self._is_stopped = False
         message_id, activity_id = store.read_highest_ids()
@@ -157,7 +160,7 @@ class Engine:
         if activities:
             logger.info("delivering %d unanswered activities again", len(activities))
         self._alarm.start()
-        self._outstanding.update(row.id for row in activities)
+        self._note_ordered(activities)
         self._post(self._store.read_inbox())
         dispatcher.dispatch(activities)
 
@@ -344,7 +347,7 @@ class Engine:
             if row.id not in self._outstanding:
                 logger.debug("dropped a second result of activity %s", row.name)
                 return
-            self._outstanding.discard(row.id)
+            self._note_answered(row)
             instance = self._find(row.instance_id)
         changes = Changes(answered=[row.id])
         if (
@@ -386,7 +389,7 @@ class Engine:
         with self._lock:
             for row in changes.rows:
                 self._keep(row)
-            self._outstanding.update(row.id for row in changes.ordered)
+            self._note_ordered(changes.ordered)
         sent = changes.sent
         if continues is not None:
             own = [m for m in sent if m.instance_id == continues.row.instance_id]
@@ -398,6 +401,17 @@ class Engine:
             self._post(sent)
         if changes.ordered and self._dispatcher is not None:
             self._dispatcher.dispatch(changes.ordered)
+
+    def _note_ordered(self, rows: Iterable[ActivityRow]) -> None:
+        for row in rows:
+            self._outstanding.add(row.id)
+            self._open_activities[row.execution_id] += 1
+
+    def _note_answered(self, row: ActivityRow) -> None:
+        self._outstanding.discard(row.id)
+        self._open_activities[row.execution_id] -= 1
+        if self._open_activities[row.execution_id] == 0:
+            del self._open_activities[row.execution_id]
 
     def _keep(self, row: InstanceRow) -> None:
         instance = self._instances.get(row.instance_id)
@@ -436,8 +450,34 @@ class Engine:
     def _wake(self, instance: Instance) -> None:
         if instance.is_busy or self._is_stopped or not instance.has_work():
             return
+        if self._may_rest(instance):
+            self._wake_rested(instance)
+            return
         instance.is_busy = True
         self._pool.submit(self._work, instance)
+
+    def _may_rest(self, instance: Instance) -> bool:
+        """Tell whether results should gather before the next episode.
+
+        Each episode replays all that came before it, so one for each of a hundred results would
+        take most of the time. The last result is never kept waiting.
+        """
+        return (
+            instance.row.execution_id in self._open_activities
+            and self._clock.now() < instance.rests_until
+        )
+
+    def _wake_rested(self, instance: Instance) -> None:
+        if instance.is_resting:
+            return
+        instance.is_resting = True
+
+        def wake() -> None:
+            with self._lock:
+                instance.is_resting = False
+                self._wake(instance)
+
+        self._alarm.at(instance.rests_until, wake)
 
     def _find(self, instance_id: str) -> Instance | None:
         with self._lock:
@@ -462,23 +502,29 @@ class Engine:
     # Episodes
 
     def _work(self, instance: Instance) -> None:
-        while True:
-            with self._lock:
-                limit = self._options.max_entity_batch if instance.is_entity else 1_000_000
-                batch = [] if self._is_stopped else instance.take_batch(limit)
-                if not batch:
-                    instance.is_busy = False
-                    if instance.row.is_over and not instance.mailbox:
-                        self._forget(instance)
-                    return
-            try:
-                self._take_in(instance, batch)
-            except Exception:
-                if self._is_stopped:
-                    return
-                logger.exception("an episode of %s was not stored", instance.row.instance_id)
-                self._try_later(instance, batch)
+        with self._lock:
+            limit = self._options.max_entity_batch if instance.is_entity else 1_000_000
+            batch = [] if self._is_stopped else instance.take_batch(limit)
+        if not batch:
+            instance.is_busy = False
+            return
+        began_at = self._clock.now()
+        try:
+            self._take_in(instance, batch)
+        except Exception:
+            if self._is_stopped:
                 return
+            logger.exception("an episode of %s was not stored", instance.row.instance_id)
+            self._try_later(instance, batch)
+            return
+        now = self._clock.now()
+        with self._lock:
+            instance.is_busy = False
+            instance.rests_until = now + REST_PER_EPISODE * (now - began_at)
+            if instance.row.is_over and not instance.mailbox:
+                self._forget(instance)
+            else:
+                self._wake(instance)
 
     def _try_later(self, instance: Instance, batch: list[Message]) -> None:
         with self._lock:

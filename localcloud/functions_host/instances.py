@@ -29,17 +29,31 @@ class Instance:
         row: How it stands in the store.
         mailbox: Messages that may be seen, oldest first.
         is_busy: Whether a thread works on it.
+        is_resting: Whether the end of its rest will wake it.
+        rests_until: Until when results of its activities may gather.
         events: History of this generation, or None if it has to be read first.
         texts: The same as JSON texts.
         told: Anomalies that were logged already.
     """
 
-    __slots__ = ("completed", "events", "is_busy", "mailbox", "row", "texts", "told")
+    __slots__ = (
+        "completed",
+        "events",
+        "is_busy",
+        "is_resting",
+        "mailbox",
+        "rests_until",
+        "row",
+        "texts",
+        "told",
+    )
 
     def __init__(self, row: InstanceRow) -> None:
         self.row = row
         self.mailbox: deque[Message] = deque()
         self.is_busy = False
+        self.is_resting = False
+        self.rests_until = row.created_at
         self.events: list[Event] | None = None
         self.texts: list[str] = []
         self.completed: set[int] = set()

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import Executor, Future
 from datetime import timedelta
 
 import azure.durable_functions as df
@@ -9,6 +10,9 @@ from localcloud.functions_host import bindings
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.errors import InstanceExistsError, NotTerminalError
 from localcloud.functions_host.store import Store
+
+# The SDK says so once per process, to whichever test comes first.
+pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads was called")
 
 
 class FakeApp:
@@ -42,6 +46,40 @@ class HeldActivities:
 
     def dispatch(self, rows):
         self.rows.extend(rows)
+
+
+class HeldEpisodes(Executor):
+    """Keeps episodes until the test runs them."""
+
+    def __init__(self):
+        self.calls = []
+
+    def submit(self, call, /, *args, **kwargs):
+        self.calls.append(lambda: call(*args, **kwargs))
+        return Future()
+
+    def run(self):
+        """Run what was kept and tell how many there were."""
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+        return len(calls)
+
+
+class SlowApp(FakeApp):
+    """Takes a second of the clock for each call."""
+
+    def __init__(self, clock, **orchestrators):
+        super().__init__(**orchestrators)
+        self.clock = clock
+
+    def call_orchestrator(self, name, context):
+        self.clock.advance(timedelta(seconds=1))
+        return super().call_orchestrator(name, context)
+
+
+def act_thrice(context):
+    return (yield context.task_all([context.call_activity("act", n) for n in range(3)]))
 
 
 def act_twice(context):
@@ -140,6 +178,61 @@ class TestActivities:
         assert status(other_store, instance_id) == "Running"
         other.stop()
         other_store.close()
+
+
+class TestRest:
+    """Results of activities gather for a while, because each episode replays all before it."""
+
+    @pytest.fixture
+    def threads(self):
+        return HeldEpisodes()
+
+    @pytest.fixture
+    def slow(self, store, clock, held, threads):
+        app = SlowApp(clock, act_thrice=act_thrice, act_twice=act_twice)
+        engine = Engine(store, app, clock, executor=threads)
+        engine.start(held)
+        yield engine
+        engine.stop()
+
+    def test_lasts_twice_as_long_as_the_episode_before(self, slow, clock, held, threads, until):
+        slow.start_instance("act_thrice", None, None)
+        threads.run()
+
+        slow.finish_activity(held.rows[0], {"Result": "0"})
+        slow.finish_activity(held.rows[1], {"Result": "1"})
+
+        assert threads.calls == []
+        clock.advance(timedelta(seconds=2))
+        until(lambda: threads.calls)
+        assert threads.run() == 1
+
+    def test_ends_with_the_last_result(self, slow, store, held, threads):
+        instance_id = slow.start_instance("act_thrice", None, None)
+        threads.run()
+
+        for row in held.rows:
+            slow.finish_activity(row, {"Result": "0"})
+
+        assert threads.run() == 1
+        assert status(store, instance_id) == "Completed"
+
+    def test_is_none_between_activities_in_sequence(self, slow, held, threads):
+        slow.start_instance("act_twice", None, None)
+        threads.run()
+
+        slow.finish_activity(held.rows[0], {"Result": "0"})
+
+        assert threads.run() == 1
+
+    def test_is_none_once_it_is_over_by_itself(self, slow, clock, held, threads):
+        slow.start_instance("act_thrice", None, None)
+        threads.run()
+        clock.advance(timedelta(seconds=2))
+
+        slow.finish_activity(held.rows[0], {"Result": "0"})
+
+        assert threads.run() == 1
 
 
 class TestTime:
