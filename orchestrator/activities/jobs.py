@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 FOLLOW_S = 25.0
 """Longest stay in one `follow_job`: well under the shortest function time-out, and each stay costs
 four history events."""
-QUIET_S = 2.0
-"""A change of stage sooner than this after the last is reported together with the next."""
 MIN_WAIT_S = 0.05
 
 
@@ -114,7 +112,8 @@ class JobActivities:
         Safe to run twice: it only looks.
 
         Args:
-            order: ``{job_id, fence, vm, after}``.
+            order: ``{job_id, fence, vm, after, stage, quiet_s}``: a change from `stage` is
+                reported no sooner than `quiet_s` after the beginning, with what has come by then.
 
         Returns:
             ``{"outcome": "news", view}``, ``{"outcome": "unknown"}`` (the agent does not know the
@@ -126,8 +125,10 @@ class JobActivities:
             return {"outcome": "unknown"}
         began_at = self._clock()
         after, stage = int(order["after"]), order.get("stage")
+        quiet_s = float(order.get("quiet_s", 0.0))
+        limit_s = FOLLOW_S
         while True:
-            left_s = FOLLOW_S - (self._clock() - began_at)
+            left_s = limit_s - (self._clock() - began_at)
             try:
                 answer = await self._agents.follow(
                     candidate, job_id, fence, after=after, wait_s=max(MIN_WAIT_S, left_s)
@@ -142,9 +143,11 @@ class JobActivities:
                 return {"outcome": "unreachable"}
             view = JobView.from_json(answer)
             stayed_s = self._clock() - began_at
-            is_news = view.stage != stage and stayed_s >= QUIET_S
+            is_news = view.stage != stage and stayed_s >= quiet_s
             if AgentJobState(view.state).is_over or is_news or stayed_s >= FOLLOW_S:
                 return {"outcome": "news", "view": view.to_json()}
+            if view.stage != stage:
+                limit_s = min(FOLLOW_S, quiet_s)
             if view.seq > after:
                 await asyncio.to_thread(self._note_progress, job_id, fence, view)
             after = max(after, view.seq)

@@ -126,7 +126,7 @@ class TestStorm:
     def test_leaves_each_job_with_one_result_and_the_vm_off(self, start_cloud):
         """Fifty jobs, double delivery, a kill every ten seconds: nothing lost, nothing twice."""
         cloud = start_cloud(
-            stage_s=0.15,
+            stage_s=0.3,
             idle_window_s=IDLE_WINDOW_S,
             host_arguments=["--duplicate-delivery"],
         )
