@@ -23,6 +23,7 @@ from orchestrator.domain.pool import (
     Look,
     PoolPolicy,
     PoolState,
+    RecordInterval,
     Release,
     RetireVm,
     StartReconciler,
@@ -32,7 +33,7 @@ from orchestrator.domain.pool import (
     decide,
 )
 from orchestrator.domain.pool.effects import effect_to_json
-from orchestrator.domain.ports import AgentClient, Clock, Durable, PoolStore
+from orchestrator.domain.ports import AgentClient, Clock, Durable, LedgerTable, PoolStore
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ class PoolGate:
         self,
         *,
         store: PoolStore,
+        ledger: LedgerTable,
         agents: AgentClient,
         policy: PoolPolicy,
         clock: Clock,
         workflow_input: Mapping[str, Any],
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._agents = agents
         self._policy = policy
         self._clock = clock
@@ -80,12 +83,14 @@ class PoolGate:
         """
         decision = await self._decide(command)
         followups = [c for e in decision.effects if (c := await self._perform(e, durable))]
-        confirmed = [c for c in followups if isinstance(c, Confirm)]
-        if confirmed:
-            await self.apply(Confirm(effects=[e for c in confirmed for e in c.effects]), durable)
-        for followup in followups:
-            if not isinstance(followup, Confirm):
+        confirmed = [e for c in followups if isinstance(c, Confirm) for e in c.effects]
+        releases: list[Command] = [c for c in followups if isinstance(c, Release)]
+        for followup in [Confirm(effects=confirmed), *releases] if confirmed else releases:
+            try:
                 await self.apply(followup, durable)
+            except StoreConflictError as error:
+                # The command itself is applied; an effect left unconfirmed is issued again.
+                logger.warning("%s is left for later: %s", followup, error)
         return decision.reply
 
     async def _decide(self, command: Command) -> Decision:
@@ -123,6 +128,10 @@ class PoolGate:
                     return await self._start(Workflow.RECONCILE_POOL, effect, durable)
                 case StopJob():
                     return await self._stop(effect)
+                case RecordInterval():
+                    data = effect_to_json(effect)
+                    await asyncio.to_thread(self._ledger.record, data)
+                    return Confirm(effects=[data])
         except Exception as error:  # noqa: BLE001 - the Durable client raises plain Exception
             logger.warning("effect %s is left for later: %s", effect, error)
         return None
