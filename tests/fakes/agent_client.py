@@ -1,0 +1,159 @@
+"""A fake of `orchestrator.domain.ports.AgentClient`: agents without engine, thread or network.
+
+Their rules are the agent's own pure ones (`gpu_agent.book`), so that they can't drift.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpu_agent import book as books
+from gpu_agent import jobs as steps
+from gpu_agent.book import Book
+from gpu_agent.errors import NotReadyError, RequestError
+from gpu_agent.jobs import Job, JobKey
+from gpu_agent.wire import DrainRequest, Readiness, Stage, Submission
+from orchestrator.domain.errors import AgentError, AgentUnreachableError
+from orchestrator.domain.pool import Candidate
+
+NOW = 0.0
+
+
+class FakeAgent:
+    """One agent.
+
+    Attributes:
+        phase: ``ready`` or what keeps it from being.
+        leases: ``(epoch, ttl_s)`` of every lease that was given.
+    """
+
+    def __init__(self, slots: int = 4) -> None:
+        self.slots = slots
+        self.book = Book()
+        self.phase = "ready"
+        self.leases: list[tuple[int, float]] = []
+
+    def job(self, job_id: str, fence: int) -> Job:
+        return self.book.jobs[JobKey(job_id, fence)]
+
+    def live(self) -> list[tuple[str, int]]:
+        return [(job.key.job_id, job.key.fence) for job in self.book.live]
+
+    def advance(self, job_id: str, fence: int, stage: Stage, percent: float = 0.0) -> None:
+        job = steps.begin_job(self.job(job_id, fence))
+        self._put(steps.advance_job(job, stage, percent, NOW))
+
+    def succeed(self, job_id: str, fence: int, manifest: Mapping[str, Any]) -> None:
+        job = steps.begin_job(self.job(job_id, fence))
+        self._put(steps.succeed_job(job, manifest, NOW))
+
+    def fail(self, job_id: str, fence: int, code: str, *, retryable: bool) -> None:
+        job = self.job(job_id, fence)
+        self._put(steps.fail_job(job, code=code, message=code, retryable=retryable, now=NOW))
+
+    def restart(self) -> None:
+        """End the process and start it again."""
+        self.book = books.recall(self.book, NOW)
+
+    def forget(self) -> None:
+        """Start it on a new disk."""
+        self.book = Book()
+
+    def hear(self, epoch: int) -> None:
+        self.book = books.hear_epoch(self.book, epoch, NOW)
+
+    def _put(self, job: Job) -> None:
+        self.book = books.with_jobs(self.book, [job])
+
+
+class FakeAgentClient:
+    """Agents by VM.
+
+    Attributes:
+        silent: VMs whose agent does not answer.
+        errors: Errors that the next calls raise, by verb.
+        calls: ``(verb, vm, …)`` of every call, in order.
+    """
+
+    def __init__(self) -> None:
+        self.agents: dict[str, FakeAgent] = {}
+        self.silent: set[str] = set()
+        self.errors: dict[str, list[Exception]] = {}
+        self.calls: list[tuple[Any, ...]] = []
+
+    def agent(self, vm: str = "gpu-1") -> FakeAgent:
+        return self.agents.setdefault(vm, FakeAgent())
+
+    async def submit(
+        self, vm: Candidate, job_id: str, fence: int, submission: dict[str, Any]
+    ) -> dict[str, Any]:
+        agent = self._call("submit", vm, job_id, fence)
+        asked = Submission.from_json(submission)
+        key = JobKey(job_id, fence)
+        try:
+            if key not in agent.book.jobs and not agent.book.is_closed:
+                agent.hear(asked.epoch)
+            book, job = books.submit(agent.book, key, asked, slots=agent.slots, now=NOW)
+            if book is not agent.book and agent.phase != "ready":
+                raise NotReadyError("It sets up.")
+        except RequestError as error:
+            raise _refusal(error) from error
+        agent.book = book
+        return job.view().to_json()
+
+    async def follow(
+        self, vm: Candidate, job_id: str, fence: int, *, after: int, wait_s: float
+    ) -> dict[str, Any]:
+        agent = self._call("follow", vm, job_id, fence)
+        try:
+            return books.find(agent.book, JobKey(job_id, fence)).view().to_json()
+        except RequestError as error:
+            raise _refusal(error) from error
+
+    async def stop(self, vm: Candidate, job_id: str, fence: int) -> dict[str, Any]:
+        agent = self._call("stop", vm, job_id, fence)
+        agent.book, job = books.cancel(agent.book, JobKey(job_id, fence), NOW)
+        return job.view().to_json()
+
+    async def ready(self, vm: Candidate) -> dict[str, Any]:
+        agent = self._call("ready", vm)
+        return Readiness(ready=agent.phase == "ready", phase=agent.phase).to_json()
+
+    async def lease(self, vm: Candidate, *, epoch: int, ttl_s: float) -> dict[str, Any]:
+        agent = self._call("lease", vm)
+        try:
+            books.check_lease(agent.book, epoch)
+        except RequestError as error:
+            raise _refusal(error) from error
+        agent.hear(epoch)
+        agent.leases.append((epoch, ttl_s))
+        jobs = [
+            {"job_id": job.key.job_id, "fence": job.key.fence, "state": job.state.value}
+            for job in agent.book.jobs.values()
+        ]
+        return {"vm": vm.name, "epoch": agent.book.epoch, "phase": agent.phase, "jobs": jobs}
+
+    async def drain(self, vm: Candidate, *, epoch: int, drain: int) -> dict[str, Any]:
+        agent = self._call("drain", vm, epoch, drain)
+        if not agent.book.is_closed:
+            agent.hear(epoch)
+        try:
+            agent.book, answer = books.drain(
+                agent.book,
+                DrainRequest(epoch=epoch, drain=drain),
+                lambda epoch, drain: f"receipt-{epoch}-{drain}",
+            )
+        except RequestError as error:
+            raise _refusal(error) from error
+        return answer.to_json()
+
+    def _call(self, verb: str, vm: Candidate, *more: Any) -> FakeAgent:
+        self.calls.append((verb, vm.name, *more))
+        if self.errors.get(verb):
+            raise self.errors[verb].pop(0)
+        if vm.name in self.silent:
+            raise AgentUnreachableError(f"no answer from the agent on {vm.name}")
+        return self.agent(vm.name)
+
+
+def _refusal(error: RequestError) -> AgentError:
+    return AgentError(str(error.code), str(error), status=error.status)

@@ -1,0 +1,15 @@
+"""A fake of `orchestrator.domain.ports.KeyTable` in memory."""
+
+import threading
+
+
+class FakeKeyTable:
+    """Keys in a dict."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
+        with self._lock:
+            return self._first.setdefault(key, (job_id, body_hash))
