@@ -25,7 +25,9 @@ from orchestrator.domain.pool import (
     Enqueue,
     JobSeen,
     Look,
+    Prewarm,
     Release,
+    ResetVm,
     RetireVm,
     StartAccepted,
     StartFailed,
@@ -83,7 +85,8 @@ class PoolMachine(RuleBasedStateMachine):
     def check_staleness(self, before, command) -> None:
         """5: an old epoch changes nothing, nor does an old observation."""
         vm = before.vms.get(getattr(command, "vm", ""))
-        is_stale = vm is not None and command.epoch != vm.epoch
+        epoch = getattr(command, "epoch", None)
+        is_stale = vm is not None and epoch is not None and epoch != vm.epoch
         if isinstance(command, Tick) and command.generation is None and not command.ended:
             is_stale = all(
                 (seen.epoch, seen.phase_since)
@@ -221,6 +224,14 @@ class PoolMachine(RuleBasedStateMachine):
             if job in self.fences
         ]
         self.tell(Tick(generation=number, seen=seen, ended=ended))
+
+    @rule(count=st.integers(0, 3), for_s=st.sampled_from([0.0, 600.0, 7200.0]))
+    def an_operator_prewarms(self, count: int, for_s: float) -> None:
+        self.tell(Prewarm(vms=count, until=self.bench.now + for_s))
+
+    @rule(index=st.integers(0, 2))
+    def an_operator_resets_a_vm(self, index: int) -> None:
+        self.tell(ResetVm(vm=self.name(index)))
 
     @rule()
     def somebody_looks(self) -> None:

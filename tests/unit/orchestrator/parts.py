@@ -1,0 +1,120 @@
+"""The control plane's parts joined over fakes, with one clock that tests move."""
+
+import asyncio
+from typing import Any
+
+from orchestrator.activities.jobs import JobActivities
+from orchestrator.activities.pool import PoolGate
+from orchestrator.activities.reconcile import ReconcileActivities
+from orchestrator.activities.vms import VmActivities
+from orchestrator.domain.job import JobRow
+from orchestrator.domain.pool import Candidate, Command, PoolPolicy, PoolState, Vm
+from tests.fakes.agent_client import FakeAgent, FakeAgentClient
+from tests.fakes.durable import FakeDurable
+from tests.fakes.file_store import FakeFileStore
+from tests.fakes.job_table import FakeJobTable
+from tests.fakes.pool_store import FakePoolStore
+from tests.fakes.vm_power import FakeVmPower
+
+BEGIN = 1_700_000_000.0
+JOB = "01hf000000000000000000000a"
+OTHER_JOB = "01hf000000000000000000000b"
+MANIFEST = {
+    "job_id": JOB,
+    "engine": {"name": "fake", "version": "1", "description": "Makes nothing."},
+    "mesh": {"faces": 12},
+    "stage_seconds": {"shape": 2.0},
+    "artifacts": [
+        {
+            "name": "model.glb",
+            "path": f"jobs/{JOB}/1/model.glb",
+            "content_type": "model/gltf-binary",
+            "size_bytes": 3,
+            "sha256": "00",
+        }
+    ],
+}
+
+
+def make_candidate(name: str) -> Candidate:
+    return Candidate(
+        name=name,
+        resource_group="rg",
+        size="Standard_NC24ads_A100_v4",
+        region="eastus",
+        zone="1",
+        price_per_hour_usd=3.6,
+        agent_url=f"http://{name}:8470",
+    )
+
+
+class ForgetfulStarter:
+    """A `JobStarter` that records what it is asked to start."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+        self.batches: list[str] = []
+
+    async def start(self, row: JobRow, client: Any) -> None:
+        self.jobs.append(row.job_id)
+
+    async def start_batch(self, batch_id: str, client: Any) -> None:
+        self.batches.append(batch_id)
+
+
+class Parts:
+    """Everything between the triggers and the outside."""
+
+    def __init__(self, *vms: str, slots_per_vm: int = 2) -> None:
+        self.now = BEGIN
+        self.store = FakePoolStore()
+        self.power = FakeVmPower()
+        self.agents = FakeAgentClient()
+        self.jobs = FakeJobTable()
+        self.files = FakeFileStore()
+        self.durable = FakeDurable()
+        self.starter = ForgetfulStarter()
+        self.policy = PoolPolicy(
+            candidates=tuple(make_candidate(vm) for vm in vms or ("gpu-1",)),
+            slots_per_vm=slots_per_vm,
+        )
+        common = {"agents": self.agents, "policy": self.policy, "clock": lambda: self.now}
+        numbers = {"wake_poll_s": 10.0, "ready_poll_s": 2.0, "unreachable_s": 60.0}
+        self.gate = PoolGate(store=self.store, workflow_input=numbers, **common)
+        self.vms = VmActivities(pool=self.gate, power=self.power, **common)
+        self.job_activities = JobActivities(
+            pool=self.gate, jobs=self.jobs, files=self.files, **common
+        )
+        self.reconcile = ReconcileActivities(
+            pool=self.gate,
+            power=self.power,
+            vms=self.vms,
+            jobs=self.jobs,
+            starter=self.starter,
+            **common,
+        )
+
+    @property
+    def state(self) -> PoolState:
+        return self.store.read()[0]
+
+    def vm(self, name: str = "gpu-1") -> Vm:
+        return self.state.vms[name]
+
+    def agent(self, name: str = "gpu-1") -> FakeAgent:
+        return self.agents.agent(name)
+
+    def candidate(self, name: str = "gpu-1") -> Candidate:
+        return make_candidate(name)
+
+    def apply(self, command: Command) -> dict[str, Any]:
+        return asyncio.run(self.gate.apply(command, self.durable))
+
+    def order(self, vm: str = "gpu-1", **more: Any) -> dict[str, Any]:
+        """Give the order of `wake_vm` or `retire_vm` as of now."""
+        believed = self.vm(vm)
+        return {"vm": vm, "epoch": believed.epoch, "drain": believed.drain, **more}
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.run(coroutine)
