@@ -1,0 +1,93 @@
+"""Random programs on our engine and on Microsoft's in-memory backend come to the same.
+
+``DIFFERENTIAL_PROGRAMS=5000 DIFFERENTIAL_FIRST_SEED=500 pytest tests/differential`` runs more and
+others; ``python -m tests.differential SEED`` shows one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+
+from tests.differential.modes import MODES, make_pool, run_in_pool
+
+PROGRAMS = int(os.environ.get("DIFFERENTIAL_PROGRAMS", "500"))
+FIRST_SEED = int(os.environ.get("DIFFERENTIAL_FIRST_SEED", "0"))
+SEEDS = range(FIRST_SEED, FIRST_SEED + PROGRAMS)
+LIMIT_S = 600 + PROGRAMS
+
+
+class Peer:
+    """The other side, at work in a process of its own from the beginning."""
+
+    def __init__(self, seeds):
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.differential.peer_side"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._process.stdin.write(json.dumps(list(seeds)))
+        self._process.stdin.close()
+        self._traces = None
+
+    def read_traces(self):
+        if self._traces is None:
+            text = self._process.stdout.read()
+            assert self._process.wait(LIMIT_S) == 0
+            self._traces = {int(seed): trace for seed, trace in json.loads(text).items()}
+        return self._traces
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait(LIMIT_S)
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def peer():
+    peer = Peer(SEEDS)
+    yield peer
+    peer.stop()
+
+
+@pytest.fixture(scope="module")
+def pool(peer):
+    with make_pool(2) as pool:
+        yield pool
+
+
+def ask_alone(seed):
+    """Run one program on an in-memory backend that has nothing else to do: its time is real."""
+    peer = Peer([seed])
+    try:
+        return peer.read_traces()[seed]
+    finally:
+        peer.stop()
+
+
+class TestRandomPrograms:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_come_to_the_same_on_both_sides(self, mode, peer, pool, capsys):
+        began = time.monotonic()
+        runs = list(pool.map(run_in_pool, SEEDS, [mode] * PROGRAMS, chunksize=5))
+        took_s = time.monotonic() - began
+        expected = peer.read_traces()
+
+        different = {}
+        for run in runs:
+            ours = run.trace and asdict(run.trace)
+            if ours != expected[run.seed] and ours != ask_alone(run.seed):
+                different[run.seed] = run.error or ours
+
+        kills = sum(run.kills for run in runs)
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\nseeds {SEEDS.start}-{SEEDS.stop - 1} {mode}: {PROGRAMS} programs in "
+                f"{took_s:.0f} s, {kills} kills, {len(different)} different "
+            )
+        assert different == {}, f"see: python -m tests.differential {min(different)} {mode}"
