@@ -93,11 +93,12 @@ class JobActivities:
         def change(row: JobRow) -> JobRow | None:
             if row.state.is_over or row.fence > fence:
                 return None
+            is_ahead = row.fence == fence and row.percent > view.percent
             return replace(
                 row,
                 state=JobState.RUNNING,
-                stage=view.stage,
-                percent=view.percent,
+                stage=row.stage if is_ahead else view.stage,
+                percent=row.percent if is_ahead else view.percent,
                 fence=fence,
                 vm=vm.name,
                 started_at=row.started_at or now,
@@ -221,7 +222,7 @@ class JobActivities:
         price = candidate.price_per_hour_usd if candidate else None
 
         def change(row: JobRow) -> JobRow | None:
-            if row.state.is_over:
+            if row.state.is_over or row.fence > fence:
                 return None
             return replace(
                 row,
