@@ -138,7 +138,11 @@ def cancel(book: Book, key: JobKey, now: float) -> tuple[Book, Job]:
 
 
 def drain(
-    book: Book, request: DrainRequest, sign: Callable[[int, int], str]
+    book: Book,
+    request: DrainRequest,
+    sign: Callable[[int, int], str],
+    *,
+    is_leased: bool = False,
 ) -> tuple[Book, DrainAnswer]:
     """Close the door if, and only if, no job is live.
 
@@ -150,6 +154,8 @@ def drain(
         request: Which drain of which epoch; one seen before gets its old answer, whatever has
             happened since.
         sign: Makes the receipt from epoch and drain.
+        is_leased: The lease has time left: whoever asks to close for good saw it before it was
+            renewed, and is refused.
 
     Raises:
         StaleEpochError: A newer epoch was heard, and this drain was never answered.
@@ -159,13 +165,18 @@ def drain(
     if known is None:
         _refuse_older_epoch(book, request.epoch)
         held = [job.key.job_id for job in book.live]
-        receipt = None if held else sign(*number)
+        is_refused = bool(held) or (request.final and is_leased)
         known = DrainAnswer(
-            drained=not held, epoch=request.epoch, drain=request.drain, receipt=receipt, jobs=held
+            drained=not is_refused,
+            epoch=request.epoch,
+            drain=request.drain,
+            receipt=None if is_refused else sign(*number),
+            jobs=held,
         )
         answers = dict(sorted({**book.answers, number: known}.items())[-MAX_REMEMBERED_ANSWERS:])
         book = replace(book, answers=answers, is_drained=book.is_drained or known.drained)
-    if request.final and known.drained and book.is_drained and book.epoch == request.epoch:
+    is_of_now = book.is_drained and book.epoch == request.epoch and not is_leased
+    if request.final and known.drained and is_of_now:
         book = replace(book, is_closed=True)
     return book, known
 

@@ -156,13 +156,16 @@ class Desk:
     def drain(self, request: DrainRequest) -> DrainAnswer:
         """Close the door if nothing is held; the answer to each (epoch, drain) stays the same.
 
+        For good only if the lease is over as well.
+
         Raises:
             StaleEpochError: A newer epoch was heard.
         """
         with self.changed:
             if not self._book.is_closed:
                 self._hear(request.epoch)
-            book, answer = books.drain(self._book, request, self._sign)
+            is_leased = self._lease_until is not None and self._clock() < self._lease_until
+            book, answer = books.drain(self._book, request, self._sign, is_leased=is_leased)
             if book is not self._book:
                 self._change(book)
                 about = {"epoch": request.epoch, "drain": request.drain, "jobs": answer.jobs}

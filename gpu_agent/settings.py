@@ -53,7 +53,7 @@ class Settings:
         Raises:
             SettingsError: Names everything that is absent or wrong, in one message.
         """
-        reader = _Reader(environ)
+        reader = EnvironReader(environ, _PREFIX)
         store_url, store_dir = reader.text("STORE_URL"), reader.text("STORE_DIR")
         if bool(store_url) == bool(store_dir):
             reader.complain("set exactly one of GPU_AGENT_STORE_URL and GPU_AGENT_STORE_DIR")
@@ -79,28 +79,39 @@ class Settings:
         return settings
 
 
-class _Reader:
-    """Reads variables and collects what is wrong with them."""
+class EnvironReader:
+    """Reads variables of one prefix and collects what is wrong with them."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], prefix: str) -> None:
+        """Read nothing yet.
+
+        Args:
+            environ: The environment.
+            prefix: What every name begins with.
+        """
         self._environ = environ
+        self._prefix = prefix
         self._complaints: list[str] = []
 
     def complain(self, complaint: str) -> None:
+        """Remember something that is wrong."""
         self._complaints.append(complaint)
 
     def text(self, name: str) -> str | None:
-        return self._environ.get(_PREFIX + name, "").strip() or None
+        """Give a text; None if it is absent or blank."""
+        return self._environ.get(self._prefix + name, "").strip() or None
 
     def required(self, name: str) -> str:
+        """Give a text that must be there; empty if it is not."""
         value = self.text(name)
         if value is None:
-            self.complain(f"{_PREFIX}{name} is not set")
+            self.complain(f"{self._prefix}{name} is not set")
         return value or ""
 
     def number(
         self, name: str, default: float, *, low: float, high: float, whole: bool = False
     ) -> float:
+        """Give a number from `low` to `high`; the default if it is absent or wrong."""
         text = self.text(name)
         if text is None:
             return default
@@ -108,13 +119,18 @@ class _Reader:
         try:
             value = int(text) if whole else float(text)
         except ValueError:
-            self.complain(f"{_PREFIX}{name} is not {kind}")
+            self.complain(f"{self._prefix}{name} is not {kind}")
             return default
         if not low <= value <= high:
-            self.complain(f"{_PREFIX}{name} is not {kind} from {low:g} to {high:g}")
+            self.complain(f"{self._prefix}{name} is not {kind} from {low:g} to {high:g}")
             return default
         return value
 
     def raise_complaints(self) -> None:
+        """Say everything that is wrong.
+
+        Raises:
+            SettingsError: Something is.
+        """
         if self._complaints:
             raise SettingsError("Settings: " + "; ".join(self._complaints) + ".")

@@ -205,7 +205,8 @@ class DrainRequest(_Message):
         epoch: The wake period to end; an older one than the agent's is refused (stale_epoch).
         drain: Number of this drain within the epoch. The answer to each (epoch, drain) is
             remembered and given again.
-        final: Stay closed until the next boot (the dead-man's switch asks for this).
+        final: Stay closed until the next boot (the dead-man's switch asks for this). Refused
+            while the lease has time left, too.
     """
 
     epoch: int
@@ -220,7 +221,7 @@ class DrainAnswer(_Message):
     Attributes:
         drained: True when the door is closed and nothing is held.
         receipt: Proof for the deallocation, bound to VM, boot, epoch and drain; None if refused.
-        jobs: When refused, the ids of the jobs held.
+        jobs: When refused, the ids of the jobs held; none when it was for the lease.
     """
 
     drained: bool

@@ -42,8 +42,11 @@ def sign(epoch: int, drain: int) -> str:
     return f"signed-{epoch}-{drain}"
 
 
-def ask_drain(book: Book, epoch: int = 1, drain: int = 1, *, final: bool = False):
-    return books.drain(book, DrainRequest(epoch=epoch, drain=drain, final=final), sign)
+def ask_drain(
+    book: Book, epoch: int = 1, drain: int = 1, *, final: bool = False, is_leased: bool = False
+):
+    request = DrainRequest(epoch=epoch, drain=drain, final=final)
+    return books.drain(book, request, sign, is_leased=is_leased)
 
 
 class TestSubmit:
@@ -179,6 +182,22 @@ class TestDrain:
 
         assert book.is_closed
 
+    def test_is_not_final_while_the_lease_has_time_left(self):
+        book, answer = ask_drain(Book(epoch=1), final=True, is_leased=True)
+
+        assert (answer.drained, answer.receipt, answer.jobs) == (False, None, [])
+        assert (book.is_drained, book.is_closed) == (False, False)
+
+    def test_can_not_be_made_final_while_the_lease_has_time_left(self):
+        book, _ = ask_drain(ask_drain(Book(epoch=1))[0], final=True, is_leased=True)
+
+        assert (book.is_drained, book.is_closed) == (True, False)
+
+    def test_does_not_mind_the_lease_when_it_is_not_final(self):
+        book, answer = ask_drain(Book(epoch=1), is_leased=True)
+
+        assert (answer.drained, book.is_drained) == (True, True)
+
 
 class TestRecall:
     def test_interrupts_what_was_live_and_leaves_the_rest(self):
@@ -255,18 +274,22 @@ class Histories(RuleBasedStateMachine):
     def hear_epoch(self, epoch: int) -> None:
         self.book = books.hear_epoch(self.book, epoch, self.now)
 
-    @rule(epoch=epochs, drain=drains, final=st.booleans())
-    def drain(self, epoch: int, drain: int, *, final: bool) -> None:
+    @rule(epoch=epochs, drain=drains, final=st.booleans(), is_leased=st.booleans())
+    def drain(self, epoch: int, drain: int, *, final: bool, is_leased: bool) -> None:
         self.book = books.hear_epoch(self.book, epoch, self.now)
         held = [job.key.job_id for job in self.book.live]
         is_new = (epoch, drain) not in self.answers
         try:
-            self.book, answer = ask_drain(self.book, epoch, drain, final=final)
+            was_closed = self.book.is_closed
+            self.book, answer = ask_drain(
+                self.book, epoch, drain, final=final, is_leased=is_leased
+            )
         except StaleEpochError:
             return
+        assert was_closed or not self.book.is_closed or not (held or is_leased)
         assert self.answers.setdefault((epoch, drain), answer) == answer
         if is_new:
-            assert answer.drained == (not held)
+            assert answer.drained == (not held and not (final and is_leased))
             assert self.book.is_drained or not answer.drained
 
     @precondition(lambda self: books.find_next(self.book) is not None)

@@ -113,6 +113,14 @@ class TestLease:
 
 
 class TestDrain:
+    def test_does_not_close_for_good_what_has_just_got_a_lease(self, bench):
+        bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))
+
+        answer = bench.desk.drain(DrainRequest(epoch=1, drain=1, final=True))
+
+        assert not answer.drained
+        assert bench.desk.readiness().phase != "closed"
+
     def test_signs_for_this_vm_boot_epoch_and_drain(self, bench):
         answer = bench.desk.drain(DrainRequest(epoch=5, drain=2))
 
