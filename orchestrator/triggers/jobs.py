@@ -60,8 +60,10 @@ class JobRoutes:
         source, asked = read_job(request)
         await self._acceptance.admit(1)
         png = await self._acceptance.image(source)
-        job_id = await self._acceptance.claim(key_of(request), hash_of([source], asked))
-        row = await asyncio.to_thread(self._jobs.read, job_id)
+        key = key_of(request)
+        job_id = await self._acceptance.claim(key, hash_of([source], asked))
+        # Without a key the id was drawn just now, and nothing can stand under it.
+        row = await asyncio.to_thread(self._jobs.read, job_id) if key else None
         if row is None:
             row = await self._acceptance.store(job_id, png, asked)
             await self._acceptance.insert(row)
