@@ -23,7 +23,7 @@ from orchestrator.adapters.blob_files import BlobFileStore
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.adapters.identity import managed_identity
 from orchestrator.adapters.intake import ImageFetcher, normalise_image
-from orchestrator.adapters.table_jobs import TableJobs, TableKeys
+from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
 from orchestrator.domain.names import Activity, Workflow
 from orchestrator.domain.ports import (
     AgentClient,
@@ -31,6 +31,7 @@ from orchestrator.domain.ports import (
     FileStore,
     JobTable,
     KeyTable,
+    LedgerTable,
     PoolStore,
     VmPower,
 )
@@ -58,6 +59,7 @@ class Outside:
     pool_store: PoolStore
     jobs: JobTable
     keys: KeyTable
+    ledger: LedgerTable
     files: FileStore
     power: VmPower
     agents: AgentClient
@@ -81,6 +83,7 @@ def reach_azure(settings: Settings) -> Outside:
         pool_store=BlobPoolStore(blobs),
         jobs=TableJobs(tables),
         keys=TableKeys(tables),
+        ledger=TableLedger(tables),
         files=BlobFileStore(blobs),
         power=AzureVmPower(
             credential=credential,
@@ -100,6 +103,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
     policy = settings.pool
     pool = PoolGate(
         store=outside.pool_store,
+        ledger=outside.ledger,
         agents=agents,
         policy=policy,
         clock=clock,

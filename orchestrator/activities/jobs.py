@@ -216,10 +216,8 @@ class JobActivities:
         job_id, fence = str(order["job_id"]), int(order["fence"])
         manifest = order.get("manifest")
         release = Release(job_id=job_id, fence=fence, ran=manifest is not None)
-        await self._pool.apply(release, client)
+        released = await self._pool.apply(release, client)
         now = self._clock()
-        candidate = self._policy.candidate(order["vm"]) if order.get("vm") else None
-        price = candidate.price_per_hour_usd if candidate else None
 
         def change(row: JobRow) -> JobRow | None:
             if row.state.is_over or row.fence > fence:
@@ -231,7 +229,8 @@ class JobActivities:
                 percent=row.percent if manifest is None else 100,
                 fence=fence,
                 ended_at=now,
-                result=None if manifest is None else {**manifest, "price_per_hour_usd": price},
+                result=manifest,
+                cost=released.get("cost"),
                 error=order.get("error"),
             )
 

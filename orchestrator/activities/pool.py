@@ -23,6 +23,7 @@ from orchestrator.domain.pool import (
     Look,
     PoolPolicy,
     PoolState,
+    RecordInterval,
     Release,
     RetireVm,
     StartReconciler,
@@ -32,7 +33,7 @@ from orchestrator.domain.pool import (
     decide,
 )
 from orchestrator.domain.pool.effects import effect_to_json
-from orchestrator.domain.ports import AgentClient, Clock, Durable, PoolStore
+from orchestrator.domain.ports import AgentClient, Clock, Durable, LedgerTable, PoolStore
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ class PoolGate:
         self,
         *,
         store: PoolStore,
+        ledger: LedgerTable,
         agents: AgentClient,
         policy: PoolPolicy,
         clock: Clock,
         workflow_input: Mapping[str, Any],
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._agents = agents
         self._policy = policy
         self._clock = clock
@@ -125,6 +128,10 @@ class PoolGate:
                     return await self._start(Workflow.RECONCILE_POOL, effect, durable)
                 case StopJob():
                     return await self._stop(effect)
+                case RecordInterval():
+                    data = effect_to_json(effect)
+                    await asyncio.to_thread(self._ledger.record, data)
+                    return Confirm(effects=[data])
         except Exception as error:  # noqa: BLE001 - the Durable client raises plain Exception
             logger.warning("effect %s is left for later: %s", effect, error)
         return None

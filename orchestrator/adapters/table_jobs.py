@@ -1,10 +1,11 @@
-"""Jobs and Idempotency-Keys in Table Storage. The insert is the atomic step."""
+"""Jobs, billed intervals and Idempotency-Keys in Table Storage. The insert is the atomic step."""
 
 import base64
 import binascii
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -94,6 +95,28 @@ class TableJobs:
             return self._table.get_entity(CALLER, row_key(job_id))
         except ResourceNotFoundError:
             return None
+
+
+class TableLedger:
+    """`LedgerTable` on Table Storage: a partition a VM, a row an interval, by its begin."""
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._table = service.get_table_client("ledger")
+
+    def record(self, interval: dict[str, Any]) -> None:
+        entity = {
+            "PartitionKey": interval["vm"],
+            "RowKey": f"{interval['began_at']:017.3f}",
+            **{
+                name: interval[name]
+                for name in ("epoch", "began_at", "ended_at", "cost_usd", "is_estimated")
+            },
+            "parts": json.dumps(interval["parts"], sort_keys=True),
+        }
+        try:
+            self._table.create_entity(entity)
+        except ResourceExistsError:
+            return
 
 
 class TableKeys:

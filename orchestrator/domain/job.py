@@ -185,6 +185,7 @@ class JobRow:
         fence: Of the newest attempt that reported, 0 before the first.
         order: Input of the job's workflow, so that one that was never started can be.
         result: When succeeded: the manifest.
+        cost: What its attempts cost, see `pool.ledger.cost_of`.
         error: When failed: ``{code, message, retryable, stage}``.
         attempt_at: When the newest attempt was taken by an agent.
     """
@@ -203,6 +204,7 @@ class JobRow:
     metadata: dict[str, Any] = field(default_factory=dict)
     order: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -277,24 +279,11 @@ def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
             "ended_at": row.ended_at,
             "stage_seconds": manifest.get("stage_seconds", {}),
         },
-        "cost": _cost(row, manifest),
+        "cost": row.cost,
         "figures": manifest.get("mesh"),
         "engine": manifest.get("engine"),
         "metadata": row.metadata,
         "batch_id": row.batch_id,
         "created_at": row.created_at,
         "status_url": f"/api/jobs/{row.job_id}",
-    }
-
-
-def _cost(row: JobRow, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Tell what the job's own seconds on the agent cost, without cold start and idle time."""
-    price = manifest.get("price_per_hour_usd")
-    if price is None or row.ended_at is None or row.attempt_at is None:
-        return None
-    seconds = max(0.0, row.ended_at - row.attempt_at)
-    return {
-        "usd": round(seconds * price / 3600, 6),
-        "seconds": round(seconds, 3),
-        "price_per_hour_usd": price,
     }

@@ -57,6 +57,13 @@ class JobTable(Protocol):
         """
 
 
+class LedgerTable(Protocol):
+    """Billed intervals, kept for good."""
+
+    def record(self, interval: dict[str, Any]) -> None:
+        """Write an interval (`RecordInterval` as JSON); one that is there already stays."""
+
+
 class KeyTable(Protocol):
     """Remembers Idempotency-Keys."""
 

@@ -33,6 +33,9 @@ class Acquire(Enqueue):
 class Release:
     """An attempt is over: it holds no slot and no ticket from now on.
 
+    Reply: ``{"answer": "done" | "stale", "cost": {usd, compute_seconds, …} or None}``, the cost of
+    all of the job's attempts so far.
+
     Attributes:
         ran: True if the attempt ended on the agent, so that its duration may be learned from.
         vm_unreachable: True when the agent did not answer for a minute: its VM is lost.

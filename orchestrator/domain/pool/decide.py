@@ -26,6 +26,7 @@ from orchestrator.domain.pool.commands import (
 )
 from orchestrator.domain.pool.deadlines import next_look_at
 from orchestrator.domain.pool.effects import Effect, Look, StartReconciler, effect_from_json
+from orchestrator.domain.pool.ledger import count, hand_out
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import Pending, PoolState
 from orchestrator.domain.pool.working import Working
@@ -59,11 +60,16 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
         policy: The candidates and the rules' numbers.
     """
     pool = Working(state.copy(), now, policy)
+    for vm in pool.state.vms.values():
+        count(vm, now)
+    counted = pool.state.copy()
     vms.meet_candidates(pool)
     reply = _apply(pool, command)
     queue.expire_jobs(pool)
     vms.expire_phases(pool)
     vms.offer_slots(pool)
+    for vm in pool.state.vms.values():
+        hand_out(vm)
     vms.stop_idle(pool)
     vms.wake_another(pool)
     if isinstance(command, Enqueue):
@@ -73,7 +79,10 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
         reply = {"answer": "sleep", "until": pool.state.look_at}
     else:
         looks = _plan_look(pool, is_tick=False)
-    return Decision(pool.state, [*_due(pool), *looks], reply)
+    effects = [*_due(pool), *looks]
+    # Time that was counted and nothing else is no news: it is counted again by the next decision.
+    is_news = effects or pool.state != counted
+    return Decision(pool.state if is_news else state, effects, reply)
 
 
 def _apply(pool: Working, command: Command) -> dict[str, Any]:

@@ -75,18 +75,41 @@ class StartReconciler:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordInterval:
+    """Write a billed interval into the ledger, for good. Moments are epoch seconds.
+
+    Attributes:
+        parts: Seconds by `ledger.Part`; they add up to the interval.
+        is_estimated: Whether its begin or end was discovered and not made.
+    """
+
+    vm: str
+    epoch: int
+    began_at: float
+    ended_at: float
+    parts: dict[str, float]
+    cost_usd: float
+    is_estimated: bool
+
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return f"interval:{self.vm}:{self.began_at}"
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Wake the reconciler before its planned time. Not kept in the outbox: it may be lost."""
 
     generation: int
 
 
-Kept = GrantSlot | WakeVm | RetireVm | StopJob | StartReconciler
+Kept = GrantSlot | WakeVm | RetireVm | StopJob | StartReconciler | RecordInterval
 """Effects that stay in the outbox until confirmed."""
 Effect = Kept | Look
 
 _KINDS: dict[str, type[Kept]] = {
-    c.__name__: c for c in (GrantSlot, WakeVm, RetireVm, StopJob, StartReconciler)
+    c.__name__: c for c in (GrantSlot, WakeVm, RetireVm, StopJob, StartReconciler, RecordInterval)
 }
 
 

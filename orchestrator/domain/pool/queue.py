@@ -5,6 +5,7 @@ from typing import Any
 from orchestrator.domain.fence import MAX_TRIES
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.ledger import cost_of, settle
 from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
 from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
 from orchestrator.domain.pool.working import Working
@@ -114,7 +115,8 @@ def release(pool: Working, command: Release) -> Reply:
     pool.drop_stops(command.job_id, command.fence)
     held = pool.state.slot_of(command.job_id)
     if held is None or held[1].fence > command.fence:
-        return STALE
+        settled = pool.state.settled.get(command.job_id)
+        return {**STALE, "cost": cost_of(settled) if settled else None}
     vm, slot = held
     if slot.fence < command.fence:
         # Its agent may still be at it: only its own release says that it is not.
@@ -125,9 +127,10 @@ def release(pool: Working, command: Release) -> Reply:
     pool.drop_key(f"grant:{slot.job_id}")
     if command.ran:
         pool.learn("job_s", pool.now - slot.granted_at)
+    cost = settle(pool, vm, slot.job_id)
     if command.vm_unreachable and vm.phase is VmPhase.READY:
         lose(pool, vm, "the agent did not answer for a minute")
-    return DONE
+    return {**DONE, "cost": cost}
 
 
 def cancel(pool: Working, command: Cancel) -> Reply:

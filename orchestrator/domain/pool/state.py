@@ -11,6 +11,8 @@ VERSION = 1
 OVER_LIMIT = 2000
 """Ended attempts remembered; a straggler older than that many jobs finds no slot to harm."""
 LEARNED_LIMIT = 20
+SETTLED_LIMIT = 500
+MONTHS_LIMIT = 24
 
 
 class VmPhase(StrEnum):
@@ -79,6 +81,11 @@ class Vm:
         epoch: Number of the wake period; 0 before the first.
         billed_since: Start of the open billed interval, or None.
         is_estimated: The open interval's start was discovered and not made by the pool.
+        counted_to: Up to when the open interval's seconds have found their parts.
+        parts: Seconds of the open interval by month and `ledger.Part`.
+        shares: Seconds by job with a slot: compute, cold start, idle.
+        gap_s: Idle seconds since the last job, not yet borne by a next one.
+        cold_s: Seconds of this wake's cold start, not yet borne by a job.
         retry_at: End of the cool-down.
         failures: Failed wakes in a row.
         capacity_failures: Stock-outs in a row.
@@ -97,6 +104,11 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    counted_to: float = 0.0
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    shares: dict[str, list[float]] = field(default_factory=dict)
+    gap_s: float = 0.0
+    cold_s: float = 0.0
     retry_at: float = 0.0
     failures: int = 0
     capacity_failures: int = 0
@@ -105,6 +117,15 @@ class Vm:
     receipt: str | None = None
     unseen_since: float | None = None
 
+    def copy(self) -> "Vm":
+        """Give a copy that shares nothing that is changed in place."""
+        return replace(
+            self,
+            slots=dict(self.slots),
+            parts=_copy_months(self.parts),
+            shares={job_id: list(share) for job_id, share in self.shares.items()},
+        )
+
 
 @dataclass(slots=True)
 class Account:
@@ -112,12 +133,18 @@ class Account:
 
     Attributes:
         estimated_s: The part of `billed_s` whose start or end was discovered, not made.
+        months: Seconds by month (UTC, ``2026-11``) and `ledger.Part`; the latest 24 months.
     """
 
     billed_s: float = 0.0
     estimated_s: float = 0.0
     cost_usd: float = 0.0
     wakes: int = 0
+    months: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def copy(self) -> "Account":
+        """Give a copy that shares nothing that is changed in place."""
+        return replace(self, months=_copy_months(self.months))
 
 
 class Pending(NamedTuple):
@@ -137,6 +164,7 @@ class PoolState:
         generation: The reconciler's.
         tick_at: Last tick, epoch seconds.
         look_at: When the next tick is planned, epoch seconds.
+        settled: What ended jobs cost: seconds of compute, cold start and idle, and USD; bounded.
         prewarm_vms: VMs wanted warm until `prewarm_until` (epoch seconds).
         learned: Recent durations in seconds: ``wake_s`` (cold starts) and ``job_s`` (slots).
     """
@@ -152,16 +180,18 @@ class PoolState:
     look_at: float = 0.0
     prewarm_vms: int = 0
     prewarm_until: float = 0.0
+    settled: dict[str, list[float]] = field(default_factory=dict)
 
     def copy(self) -> Self:
         """Give a copy that shares only values that are never changed in place."""
         return replace(
             self,
-            vms={name: replace(vm, slots=dict(vm.slots)) for name, vm in self.vms.items()},
+            vms={name: vm.copy() for name, vm in self.vms.items()},
             queue=list(self.queue),
             outbox=dict(self.outbox),
             over=dict(self.over),
-            accounts={name: replace(account) for name, account in self.accounts.items()},
+            accounts={name: account.copy() for name, account in self.accounts.items()},
+            settled=dict(self.settled),
             learned={name: list(values) for name, values in self.learned.items()},
         )
 
@@ -194,6 +224,7 @@ class PoolState:
             "generation": self.generation,
             "tick_at": self.tick_at,
             "look_at": self.look_at,
+            "settled": self.settled,
             "prewarm_vms": self.prewarm_vms,
             "prewarm_until": self.prewarm_until,
         }
@@ -223,9 +254,14 @@ class PoolState:
             generation=data["generation"],
             tick_at=data["tick_at"],
             look_at=data["look_at"],
+            settled=dict(data.get("settled", {})),
             prewarm_vms=data.get("prewarm_vms", 0),
             prewarm_until=data.get("prewarm_until", 0.0),
         )
+
+
+def _copy_months(months: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {month: dict(parts) for month, parts in months.items()}
 
 
 def _vm_from_json(data: Mapping[str, Any]) -> Vm:

@@ -2,6 +2,7 @@
 
 from orchestrator.domain.pool.commands import JobSeen, Tick, VmSeen
 from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.ledger import open_interval, settle
 from orchestrator.domain.pool.queue import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import (
@@ -59,13 +60,13 @@ def _compare_power(pool: Working, vm: Vm, power: str) -> None:
         lose(pool, vm, "shut down from inside, which is still billed")
     elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY) and power in ON:
         wake(pool, vm, "started from outside")
-        vm.billed_since, vm.is_estimated = pool.now, True
+        open_interval(vm, at=pool.now, estimated=True)
     elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY, VmPhase.BROKEN) and power != OFF:
         if power in (*ON, STOPPED):
-            vm.billed_since, vm.is_estimated = pool.now, True
+            open_interval(vm, at=pool.now, estimated=True)
             lose(pool, vm, f"found {power}, which is billed")
     elif vm.phase in ON_THE_WAY_UP and power in ON and vm.billed_since is None:
-        vm.billed_since, vm.is_estimated = pool.now, True
+        open_interval(vm, at=pool.now, estimated=True)
 
 
 def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
@@ -90,6 +91,7 @@ def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:
     for slot in list(vm.slots.values()):
         if slot.releasing and (slot.job_id, slot.fence) not in live:
             del vm.slots[slot.job_id]
+            settle(pool, vm, slot.job_id)
             vm.last_busy_at = pool.now
             pool.drop_stop(vm.name, slot.job_id, slot.fence)
 

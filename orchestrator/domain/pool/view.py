@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from orchestrator.domain.pool.ledger import account_now
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.queue import waiting
 from orchestrator.domain.pool.state import Account, PoolState, Vm, VmPhase
-from orchestrator.domain.pool.vms import account_now
 from orchestrator.domain.pool.warmth import plan_stop, wanted_warmth
 
 
@@ -59,6 +59,10 @@ def _view_vm(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> dict[s
         "billed_seconds": round(account.billed_s, 3),
         "estimated_seconds": round(account.estimated_s, 3),
         "cost_usd": round(account.cost_usd, 6),
+        "months": {
+            month: {part: round(seconds, 3) for part, seconds in parts.items()}
+            for month, parts in sorted(account.months.items())
+        },
     }
 
 

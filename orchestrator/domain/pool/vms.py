@@ -1,6 +1,5 @@
 """Transitions of a VM. Each function changes the working copy that `decide` made."""
 
-from dataclasses import replace
 from typing import Any
 
 from orchestrator.domain.pool.commands import (
@@ -17,9 +16,15 @@ from orchestrator.domain.pool.commands import (
     VmRunning,
 )
 from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
+from orchestrator.domain.pool.ledger import (
+    close_interval,
+    drop_interval,
+    open_interval,
+    settle,
+)
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.scaling import needs_another
-from orchestrator.domain.pool.state import Account, Vm, VmPhase
+from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.warmth import plan_stop
 from orchestrator.domain.pool.working import Working
 
@@ -81,6 +86,7 @@ def end_attempts(pool: Working, vm: Vm) -> None:
     for slot in list(vm.slots.values()):
         if slot.claimed or slot.releasing:
             pool.mark_over(slot.job_id, slot.fence)
+            settle(pool, vm, slot.job_id)
         else:
             pool.requeue(slot)
         pool.drop_key(f"grant:{slot.job_id}")
@@ -98,29 +104,13 @@ def switched_off(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
         enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
 
 
-def close_interval(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
-    """Put the open billed interval into the VM's account."""
-    if vm.billed_since is None:
-        return
-    seconds = max(0.0, at - vm.billed_since)
-    candidate = pool.policy.candidate(vm.name)
-    price = candidate.price_per_hour_usd if candidate else 0.0
-    account = pool.account(vm)
-    account.billed_s += seconds
-    account.cost_usd += seconds * price / 3600
-    if estimated or vm.is_estimated:
-        account.estimated_s += seconds
-    vm.billed_since = None
-    vm.is_estimated = False
-
-
 def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     """Open the billed interval at the moment ARM took the start."""
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
         return STALE
     if vm.billed_since is None:
-        vm.billed_since = command.at
+        open_interval(vm, at=command.at, estimated=False)
     return DONE
 
 
@@ -143,7 +133,7 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm.retry_at = 0.0
     vm.last_busy_at = pool.now
     if vm.billed_since is None:
-        vm.billed_since, vm.is_estimated = pool.now, True
+        open_interval(vm, at=pool.now, estimated=True)
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
 
@@ -175,7 +165,7 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
     else:
         vm.reason = reason
         # ARM refused, or never found a host: nothing was allocated that could be billed.
-        vm.billed_since = None
+        drop_interval(vm)
         switched_off(pool, vm, at=pool.now, estimated=False)
 
 
@@ -343,15 +333,3 @@ def meet_candidates(pool: Working) -> None:
     for name, vm in list(pool.state.vms.items()):
         if pool.policy.candidate(name) is None and vm.phase not in AWAKE:
             del pool.state.vms[name]
-
-
-def account_now(account: Account, vm: Vm, *, price_per_hour_usd: float, now: float) -> Account:
-    """Give a VM's account with its open interval counted up to `now`."""
-    if vm.billed_since is None:
-        return account
-    open_s = max(0.0, now - vm.billed_since)
-    return replace(
-        account,
-        billed_s=account.billed_s + open_s,
-        cost_usd=account.cost_usd + open_s * price_per_hour_usd / 3600,
-    )

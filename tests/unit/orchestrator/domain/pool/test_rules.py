@@ -14,6 +14,7 @@ from orchestrator.domain.pool import (
     GrantSlot,
     JobSeen,
     Look,
+    RecordInterval,
     Release,
     RetireVm,
     StartAccepted,
@@ -405,6 +406,9 @@ class TestRule10Outbox:
         pool.tell(Drained(vm="gpu-1", epoch=retire.epoch, drain=1, receipt="r"))
         pool.tell(DeallocationAccepted(vm="gpu-1", epoch=retire.epoch, at=pool.now))
         pool.tell(Deallocated(vm="gpu-1", epoch=retire.epoch))
+        (interval,) = (p.effect for p in pool.state.outbox.values())
+        assert isinstance(interval, RecordInterval)
+        pool.tell(Confirm(effects=[effect_to_json(interval)]))
         pool.tick()
 
         assert pool.state.outbox == {}

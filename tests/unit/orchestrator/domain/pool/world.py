@@ -21,6 +21,7 @@ from orchestrator.domain.pool import (
     Enqueue,
     GrantSlot,
     Look,
+    RecordInterval,
     Release,
     RetireVm,
     StartAccepted,
@@ -168,6 +169,8 @@ class World:
             case StartReconciler():
                 self._confirm(effect)
                 self._tick_soon()
+            case RecordInterval():
+                self._confirm(effect)
             case WakeVm() | RetireVm():
                 self._confirm(effect)
                 if effect not in self._done:
