@@ -160,6 +160,7 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
         count = vm.failures
     cool_down = pool.policy.cool_down_s
     vm.retry_at = pool.now + cool_down[min(count, len(cool_down)) - 1] * _jitter(vm)
+    fail_start(vm)
     if failure.may_be_on:
         lose(pool, vm, reason)
     else:
