@@ -19,6 +19,7 @@ from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
 from orchestrator.domain.pool.ledger import (
     close_interval,
     drop_interval,
+    fail_start,
     open_interval,
     settle,
 )
