@@ -1,0 +1,158 @@
+"""The HTTP routes over fakes, asked with `azure.functions.HttpRequest` objects and no server."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import azure.functions as func
+
+from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
+from orchestrator.domain.job import JobRow
+from orchestrator.triggers.acceptance import Acceptance
+from orchestrator.triggers.answers import Handler, answer
+from orchestrator.triggers.batches import BatchRoutes
+from orchestrator.triggers.instance import InstanceRoutes
+from orchestrator.triggers.jobs import JobRoutes
+from orchestrator.triggers.pool import PoolRoutes
+from tests.fakes.key_table import FakeKeyTable
+from tests.unit.orchestrator.parts import Parts
+
+ORIGIN = "https://coldforge.invalid"
+PNG = b"\x89PNG a photo"
+BOUNDARY = "frontier"
+
+
+class FakeFetcher:
+    """Gives the bytes of known URLs."""
+
+    def __init__(self) -> None:
+        self.images = {"https://images.invalid/cup.jpg": PNG}
+
+    async def fetch(self, url: str) -> bytes:
+        if url not in self.images:
+            raise ForbiddenImageUrlError("not there")
+        return self.images[url]
+
+
+def normalise(data: bytes) -> Any:
+    if not data:
+        raise EmptyImageError("no byte was sent")
+    return SimpleNamespace(png=b"normalised " + data)
+
+
+class Desk:
+    """Routes of the API and everything behind them."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.parts = Parts()
+        parts = self.parts
+        self.keys = FakeKeyTable()
+        self.fetcher = FakeFetcher()
+        common = {"clock": lambda: parts.now, "pool": parts.gate}
+        acceptance = Acceptance(
+            jobs=parts.jobs,
+            keys=self.keys,
+            files=parts.files,
+            fetcher=self.fetcher,
+            normalise=normalise,
+            defaults={"job_timeout_s": 600.0, "unreachable_s": 60.0, "start_within_s": 3600.0},
+            max_open_jobs=settings.pop("max_open_jobs", 100),
+            **common,
+        )
+        self.jobs = JobRoutes(
+            acceptance=acceptance,
+            jobs=parts.jobs,
+            files=parts.files,
+            policy=parts.policy,
+            sends_links=settings.pop("sends_links", True),
+            link_s=600.0,
+            exposes_durable=False,
+            **common,
+        )
+        self.instance = InstanceRoutes(jobs=parts.jobs, canceller=self.jobs)
+        self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
+        self.pool = PoolRoutes(policy=parts.policy, **common)
+
+    def ask(
+        self,
+        handler: Handler,
+        path: str = "",
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+        **route: str,
+    ) -> "Heard":
+        request = func.HttpRequest(
+            method=method,
+            url=f"{ORIGIN}/api/{path}",
+            headers=headers or {},
+            params=params or {},
+            route_params=route,
+            body=body,
+        )
+        try:
+            return Heard(asyncio.run(answer(handler, request, self.parts.durable)))
+        finally:
+            # The worker leaves that to the garbage collector, which here would warn elsewhere.
+            for file in request.files.getlist("image"):
+                file.close()
+
+    def post_json(self, body: Any, *, key: str | None = None) -> "Heard":
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.ask(self.jobs.post, "jobs", method="POST", body=data, headers=headers)
+
+    def post_form(self, *files: bytes, key: str | None = None, **fields: str) -> "Heard":
+        return self.ask(self.jobs.post, "jobs", method="POST", **form(*files, key=key, **fields))
+
+    def post_batch(self, *files: bytes, key: str | None = None, **fields: str) -> "Heard":
+        return self.ask(
+            self.batches.post, "batches", method="POST", **form(*files, key=key, **fields)
+        )
+
+    def get(self, job_id: str) -> "Heard":
+        return self.ask(self.jobs.get, f"jobs/{job_id}", id=job_id)
+
+    def row(self, job_id: str) -> JobRow:
+        row = self.parts.jobs.read(job_id)
+        assert row is not None
+        return row
+
+
+class Heard:
+    """An answer, as a caller reads it."""
+
+    def __init__(self, response: func.HttpResponse) -> None:
+        self.status = response.status_code
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.media_type = response.mimetype
+        self.data = response.get_body()
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.data)
+
+
+def form(*files: bytes, key: str | None = None, **fields: str) -> dict[str, Any]:
+    """Build the body and headers of a multipart form."""
+    parts = [
+        f'Content-Disposition: form-data; name="image"; filename="{n}.png"\r\n'
+        "Content-Type: image/png\r\n\r\n".encode()
+        + data
+        for n, data in enumerate(files, start=1)
+    ]
+    parts += [
+        f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+        for name, value in fields.items()
+    ]
+    edge = f"--{BOUNDARY}".encode()
+    body = b"".join(edge + b"\r\n" + part + b"\r\n" for part in parts) + edge + b"--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    return {"body": body, "headers": headers}

@@ -1,0 +1,134 @@
+"""Durable's built-in status of one job, in Durable's own shape and with its status codes."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.domain.job import JobState
+from tests.unit.orchestrator.parts import JOB
+from tests.unit.orchestrator.triggers.desk import ORIGIN, Desk
+
+URL = "https://images.invalid/cup.jpg"
+
+
+@pytest.fixture
+def job_id(desk: Desk) -> str:
+    """A job whose workflow runs."""
+    return str(desk.post_json({"image_url": URL}).body["id"])
+
+
+@pytest.fixture
+def over(desk: Desk, job_id: str) -> str:
+    """A job that has succeeded."""
+    instance = desk.parts.durable.instances[job_id]
+    instance.runtime_status, instance.output = "Completed", {"id": job_id}
+    desk.parts.jobs.change(job_id, lambda row: replace(row, state=JobState.SUCCEEDED))
+    return job_id
+
+
+class TestGet:
+    @pytest.mark.parametrize("name", ["Running", "Pending", "Suspended", "ContinuedAsNew"])
+    def test_is_202_with_location_while_it_lives(self, desk: Desk, job_id: str, name: str):
+        desk.parts.durable.instances[job_id].runtime_status = name
+
+        heard = desk.ask(desk.instance.get, id=job_id)
+
+        assert heard.status == 202
+        assert heard.headers["location"] == f"{ORIGIN}/api/jobs/{job_id}/instance"
+        assert heard.headers["retry-after"] == "5"
+        assert heard.body["runtimeStatus"] == name
+
+    def test_is_200_with_the_output_when_it_is_over(self, desk: Desk, over: str):
+        heard = desk.ask(desk.instance.get, id=over)
+
+        assert heard.status == 200
+        assert heard.body["output"] == {"id": over}
+        assert set(heard.body) == {
+            "name",
+            "instanceId",
+            "runtimeStatus",
+            "input",
+            "customStatus",
+            "output",
+            "createdTime",
+            "lastUpdatedTime",
+        }
+        assert heard.body["createdTime"] == "2026-01-02T03:04:05Z"
+
+    def test_a_failed_one_is_200_or_500_as_the_caller_asks(self, desk: Desk, job_id: str):
+        desk.parts.durable.instances[job_id].runtime_status = "Failed"
+        asks = {"returnInternalServerErrorOnFailure": "true"}
+
+        assert desk.ask(desk.instance.get, id=job_id).status == 200
+        assert desk.ask(desk.instance.get, id=job_id, params=asks).status == 500
+
+    def test_hides_the_input_when_asked(self, desk: Desk, job_id: str):
+        heard = desk.ask(desk.instance.get, id=job_id, params={"showinput": "false"})
+
+        assert heard.body["input"] is None
+
+    @pytest.mark.parametrize("other", ["pool-reconciler-1", "wake-gpu-1-1", JOB])
+    def test_shows_no_instance_but_a_jobs(self, desk: Desk, job_id: str, other: str):
+        assert desk.ask(desk.instance.get, id=other).status == 404
+
+    def test_is_404_once_its_history_was_purged(self, desk: Desk, job_id: str):
+        desk.parts.durable.instances.clear()
+
+        assert desk.ask(desk.instance.get, id=job_id).status == 404
+
+
+class TestTerminate:
+    def test_cancels_the_job(self, desk: Desk, job_id: str):
+        heard = desk.ask(desk.instance.terminate, method="POST", id=job_id)
+
+        assert heard.status == 202
+        assert desk.row(job_id).state is JobState.CANCELLED
+
+    def test_is_410_when_it_is_over(self, desk: Desk, over: str):
+        assert desk.ask(desk.instance.terminate, method="POST", id=over).status == 410
+
+
+class TestRaiseEvent:
+    def test_hands_the_event_on(self, desk: Desk, job_id: str):
+        heard = desk.ask(
+            desk.instance.raise_event, method="POST", id=job_id, event="hello", body=b'{"a": 1}'
+        )
+
+        assert heard.status == 202
+        assert (job_id, "hello", {"a": 1}) in desk.parts.durable.events
+
+    def test_is_400_for_what_is_no_json(self, desk: Desk, job_id: str):
+        heard = desk.ask(
+            desk.instance.raise_event, method="POST", id=job_id, event="hello", body=b"{"
+        )
+
+        assert heard.status == 400
+
+    def test_is_410_when_it_is_over(self, desk: Desk, over: str):
+        heard = desk.ask(desk.instance.raise_event, method="POST", id=over, event="hello")
+
+        assert heard.status == 410
+
+
+class TestSuspendAndResume:
+    def test_holds_and_goes_on(self, desk: Desk, job_id: str):
+        held = desk.ask(desk.instance.suspend, method="POST", id=job_id)
+        status = desk.parts.durable.instances[job_id].runtime_status
+        gone_on = desk.ask(desk.instance.resume, method="POST", id=job_id)
+
+        assert (held.status, status, gone_on.status) == (202, "Suspended", 202)
+
+    def test_is_410_when_it_is_over(self, desk: Desk, over: str):
+        assert desk.ask(desk.instance.suspend, method="POST", id=over).status == 410
+
+
+class TestPurge:
+    def test_is_412_while_it_lives(self, desk: Desk, job_id: str):
+        assert desk.ask(desk.instance.purge, method="DELETE", id=job_id).status == 412
+
+    def test_deletes_the_history_of_one_that_is_over(self, desk: Desk, over: str):
+        first = desk.ask(desk.instance.purge, method="DELETE", id=over)
+        second = desk.ask(desk.instance.purge, method="DELETE", id=over)
+
+        assert (first.status, first.body) == (200, {"instancesDeleted": 1})
+        assert second.status == 404
