@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.domain.names import LOOK_EVENT, Activity
+from orchestrator.workflows.insist import insist
 
 
 def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
@@ -18,7 +19,8 @@ def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
     Input: ``{generation}``. It ends only when a newer generation has taken over.
     """
     order: dict[str, Any] = context.get_input()
-    answer = yield context.call_activity(Activity.TICK_POOL, {"generation": order["generation"]})
+    tick = {"generation": order["generation"]}
+    answer = yield from insist(context, Activity.TICK_POOL, tick)
     if answer["answer"] == "superseded":
         return answer
     until = datetime.fromtimestamp(answer["until"], UTC)

@@ -17,6 +17,7 @@ from orchestrator.domain.fence import fence_of
 from orchestrator.domain.job import error_of
 from orchestrator.domain.names import Activity, slot_event
 from orchestrator.domain.pool.commands import Acquire, Enqueue, command_to_json
+from orchestrator.workflows.insist import insist
 
 Steps = Generator[Any, Any, Any]
 
@@ -96,7 +97,7 @@ class _Run:
             ended = yield from self._attempt()
             if ended.manifest is not None or ended.is_final or ended.is_cancelled:
                 return ended
-            found = yield self._call(
+            found = yield from self._call(
                 Activity.RECOVER_JOB, {"vm_unreachable": ended.vm_unreachable}
             )
             if found["manifest"] is not None:
@@ -111,7 +112,7 @@ class _Run:
     def finish(self, ended: _Ended) -> Steps:
         """Release, write down, and show the end."""
         state = "failed" if ended.manifest is None else "succeeded"
-        output = yield self._call(
+        output = yield from self._call(
             Activity.FINISH_JOB,
             {
                 "vm": self._vm["vm"] if self._vm else None,
@@ -159,7 +160,7 @@ class _Run:
         deadline = self._began_at + timedelta(seconds=self._start_within_s())
         round_number = 1
         ask_every = FIRST_ASK
-        reply = yield self._ask(Enqueue, round_number)
+        reply = yield from self._ask(Enqueue, round_number)
         while reply["answer"] == "wait":
             self._show("queued", percent=0, place=reply)
             due = min(context.current_utc_datetime + ask_every, deadline)
@@ -172,17 +173,17 @@ class _Run:
                 return {"answer": "late"}
             round_number += 1
             ask_every = min(ask_every * 2, LONGEST_ASK)
-            reply = yield self._ask(Acquire, round_number)
+            reply = yield from self._ask(Acquire, round_number)
         return reply
 
-    def _ask(self, kind: type[Enqueue], round_number: int) -> Any:
+    def _ask(self, kind: type[Enqueue], round_number: int) -> Steps:
         command = kind(
             job_id=self._order["id"],
             fence=self._fence,
             round=round_number,
             priority=self._order["priority"],
         )
-        return self._context.call_activity(Activity.APPLY_POOL_COMMAND, command_to_json(command))
+        return insist(self._context, Activity.APPLY_POOL_COMMAND, command_to_json(command))
 
     def _submit(self, slot: dict[str, Any]) -> Steps:
         """Hand the job over; an agent that is silent, or sets up again, gets a minute."""
@@ -194,7 +195,7 @@ class _Run:
         }
         give_up_at = self._context.current_utc_datetime + self._unreachable_limit()
         while True:
-            answer = yield self._call(Activity.SUBMIT_JOB, submission)
+            answer = yield from self._call(Activity.SUBMIT_JOB, submission)
             if answer["outcome"] not in ("unreachable", "not_ready"):
                 return answer
             if self._context.current_utc_datetime >= give_up_at:
@@ -218,7 +219,7 @@ class _Run:
         )
         give_up_at: datetime | None = None
         while True:
-            answer = yield self._call(
+            answer = yield from self._call(
                 Activity.FOLLOW_JOB,
                 {"vm": slot["vm"], "after": after, "stage": self._stage, "quiet_s": quiet_s},
             )
@@ -251,7 +252,7 @@ class _Run:
             if view["state"] not in ("queued", "running"):
                 return _ended_by(view)
             if context.current_utc_datetime >= job_deadline:
-                yield self._call(Activity.STOP_JOB, {"vm": slot["vm"]})
+                yield from self._call(Activity.STOP_JOB, {"vm": slot["vm"]})
                 return _Ended(
                     error=error_of(
                         "job_timed_out",
@@ -262,9 +263,9 @@ class _Run:
                 )
             self._show("running", percent=view["percent"])
 
-    def _call(self, activity: Activity, values: dict[str, Any]) -> Any:
-        return self._context.call_activity(
-            activity, {"job_id": self._order["id"], "fence": self._fence, **values}
+    def _call(self, activity: Activity, values: dict[str, Any]) -> Steps:
+        return insist(
+            self._context, activity, {"job_id": self._order["id"], "fence": self._fence, **values}
         )
 
     def _pause(self, attempt: int) -> Steps:

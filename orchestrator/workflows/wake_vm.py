@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.domain.names import Activity
+from orchestrator.workflows.insist import insist
 
 START_RETRY = timedelta(seconds=20)
 
@@ -20,15 +21,15 @@ def wake_vm(context: Any) -> Generator[Any, Any, Any]:
     """
     order: dict[str, Any] = context.get_input()
     wake = {"vm": order["vm"], "epoch": order["epoch"]}
-    started = yield context.call_activity(Activity.START_VM, wake)
+    started = yield from insist(context, Activity.START_VM, wake)
     while started["outcome"] == "later":
         pause = timedelta(seconds=started.get("retry_after_s") or START_RETRY.total_seconds())
         yield context.create_timer(context.current_utc_datetime + pause)
-        started = yield context.call_activity(Activity.START_VM, wake)
+        started = yield from insist(context, Activity.START_VM, wake)
     if started["outcome"] != "accepted":
         return started
     while True:
-        seen: dict[str, Any] = yield context.call_activity(Activity.CHECK_WAKE, wake)
+        seen = yield from insist(context, Activity.CHECK_WAKE, wake)
         if seen["outcome"] in ("ready", "failed", "stale"):
             return seen
         poll_s = order["ready_poll_s" if seen["outcome"] == "warming" else "wake_poll_s"]
