@@ -1,0 +1,160 @@
+"""Those who post jobs: they come in bursts or by a trace, ask how it goes, and some cancel."""
+
+import asyncio
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from localcloud.rehearsal.host import Host, HostGoneError
+from localcloud.rehearsal.timeline import Timeline
+
+BURST = (3, 14)
+WITHIN_BURST_S = 40.0
+BETWEEN_BURSTS_S = (200.0, 1500.0)
+POLL_S = (20.0, 90.0)
+PATIENCE_S = (1.0, 15.0)
+CANCELS = 0.06
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+def draw_arrivals(jobs: int, chance: Random) -> list[float]:
+    """Draw when jobs arrive: in bursts far enough apart for VMs to fall asleep in between.
+
+    Returns:
+        Virtual seconds, ascending.
+    """
+    arrivals: list[float] = []
+    begins_at = 10.0
+    while len(arrivals) < jobs:
+        count = min(chance.randint(*BURST), jobs - len(arrivals))
+        arrivals += [begins_at + chance.uniform(0, WITHIN_BURST_S) for _ in range(count)]
+        begins_at += chance.uniform(*BETWEEN_BURSTS_S)
+    return sorted(arrivals)
+
+
+def read_arrivals(path: Path, jobs: int, *, column: str | None = None) -> list[float]:
+    """Read arrivals from a CSV file.
+
+    Args:
+        path: With a header line.
+        jobs: Most arrivals to take.
+        column: Name of the column of moments; by default the first whose name has ``time`` in it.
+            Numbers are seconds, anything else ISO 8601.
+
+    Returns:
+        Virtual seconds, ascending, the first at 10.
+
+    Raises:
+        ValueError: There is no such column, or what is in it is no moment.
+    """
+    moments: list[float] = []
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        chosen = column or next((name for name in names if "time" in name.lower()), None)
+        if chosen is None or chosen not in names:
+            raise ValueError(f"{path.name} has no column of moments: {', '.join(names)}")
+        for row in reader:
+            moments.append(_to_seconds(row[chosen]))
+            if len(moments) == jobs:
+                break
+    moments.sort()
+    return [10.0 + moment - moments[0] for moment in moments]
+
+
+def _to_seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        # Seven fractional digits are one more than datetime reads.
+        head, dot, fraction = text.partition(".")
+        return datetime.fromisoformat(f"{head}{dot}{fraction[:6]}").timestamp()
+
+
+def make_body() -> bytes:
+    """Make the body of a post: a small image that passes every rule."""
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 60).convert("RGB").save(file, "PNG")
+    return json.dumps({"image_base64": base64.b64encode(file.getvalue()).decode()}).encode()
+
+
+class Customers:
+    """Posts jobs and follows them to their end.
+
+    Attributes:
+        job_ids: Of the jobs that were accepted.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        body: bytes,
+        chance: Random,
+        timeline: Timeline,
+        on_cancel: Callable[[str], None],
+    ) -> None:
+        self._host = host
+        self._body = body
+        self._chance = chance
+        self._timeline = timeline
+        self._on_cancel = on_cancel
+        self.job_ids: set[str] = set()
+
+    async def visit(self, number: int, at_s: float) -> None:
+        """Post one job at a moment and ask until it is over."""
+        await asyncio.sleep(at_s)
+        job_id = await self._post(number)
+        self._timeline.call(job_id, f"job-{number:03}")
+        self.job_ids.add(job_id)
+        loop = asyncio.get_running_loop()
+        cancels_at = float("inf")
+        if self._chance.random() < CANCELS:
+            cancels_at = loop.time() + self._chance.uniform(0, 200)
+        while True:
+            await asyncio.sleep(self._chance.uniform(*POLL_S))
+            if loop.time() >= cancels_at:
+                await self._cancel(job_id)
+            if await self._is_over(job_id):
+                return
+
+    async def _post(self, number: int) -> str:
+        headers = {"idempotency-key": f"visit-{number}"}
+        while True:
+            try:
+                answer = await self._host.request(
+                    "post_job", "POST", "jobs", params={}, body=self._body, headers=headers
+                )
+            except HostGoneError:
+                answer = None
+            if answer is not None and answer.status_code == 202:
+                return str(json.loads(answer.get_body())["id"])
+            await asyncio.sleep(self._chance.uniform(*PATIENCE_S))
+
+    async def _cancel(self, job_id: str) -> None:
+        # Even a cancellation that got no answer may have been carried out.
+        self._on_cancel(job_id)
+        try:
+            await self._host.request(
+                "cancel_job", "DELETE", f"jobs/{job_id}", params={"id": job_id}
+            )
+        except HostGoneError:
+            return
+
+    async def _is_over(self, job_id: str) -> bool:
+        try:
+            answer = await self._host.request(
+                "get_job", "GET", f"jobs/{job_id}", params={"id": job_id}
+            )
+        except HostGoneError:
+            return False
+        if answer.status_code != 200:
+            return False
+        return json.loads(answer.get_body())["state"] in ENDED

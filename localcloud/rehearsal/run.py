@@ -1,0 +1,278 @@
+"""One rehearsal: a seed, its jobs and its faults, from the first arrival to the last VM off."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from localcloud.arm.vm import PowerState
+from localcloud.rehearsal.agent import SimulatedAgent
+from localcloud.rehearsal.chaos import DOWN_S, Chaos
+from localcloud.rehearsal.customers import Customers, draw_arrivals, make_body
+from localcloud.rehearsal.faults import FaultName, Faults
+from localcloud.rehearsal.host import Host
+from localcloud.rehearsal.judge import Breach, Judge
+from localcloud.rehearsal.network import (
+    AgentTrouble,
+    SimulatedNetwork,
+    SimulatedPower,
+    StorageTrouble,
+)
+from localcloud.rehearsal.region import Region
+from localcloud.rehearsal.storage import (
+    MemoryFileStore,
+    MemoryJobTable,
+    MemoryKeyTable,
+    MemoryLedgerTable,
+    MemoryPoolStore,
+)
+from localcloud.rehearsal.timeline import Timeline
+from localcloud.rehearsal.virtual_time import HostClock, VirtualLoop
+from orchestrator.bootstrap import Outside, join
+from orchestrator.domain.pool import Candidate, PoolPolicy
+from orchestrator.settings import Settings
+
+VMS = 3
+FAULTS_GO_ON_S = 600.0
+"""Time after the last arrival in which things still go wrong."""
+JOBS_LIMIT_S = 6 * 3600.0
+"""Time after that in which every job must have ended."""
+OFF_LIMIT_S = 2 * 3600.0
+"""Time after that in which every VM must be off."""
+LOOK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is rehearsed.
+
+    Attributes:
+        arrivals: Virtual seconds of the posts; None draws them.
+    """
+
+    seed: int
+    jobs: int = 100
+    faults: frozenset[FaultName] = frozenset(FaultName)
+    arrivals: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a rehearsal went.
+
+    Attributes:
+        digest: Of the whole timeline: equal for equal plans.
+        states: How many jobs ended how.
+        timeline: Its last lines, if a rule was broken.
+    """
+
+    seed: int
+    breaches: list[Breach]
+    fired: dict[str, int]
+    states: dict[str, int]
+    figures: dict[str, float]
+    digest: str
+    timeline: list[str] = field(default_factory=list)
+
+
+class Rehearsal:
+    """The world of one seed."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan = plan
+        self.loop = VirtualLoop(self._draw("threads"))
+        self.clock = HostClock(self.loop)
+        self.timeline = Timeline(self.loop.time)
+        self.faults = Faults(self.loop, self.timeline, self._draw("faults"))
+        self.settings = make_settings()
+        trouble = StorageTrouble(self.faults, self._draw("storage"))
+        self.files = MemoryFileStore(trouble)
+        self.region = self._make_region()
+        self.judge = Judge(self.settings.pool, self.files, self.timeline, self.region)
+        self._pool_store = MemoryPoolStore(trouble, self.judge.see_pool)
+        self._jobs = MemoryJobTable(trouble, self.judge.see_row)
+        self._keys = MemoryKeyTable(trouble)
+        self.ledger = MemoryLedgerTable(trouble)
+        self.host = Host(
+            self._make_app,
+            folder / "durable.sqlite3",
+            loop=self.loop,
+            clock=self.clock,
+            faults=self.faults,
+            timeline=self.timeline,
+            chance=self._draw("host"),
+        )
+        self.customers = Customers(
+            self.host,
+            body=make_body(),
+            chance=self._draw("customers"),
+            timeline=self.timeline,
+            on_cancel=self.judge.ended_from_outside.add,
+        )
+        self._chaos = Chaos(
+            plan.faults,
+            loop=self.loop,
+            clock=self.clock,
+            host=self.host,
+            region=self.region,
+            faults=self.faults,
+            judge=self.judge,
+            chance=self._draw("chaos"),
+        )
+
+    def _draw(self, what: str) -> Random:
+        """Give each part chance of its own, so that one more draw in one moves no other."""
+        return Random(f"{self._plan.seed}/{what}")  # noqa: S311 - must repeat, not surprise
+
+    def _make_region(self) -> Region:
+        files = self.files.seen_through(AgentTrouble(self.faults))
+        chance = self._draw("agents")
+
+        def boot(name: str) -> SimulatedAgent:
+            return SimulatedAgent(
+                name,
+                slots=self.settings.pool.slots_per_vm,
+                loop=self.loop,
+                chance=chance,
+                files=files,
+                timeline=self.timeline,
+            )
+
+        return Region(
+            [candidate.name for candidate in self.settings.pool.candidates],
+            loop=self.loop,
+            chance=self._draw("region"),
+            faults=self.faults,
+            timeline=self.timeline,
+            boot=boot,
+            on_deallocate=lambda name: self.judge.see_deallocation(name),
+        )
+
+    def _make_app(self) -> Any:
+        chance = self._draw("network")
+        return join(
+            self.settings,
+            Outside(
+                pool_store=self._pool_store,
+                jobs=self._jobs,
+                keys=self._keys,
+                ledger=self.ledger,
+                files=self.files,
+                power=SimulatedPower(self.region, self.faults, chance),
+                agents=SimulatedNetwork(self.region, self.faults, chance, self.loop),
+                fetcher=_NoFetcher(),
+                clock=self.clock.time,
+            ),
+        )
+
+    async def play(self) -> None:
+        """Let everything happen, and check what is left."""
+        chance = self._draw("arrivals")
+        arrivals = self._plan.arrivals or draw_arrivals(self._plan.jobs, chance)
+        self.host.start()
+        keeper = self.loop.create_task(self._keep_host_up())
+        visits = [
+            self.loop.create_task(self.customers.visit(number, at_s))
+            for number, at_s in enumerate(arrivals, start=1)
+        ]
+        self._chaos.begin()
+        await self._until(lambda: False, arrivals[-1] + FAULTS_GO_ON_S)
+        self._chaos.end()
+        await self._until(lambda: all(visit.done() for visit in visits), JOBS_LIMIT_S)
+        await self._until(self._is_all_off, OFF_LIMIT_S)
+        for task in (keeper, *visits):
+            task.cancel()
+        await asyncio.gather(keeper, *visits, return_exceptions=True)
+        if not self.judge.breaches:
+            if len(self.customers.job_ids) < len(arrivals):
+                self.judge.break_rule("no job lost", "a post was never accepted")
+            self.judge.see_end(self.customers.job_ids)
+        self.host.stop()
+
+    async def _until(self, claim: Any, limit_s: float) -> None:
+        """Wait for a claim, at most for so long, and no longer than every rule holds."""
+        end = self.loop.time() + limit_s
+        while self.loop.time() < end and not self.judge.breaches and not claim():
+            await asyncio.sleep(LOOK_S)
+
+    def _is_all_off(self) -> bool:
+        pool = self.judge.pool
+        is_held = pool.queue or any(vm.slots for vm in pool.vms.values())
+        powers = {self.region.power(name) for name in self.region.names}
+        return powers == {PowerState.DEALLOCATED} and not is_held
+
+    async def _keep_host_up(self) -> None:
+        """Start the host again some time after each of its ends."""
+        chance = self._draw("keeper")
+        while True:
+            await asyncio.sleep(1.0)
+            if self.host.life is None:
+                await asyncio.sleep(chance.uniform(*DOWN_S))
+                self.host.start()
+
+
+class _NoFetcher:
+    """`Fetcher` for customers that send their images along."""
+
+    async def fetch(self, url: str) -> bytes:
+        """Refuse."""
+        raise NotImplementedError(url)
+
+
+def make_settings() -> Settings:
+    """Give the settings of the app: three VMs, defaults for the rest."""
+    candidates = tuple(
+        Candidate(
+            name=f"gpu-{number}",
+            resource_group="rehearsal",
+            size="Standard_NC24ads_A100_v4",
+            region="eastus",
+            zone=None,
+            price_per_hour_usd=3.67,
+            agent_url=f"http://gpu-{number}.invalid:8470",
+        )
+        for number in range(1, VMS + 1)
+    )
+    return Settings(
+        subscription_id="rehearsal",
+        blob_url="https://storage.invalid",
+        table_url="https://storage.invalid",
+        agent_token="rehearsal",  # noqa: S106 - nobody is there to be fooled
+        pool=PoolPolicy(candidates=candidates),
+    )
+
+
+def rehearse(plan: Plan) -> Outcome:
+    """Rehearse one seed. Equal plans have equal outcomes, but for the seconds that they took."""
+    began_at = time.perf_counter()
+    # The pool's pause after a conflict is drawn from the module's own chance.
+    random.seed(plan.seed)
+    logging.getLogger().setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+        rehearsal = Rehearsal(plan, Path(folder))
+        with contextlib.closing(rehearsal.loop) as loop, warnings.catch_warnings():
+            # The SDK's word for an event before its wait, and for a result that comes twice.
+            warnings.filterwarnings("ignore", "Potential duplicate Task completion")
+            loop.run_until_complete(rehearsal.play())
+            virtual_s = loop.time()
+    states = [row.state.value for row in rehearsal.judge.rows.values()]
+    return Outcome(
+        seed=plan.seed,
+        breaches=rehearsal.judge.breaches,
+        fired={name.value: rehearsal.faults.fired[name] for name in sorted(plan.faults)},
+        states={state: states.count(state) for state in sorted(set(states))},
+        figures={
+            "virtual_s": round(virtual_s, 1),
+            "took_s": round(time.perf_counter() - began_at, 2),
+            "events": rehearsal.timeline.count,
+        },
+        digest=f"{rehearsal.timeline.digest:016x}",
+        timeline=rehearsal.timeline.tail(400) if rehearsal.judge.breaches else [],
+    )

@@ -1,0 +1,67 @@
+"""What happened in a rehearsal, in order, for people."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+KEPT = 4000
+"""Lines kept: the end of a rehearsal tells why it failed."""
+
+
+class Line(NamedTuple):
+    """One line: `at` in virtual seconds, who, and what."""
+
+    at: float
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(self.at, 60)
+        hours, minutes = divmod(int(minutes), 60)
+        return f"{hours:02}:{minutes:02}:{seconds:06.3f}  {self.who:<12}  {self.what}"
+
+
+class Timeline:
+    """Collects lines; the oldest go when there are too many.
+
+    Args:
+        clock: Gives the virtual time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lines: deque[Line] = deque(maxlen=KEPT)
+        self._names: dict[str, str] = {}
+        self.count = 0
+        self.digest = 0
+
+    @property
+    def now(self) -> float:
+        """The virtual time in seconds."""
+        return self._clock()
+
+    def call(self, job_id: str, name: str) -> None:
+        """Give a job a short name, by which every line calls it."""
+        self._names.setdefault(job_id, name)
+
+    def name_of(self, job_id: str) -> str:
+        """Give a job's short name, or its id."""
+        return self._names.get(job_id, job_id)
+
+    def note(self, who: str, what: str) -> None:
+        """Add a line."""
+        line = Line(self._clock(), self._names.get(who, who), what)
+        self._lines.append(line)
+        self.count += 1
+        self.digest = hash_line(self.digest, line)
+
+    def tail(self, count: int) -> list[str]:
+        """Give the last lines."""
+        return [str(line) for line in list(self._lines)[-count:]]
+
+
+def hash_line(digest: int, line: Line) -> int:
+    """Fold a line into a digest that is the same in every process."""
+    for byte in str(line).encode():
+        digest = (digest * 1_000_003 ^ byte) & 0xFFFF_FFFF_FFFF_FFFF
+    return digest
