@@ -17,7 +17,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--fork-strategy fewest --no-build --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt lint type arch unit integration lock clean set-up set-up-demo
+.PHONY: help demo up bench test check fmt lint type arch unit integration lock clean set-up set-up-demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM a
 
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)"
+
+bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 3 minutes)
+	@$(BIN)/python -m benchmarks
 
 test: lint type arch ## Run everything that CI runs, set-up included
 	$(BIN)/pytest tests

@@ -1,0 +1,1 @@
+"""Measurements against peers and against our own goals: ``make bench``."""

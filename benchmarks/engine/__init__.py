@@ -1,0 +1,1 @@
+"""The Durable engine of the local cloud beside Microsoft's in-memory backend."""

@@ -1,0 +1,1 @@
+"""What the control plane adds to a job on a VM that is up already."""
