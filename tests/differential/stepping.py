@@ -52,15 +52,23 @@ class Schedule:
         self._ready.clear()
         self._alarms.clear()
 
+    def advance_to(self, moment: datetime) -> None:
+        """Let time pass; what comes due becomes something to be done."""
+        moment = max(moment, self._clock.now())
+        self._clock.advance(moment - self._clock.now())
+        while self._alarms and self._alarms[0][0] <= moment:
+            self._ready.append(heapq.heappop(self._alarms)[2])
+
     def step(self) -> bool:
-        """Do one thing; tells whether there was one."""
+        """Do one thing, the next alarm's if there is no other; tells whether there was one."""
+        if not self._ready and self._alarms:
+            self.advance_to(self._alarms[0][0])
+        return self.step_now()
+
+    def step_now(self) -> bool:
+        """Do one thing without letting time pass; tells whether there was one."""
         if not self._ready:
-            if not self._alarms:
-                return False
-            moment = max(self._alarms[0][0], self._clock.now())
-            self._clock.advance(moment - self._clock.now())
-            while self._alarms and self._alarms[0][0] <= moment:
-                self._ready.append(heapq.heappop(self._alarms)[2])
+            return False
         self._ready.pop(self._source.randrange(len(self._ready)))()
         return True
 
