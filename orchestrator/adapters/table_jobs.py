@@ -13,7 +13,13 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableEntity, TableServiceClient, UpdateMode
+from azure.data.tables import (
+    EdmType,
+    EntityProperty,
+    TableEntity,
+    TableServiceClient,
+    UpdateMode,
+)
 
 from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
 from orchestrator.domain.job import JobRow, row_key
@@ -21,6 +27,7 @@ from orchestrator.domain.job import JobRow, row_key
 CALLER = "public"
 """Partition of the jobs; callers of their own come with keys of their own."""
 MAX_CONFLICTS = 20
+_INTERVAL_FIELDS = ("epoch", "began_at", "ended_at", "cost_usd", "is_estimated")
 
 
 class TableJobs:
@@ -104,19 +111,31 @@ class TableLedger:
         self._table = service.get_table_client("ledger")
 
     def record(self, interval: dict[str, Any]) -> None:
+        values = {name: interval[name] for name in _INTERVAL_FIELDS}
         entity = {
             "PartitionKey": interval["vm"],
             "RowKey": f"{interval['began_at']:017.3f}",
-            **{
-                name: interval[name]
-                for name in ("epoch", "began_at", "ended_at", "cost_usd", "is_estimated")
-            },
+            **values,
+            # Table Storage counts in 32 bits unless told otherwise; seconds since 1970 run out.
+            "epoch": EntityProperty(interval["epoch"], EdmType.INT64),
             "parts": json.dumps(interval["parts"], sort_keys=True),
         }
         try:
             self._table.create_entity(entity)
         except ResourceExistsError:
             return
+
+    def list_intervals(self, vm: str) -> list[dict[str, Any]]:
+        entities = self._table.query_entities("PartitionKey eq @vm", parameters={"vm": vm})
+        return [
+            {
+                "vm": vm,
+                **{name: entity[name] for name in _INTERVAL_FIELDS},
+                "epoch": getattr(entity["epoch"], "value", entity["epoch"]),
+                "parts": json.loads(entity["parts"]),
+            }
+            for entity in entities
+        ]
 
 
 class TableKeys:

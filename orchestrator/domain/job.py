@@ -160,7 +160,7 @@ def _metadata(data: Any) -> dict[str, Any]:
 
 
 def _priority(value: Any) -> int:
-    if value not in PRIORITIES:
+    if not isinstance(value, str) or value not in PRIORITIES:
         raise InvalidRequestError(f"priority must be one of {', '.join(PRIORITIES)}")
     return PRIORITIES[value]
 

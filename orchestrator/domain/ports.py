@@ -63,6 +63,9 @@ class LedgerTable(Protocol):
     def record(self, interval: dict[str, Any]) -> None:
         """Write an interval (`RecordInterval` as JSON); one that is there already stays."""
 
+    def list_intervals(self, vm: str) -> list[dict[str, Any]]:
+        """List a VM's intervals, oldest first, in the shape in which they were recorded."""
+
 
 class KeyTable(Protocol):
     """Remembers Idempotency-Keys."""

@@ -209,9 +209,9 @@ def _asked(request: JobRequest) -> dict[str, Any]:
     }
 
 
-def hash_of(sources: list[ImageSource], request: JobRequest) -> str:
+def hash_of(route: str, sources: list[ImageSource], request: JobRequest) -> str:
     """Identify a request: equal images and equal fields, however the form was bounded."""
-    text = json.dumps([[s.digest() for s in sources], _asked(request)], sort_keys=True)
+    text = json.dumps([route, [s.digest() for s in sources], _asked(request)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

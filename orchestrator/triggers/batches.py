@@ -27,7 +27,9 @@ class BatchRoutes:
         """Take a batch in: 202. An image that is refused is an item with an error, no more."""
         sources, asked = read_batch(request)
         await self._acceptance.admit(len(sources))
-        batch_id = await self._acceptance.claim(key_of(request), hash_of(sources, asked))
+        batch_id = await self._acceptance.claim(
+            key_of(request), hash_of("batches", sources, asked)
+        )
         batch = await self._acceptance.read_batch(batch_id)
         if batch is None:
             batch = await self._store(batch_id, sources, asked)

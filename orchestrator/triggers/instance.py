@@ -5,16 +5,16 @@ these carry none. Statuses and codes are the extension's, so that a Durable clie
 """
 
 import asyncio
-import json
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import azure.functions as func
 
-from orchestrator.domain.errors import InvalidRequestError, UnknownJobError
+from orchestrator.domain.errors import UnknownJobError
 from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.ports import Durable, JobTable
 from orchestrator.triggers.answers import json_answer, origin_of
+from orchestrator.triggers.request_body import read_json
 
 RETRY_AFTER_S = "5"
 LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
@@ -98,10 +98,7 @@ class InstanceRoutes:
         row = await self._row(request)
         if row.state.is_over:
             return func.HttpResponse(status_code=HTTPStatus.GONE)
-        try:
-            data = json.loads(request.get_body() or b"null")
-        except ValueError as error:
-            raise InvalidRequestError("the event's body must be JSON") from error
+        data = read_json(request.get_body() or b"null", otherwise="the event's body must be JSON")
         await client.raise_event(row.job_id, request.route_params["event"], data)
         return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
 

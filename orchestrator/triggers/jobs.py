@@ -61,7 +61,7 @@ class JobRoutes:
         await self._acceptance.admit(1)
         png = await self._acceptance.image(source)
         key = key_of(request)
-        job_id = await self._acceptance.claim(key, hash_of([source], asked))
+        job_id = await self._acceptance.claim(key, hash_of("jobs", [source], asked))
         # Without a key the id was drawn just now, and nothing can stand under it.
         row = await asyncio.to_thread(self._jobs.read, job_id) if key else None
         if row is None:

@@ -1,7 +1,6 @@
 """Routes of the pool and of the app's own health."""
 
 import asyncio
-import json
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +11,7 @@ from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
 from orchestrator.domain.ports import Clock, Durable, PoolCommands
 from orchestrator.triggers.answers import json_answer, problem
+from orchestrator.triggers.request_body import read_json
 
 DEFAULT_PREWARM_S = 900
 MAX_PREWARM_S = 86_400
@@ -78,10 +78,9 @@ class PoolRoutes:
 
 
 def _json_body(request: func.HttpRequest) -> dict[str, Any]:
-    try:
-        body = json.loads(request.get_body() or b"{}")
-    except ValueError as error:
-        raise InvalidRequestError("the body must be JSON", code="body_unreadable") from error
+    body = read_json(
+        request.get_body() or b"{}", otherwise="the body must be JSON", code="body_unreadable"
+    )
     if not isinstance(body, dict):
         raise InvalidRequestError("the JSON body must be an object", code="body_unreadable")
     return body

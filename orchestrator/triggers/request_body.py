@@ -113,25 +113,43 @@ def _form_fields(request: func.HttpRequest) -> dict[str, Any]:
     fields: dict[str, Any] = dict(request.form.items())
     for name in JSON_FIELDS:
         if name in fields:
-            try:
-                fields[name] = json.loads(fields[name])
-            except ValueError as error:
-                raise InvalidRequestError(f"the form field {name} must hold JSON") from error
+            fields[name] = read_json(
+                fields[name], otherwise=f"the form field {name} must hold JSON"
+            )
     return fields
 
 
 def _json_object(request: func.HttpRequest) -> dict[str, Any]:
-    try:
-        body = json.loads(request.get_body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            "the body is neither multipart/form-data nor JSON: send a file in the field 'image', "
-            "or JSON with image_url or image_base64",
-            code="body_unreadable",
-        ) from error
+    body = read_json(
+        request.get_body(),
+        otherwise="the body is neither multipart/form-data nor JSON: send a file in the field "
+        "'image', or JSON with image_url or image_base64",
+        code="body_unreadable",
+    )
     if not isinstance(body, dict):
         raise InvalidRequestError("the JSON body must be an object", code="body_unreadable")
     return body
+
+
+def read_json(text: str | bytes, *, otherwise: str, code: str = "invalid_request") -> Any:
+    """Decode JSON as the standard has it: no NaN, which Python would take and give back.
+
+    Args:
+        text: What the caller sent.
+        otherwise: What the caller is told when it is no JSON.
+        code: The code that goes with that.
+
+    Raises:
+        InvalidRequestError: It is no JSON, or nested without end.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(otherwise, code=code) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _json_image(body: Any) -> ImageSource:

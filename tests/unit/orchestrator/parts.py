@@ -13,6 +13,7 @@ from tests.fakes.agent_client import FakeAgent, FakeAgentClient
 from tests.fakes.durable import FakeDurable
 from tests.fakes.file_store import FakeFileStore
 from tests.fakes.job_table import FakeJobTable
+from tests.fakes.ledger_table import FakeLedgerTable
 from tests.fakes.pool_store import FakePoolStore
 from tests.fakes.vm_power import FakeVmPower
 
@@ -72,6 +73,7 @@ class Parts:
         self.agents = FakeAgentClient()
         self.jobs = FakeJobTable()
         self.files = FakeFileStore()
+        self.ledger = FakeLedgerTable()
         self.durable = FakeDurable()
         self.starter = ForgetfulStarter()
         self.policy = PoolPolicy(
@@ -80,7 +82,10 @@ class Parts:
         )
         common = {"agents": self.agents, "policy": self.policy, "clock": lambda: self.now}
         numbers = {"wake_poll_s": 10.0, "ready_poll_s": 2.0, "unreachable_s": 60.0}
-        self.gate = PoolGate(store=self.store, workflow_input=numbers, **common)
+        self.ledger = FakeLedgerTable()
+        self.gate = PoolGate(
+            store=self.store, ledger=self.ledger, workflow_input=numbers, **common
+        )
         self.vms = VmActivities(pool=self.gate, power=self.power, **common)
         self.job_activities = JobActivities(
             pool=self.gate, jobs=self.jobs, files=self.files, **common

@@ -280,7 +280,7 @@ class TestFinishJob:
 
         row = row_of(ready)
         assert (row.state, row.percent, row.ended_at) == (JobState.SUCCEEDED, 100, ready.now)
-        assert row.result["price_per_hour_usd"] == 3.6
+        assert row.cost["usd"] == pytest.approx(10 * 3.6 / 3600)
         assert output["artifacts"][0]["url"] == f"/api/jobs/{JOB}/artifacts/model.glb"
         assert output["manifest"] == f"/api/jobs/{JOB}/artifacts/manifest.json"
         assert ready.vm().slots == {}

@@ -1,6 +1,5 @@
 """A failed activity costs nobody a job: it is called again."""
 
-
 from orchestrator.domain.names import Activity
 from orchestrator.workflows.insist import MAX_FAILURES, insist
 from orchestrator.workflows.reconcile_pool import reconcile_pool

@@ -20,10 +20,11 @@ from orchestrator.domain.pool import (
     VmPhase,
     WakeVm,
 )
-from orchestrator.domain.pool.state import LEARNED_LIMIT, OVER_LIMIT
+from orchestrator.domain.pool.state import LEARNED_LIMIT, OVER_LIMIT, SETTLED_LIMIT
 
 UP = (VmPhase.STARTING, VmPhase.WARMING, VmPhase.READY)
 DOWN = (VmPhase.DRAINING, VmPhase.DEALLOCATING)
+ROUNDING_S = 0.01
 OFF = (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY, VmPhase.BROKEN)
 
 
@@ -38,6 +39,7 @@ def check_step(
     check_no_stall(after, now, policy)
     check_order(before, after)
     check_nobody_vanished(before, command, after, now, policy)
+    check_ledger(after)
     check_bounds(after)
     is_reconciler = isinstance(command, Tick) and command.generation is not None
     if is_reconciler and decision.reply["answer"] == "sleep":
@@ -148,12 +150,29 @@ def check_nobody_vanished(
             assert is_older or (not place.claimed and missed and is_last), "a slot was lost"
 
 
+def check_ledger(state: PoolState) -> None:
+    """6: the parts of every interval, open or closed, add up to it."""
+    for vm in state.vms.values():
+        counted_s = sum(sum(parts.values()) for parts in vm.parts.values())
+        is_open = vm.billed_since is not None
+        open_s = vm.counted_to - vm.billed_since if is_open else 0.0
+        assert abs(counted_s - open_s) < ROUNDING_S, "seconds were lost"
+    for account in state.accounts.values():
+        counted_s = sum(sum(parts.values()) for parts in account.months.values())
+        assert abs(counted_s - account.billed_s) < ROUNDING_S, "seconds were lost"
+        assert 0 <= account.estimated_s <= account.billed_s + ROUNDING_S
+
+
 def check_bounds(state: PoolState) -> None:
     """Nothing grows without bound."""
     slots = sum(len(vm.slots) for vm in state.vms.values())
     stops = sum(key.startswith("stop:") for key in state.outbox)
     grants = sum(key.startswith("grant:") for key in state.outbox)
     assert grants <= slots
-    assert len(state.outbox) <= 2 * len(state.vms) + stops + grants + 1
+    intervals = sum(key.startswith("interval:") for key in state.outbox)
+    assert len(state.outbox) <= 2 * len(state.vms) + stops + grants + intervals + 1
     assert len(state.over) <= OVER_LIMIT
+    assert len(state.settled) <= SETTLED_LIMIT
+    for vm in state.vms.values():
+        assert set(vm.shares) <= set(vm.slots), "shares of jobs that are gone"
     assert all(len(values) <= LEARNED_LIMIT for values in state.learned.values())
