@@ -82,7 +82,6 @@ class Parts:
         )
         common = {"agents": self.agents, "policy": self.policy, "clock": lambda: self.now}
         numbers = {"wake_poll_s": 10.0, "ready_poll_s": 2.0, "unreachable_s": 60.0}
-        self.ledger = FakeLedgerTable()
         self.gate = PoolGate(
             store=self.store, ledger=self.ledger, workflow_input=numbers, **common
         )
