@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 pytestmark = pytest.mark.stack
 
-JOBS = 50
-KILL_EVERY_S = 10.0
-LIMIT_S = 420.0
+JOBS = int(os.environ.get("STORM_JOBS", "50"))
+KILL_EVERY_S = float(os.environ.get("STORM_KILL_EVERY_S", "10"))
+LIMIT_S = 12.0 * JOBS
 IDLE_WINDOW_S = 15.0
 """Long enough to ask the agent, once the last job is over, before its VM is put to sleep."""
 
