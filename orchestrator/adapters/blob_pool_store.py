@@ -1,7 +1,6 @@
 """The pool's state in one blob, guarded by its ETag."""
 
-import json
-
+import orjson
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     ResourceExistsError,
@@ -29,10 +28,10 @@ class BlobPoolStore:
             data = download.readall()
         except ResourceNotFoundError:
             return PoolState(), None
-        return PoolState.from_json(json.loads(data)), download.properties.etag
+        return PoolState.from_json(orjson.loads(data)), download.properties.etag
 
     def write(self, state: PoolState, version: str | None) -> str:
-        data = json.dumps(state.to_json(), separators=(",", ":")).encode()
+        data = orjson.dumps(state.to_json())
         condition = (
             {"overwrite": False}
             if version is None

@@ -1,7 +1,7 @@
 """The pool's state: one small JSON object."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
@@ -211,7 +211,7 @@ class PoolState:
         return {
             "version": VERSION,
             "vms": {
-                name: {**asdict(vm), "slots": [list(slot) for slot in vm.slots.values()]}
+                name: {**_fields(vm), "slots": [list(slot) for slot in vm.slots.values()]}
                 for name, vm in self.vms.items()
             },
             "queue": [list(ticket) for ticket in self.queue],
@@ -219,7 +219,7 @@ class PoolState:
                 key: [effect_to_json(p.effect), p.next_at] for key, p in self.outbox.items()
             },
             "over": self.over,
-            "accounts": {name: asdict(account) for name, account in self.accounts.items()},
+            "accounts": {name: _fields(account) for name, account in self.accounts.items()},
             "learned": self.learned,
             "generation": self.generation,
             "tick_at": self.tick_at,
@@ -258,6 +258,11 @@ class PoolState:
             prewarm_vms=data.get("prewarm_vms", 0),
             prewarm_until=data.get("prewarm_until", 0.0),
         )
+
+
+def _fields(value: Vm | Account) -> dict[str, Any]:
+    """Give an object's fields as they are; `asdict` would copy each of them, however deep."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _copy_months(months: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
