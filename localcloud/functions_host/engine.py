@@ -52,6 +52,8 @@ RETRY_PAUSE = timedelta(seconds=1)
 """Pause before an episode whose step could not be stored is tried again."""
 REST_PER_EPISODE = 2
 """Rest after an episode while activities are open, in lengths of that episode."""
+LONGEST_REST = timedelta(seconds=1)
+"""Bound of that rest: a machine that slept during an episode must not rest for as long again."""
 
 
 @dataclass(frozen=True)
@@ -520,7 +522,7 @@ class Engine:
         now = self._clock.now()
         with self._lock:
             instance.is_busy = False
-            instance.rests_until = now + REST_PER_EPISODE * (now - began_at)
+            instance.rests_until = now + min(REST_PER_EPISODE * (now - began_at), LONGEST_REST)
             if instance.row.is_over and not instance.mailbox:
                 self._forget(instance)
             else:

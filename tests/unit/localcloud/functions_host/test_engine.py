@@ -67,14 +67,15 @@ class HeldEpisodes(Executor):
 
 
 class SlowApp(FakeApp):
-    """Takes a second of the clock for each call."""
+    """Takes 0.2 s of the clock for each call."""
 
     def __init__(self, clock, **orchestrators):
         super().__init__(**orchestrators)
         self.clock = clock
+        self.takes = timedelta(seconds=0.2)
 
     def call_orchestrator(self, name, context):
-        self.clock.advance(timedelta(seconds=1))
+        self.clock.advance(self.takes)
         return super().call_orchestrator(name, context)
 
 
@@ -188,8 +189,11 @@ class TestRest:
         return HeldEpisodes()
 
     @pytest.fixture
-    def slow(self, store, clock, held, threads):
-        app = SlowApp(clock, act_thrice=act_thrice, act_twice=act_twice)
+    def app(self, clock):
+        return SlowApp(clock, act_thrice=act_thrice, act_twice=act_twice)
+
+    @pytest.fixture
+    def slow(self, store, app, clock, held, threads):
         engine = Engine(store, app, clock, executor=threads)
         engine.start(held)
         yield engine
@@ -203,9 +207,19 @@ class TestRest:
         slow.finish_activity(held.rows[1], {"Result": "1"})
 
         assert threads.calls == []
-        clock.advance(timedelta(seconds=2))
+        clock.advance(timedelta(seconds=0.4))
         until(lambda: threads.calls)
         assert threads.run() == 1
+
+    def test_is_short_even_if_the_machine_slept(self, slow, app, clock, held, threads, until):
+        app.takes = timedelta(hours=8)
+        slow.start_instance("act_thrice", None, None)
+        threads.run()
+
+        slow.finish_activity(held.rows[0], {"Result": "0"})
+
+        clock.advance(timedelta(seconds=1))
+        until(lambda: threads.calls)
 
     def test_ends_with_the_last_result(self, slow, store, held, threads):
         instance_id = slow.start_instance("act_thrice", None, None)
@@ -228,7 +242,7 @@ class TestRest:
     def test_is_none_once_it_is_over_by_itself(self, slow, clock, held, threads):
         slow.start_instance("act_thrice", None, None)
         threads.run()
-        clock.advance(timedelta(seconds=2))
+        clock.advance(timedelta(seconds=0.4))
 
         slow.finish_activity(held.rows[0], {"Result": "0"})
 
