@@ -17,7 +17,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--fork-strategy fewest --no-build --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration lock clean set-up set-up-demo
+.PHONY: help demo up bench test check fmt lint type arch unit integration mutants lock clean set-up set-up-demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ unit: set-up ## Run the fast tests
 
 integration: set-up ## Run the tests that start Azurite and the local cloud
 	$(BIN)/pytest tests/contract tests/integration tests/e2e
+
+mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
+	@$(BIN)/python -m tests.mutants
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-from tests.differential.modes import MODES, begin_process, run_in_pool
+from tests.differential.modes import MODES, begin_process, run_seed
 from tests.differential.programs import make_program
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     write(f"in-memory backend: {json.dumps(theirs)}")
     worker = begin_process()
     for mode in modes:
-        run = run_in_pool(seed, mode)
+        run = run_seed(seed, mode)
         ours = run.trace and asdict(run.trace)
         found = "the same" if ours == theirs else run.error or json.dumps(ours)
         write(f"{mode}: {found}")

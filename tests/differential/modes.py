@@ -11,13 +11,13 @@ from pathlib import Path
 
 from localcloud.functions_host.worker import Worker
 from tests.differential.our_side import OurSide
-from tests.differential.programs import make_program
+from tests.differential.programs import Program, make_program
 from tests.differential.sdk_app import make_worker
 from tests.differential.stepping import KillAtEvery, KillAtOne, Kills
 from tests.differential.trace import Trace
 
 MODES = ("plain", "doubled", "killed", "killed-once")
-"""See `run_seed`."""
+"""See `run_program`."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,13 @@ class Run:
     kills: int
 
 
-def run_seed(seed: int, mode: str, worker: Worker) -> Run:
-    """Run a seed's program.
+def run_program(program: Program, name: str, seed: int, mode: str, worker: Worker) -> Run:
+    """Run a program.
 
     Args:
-        seed: Which program, and in which order things happen.
+        program: See `programs`.
+        name: Id of its instance.
+        seed: Decides on the order in which things happen.
         mode: ``plain``; ``doubled`` with every activity and every result delivered twice;
             ``killed`` at every commit; ``killed-once`` at one commit, and doubled.
         worker: Has been started.
@@ -52,23 +54,18 @@ def run_seed(seed: int, mode: str, worker: Worker) -> Run:
         kills = KillAtEvery(source)
     elif mode == "killed-once":
         kills = KillAtOne(source.randint(1, 30), source.choice(["before", "after"]))
+    is_doubled = mode in ("doubled", "killed-once")
     with tempfile.TemporaryDirectory() as folder:
-        side = OurSide(
-            Path(folder),
-            worker,
-            source,
-            kills=kills,
-            is_doubled=mode in ("doubled", "killed-once"),
-        )
+        side = OurSide(Path(folder), worker, source, kills=kills, is_doubled=is_doubled)
         try:
-            trace = side.run(make_program(seed), f"p{seed}")
+            trace = side.run(program, name)
         except AssertionError as error:
             return Run(seed, None, str(error), kills.count)
     return Run(seed, trace, "", kills.count)
 
 
 def make_pool(processes: int) -> ProcessPoolExecutor:
-    """Make a pool in which `run_in_pool` runs."""
+    """Make a pool in which `run_seed` and `run_given` run."""
     return ProcessPoolExecutor(processes, get_context("spawn"), initializer=begin_process)
 
 
@@ -85,6 +82,11 @@ def begin_process() -> Worker:
     return worker
 
 
-def run_in_pool(seed: int, mode: str) -> Run:
-    """Run a seed's program in a process of the pool."""
-    return run_seed(seed, mode, _workers[0])
+def run_seed(seed: int, mode: str) -> Run:
+    """Run a seed's program in a process that has begun, see `run_program`."""
+    return run_program(make_program(seed), f"p{seed}", seed, mode, _workers[0])
+
+
+def run_given(program: Program, name: str, seed: int, mode: str) -> Run:
+    """Run a given program in a process that has begun, see `run_program`."""
+    return run_program(program, name, seed, mode, _workers[0])

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.differential.modes import MODES, make_pool, run_in_pool
+from tests.differential.modes import MODES, make_pool, run_seed
 
 PROGRAMS = int(os.environ.get("DIFFERENTIAL_PROGRAMS", "500"))
 FIRST_SEED = int(os.environ.get("DIFFERENTIAL_FIRST_SEED", "0"))
@@ -74,7 +74,7 @@ class TestRandomPrograms:
     @pytest.mark.parametrize("mode", MODES)
     def test_come_to_the_same_on_both_sides(self, mode, peer, pool, capsys):
         began = time.monotonic()
-        runs = list(pool.map(run_in_pool, SEEDS, [mode] * PROGRAMS, chunksize=5))
+        runs = list(pool.map(run_seed, SEEDS, [mode] * PROGRAMS, chunksize=5))
         took_s = time.monotonic() - began
         expected = peer.read_traces()
 

@@ -129,6 +129,11 @@ class Playback:
             self._run_root()
         return len(history)
 
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass and everything happen that comes due."""
+        self._schedule.advance_to(self._clock.now() + span)
+        self._run_root()
+
     def end_siblings(self) -> None:
         """Answer every activity that is still open: the host holds the end back for them."""
         for key in sorted(self._open):
