@@ -124,6 +124,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         pool=pool,
         fetcher=outside.fetcher,
         normalise=normalise_image,
+        policy=policy,
         clock=clock,
         defaults={
             "job_timeout_s": policy.job_timeout_s,

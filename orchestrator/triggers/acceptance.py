@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from orchestrator.domain.errors import BusyError, KeyReusedError
 from orchestrator.domain.job import JobRequest, JobRow, input_path, new_id, request_path
 from orchestrator.domain.names import Workflow
+from orchestrator.domain.pool import PoolPolicy
+from orchestrator.domain.pool.scaling import seconds_until_room
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, KeyTable, PoolCommands
 from orchestrator.triggers.request_body import ImageSource
 
-FULL_RETRY_S = 60
 MAX_KEY_LENGTH = 200
 
 
@@ -53,6 +54,7 @@ class Acceptance:
         pool: PoolCommands,
         fetcher: Fetcher,
         normalise: Callable[[bytes], Normalised],
+        policy: PoolPolicy,
         clock: Clock,
         defaults: dict[str, float],
         max_open_jobs: int,
@@ -63,6 +65,7 @@ class Acceptance:
         self._pool = pool
         self._fetcher = fetcher
         self._normalise = normalise
+        self._policy = policy
         self._clock = clock
         self._defaults = defaults
         self._max_open_jobs = max_open_jobs
@@ -85,11 +88,12 @@ class Acceptance:
             BusyError: With the seconds after which trying again is worth it.
         """
         state = await asyncio.to_thread(self._pool.read)
-        if state.open_jobs() + count > self._max_open_jobs:
+        too_many = state.open_jobs() + count - self._max_open_jobs
+        if too_many > 0:
             raise BusyError(
                 f"{state.open_jobs()} jobs are open and {self._max_open_jobs} are allowed: "
-                "come back later",
-                retry_after_s=FULL_RETRY_S,
+                "come back when some are over",
+                retry_after_s=seconds_until_room(state, too_many, self._policy),
             )
 
     def draw_id(self) -> str:

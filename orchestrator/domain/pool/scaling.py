@@ -1,5 +1,8 @@
-"""When one more VM is woken for the queue."""
+"""When one more VM is woken for the queue, and how long a wait will be."""
 
+import math
+
+from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
 from orchestrator.domain.pool.warmth import UP, wanted_warmth
 from orchestrator.domain.pool.working import Working
@@ -33,6 +36,14 @@ def _answers_soon(pool: Working, vm: Vm) -> bool:
 def expected_wait_s(state: PoolState, vms: int, slots_per_vm: int, default_job_s: float) -> float:
     """Estimate how long the last of the queue waits for its slot, in seconds."""
     return len(state.queue) * typical(state, "job_s", default_job_s) / (vms * slots_per_vm)
+
+
+def seconds_until_room(state: PoolState, jobs: int, policy: PoolPolicy) -> int:
+    """Estimate when so many of the open jobs will be over, in whole seconds, at least 1."""
+    up = sum(vm.phase in UP for vm in state.vms.values())
+    each_s = typical(state, "job_s", policy.default_job_s) / (max(up, 1) * policy.slots_per_vm)
+    wake_s = 0.0 if up else typical(state, "wake_s", policy.default_wake_s)
+    return max(1, math.ceil(wake_s + jobs * each_s))
 
 
 def typical(state: PoolState, name: str, default: float) -> float:

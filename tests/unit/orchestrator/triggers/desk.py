@@ -55,6 +55,7 @@ class Desk:
             keys=self.keys,
             files=parts.files,
             fetcher=self.fetcher,
+            policy=parts.policy,
             normalise=normalise,
             defaults={"job_timeout_s": 600.0, "unreachable_s": 60.0, "start_within_s": 3600.0},
             max_open_jobs=settings.pop("max_open_jobs", 100),

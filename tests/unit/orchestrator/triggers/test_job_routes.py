@@ -157,7 +157,7 @@ class TestPostAnswer:
         heard = desk.post_json({"image_url": URL})
 
         assert (heard.status, heard.body["code"]) == (429, "too_many_open_jobs")
-        assert heard.headers["retry-after"] == "60"
+        assert heard.headers["retry-after"] == "270"
         assert heard.body["retryable"] is True
 
     def test_tells_nothing_of_what_was_not_anticipated(self, desk: Desk):
