@@ -3,13 +3,14 @@
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localcloud.arm.settings import BOOT_ID_PLACEHOLDER
+from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, BOOTED_AT_PLACEHOLDER
 from localcloud.certificate import Certificate
 from localcloud.ports import choose_free_ports
 from localcloud.storage import blob_url, table_url
@@ -33,6 +34,7 @@ class LocalVm:
         deallocate_s: From a deallocation's acceptance to deallocated, in seconds.
         restart_agent_after_s: When a dead agent is started again, as systemd would; None: never.
         agent_environ: Further settings of its agent.
+        switch_environ: Further settings of its dead-man's switch; None: it has none.
     """
 
     name: str = "gpu-0"
@@ -45,6 +47,7 @@ class LocalVm:
     deallocate_s: float = 2.0
     restart_agent_after_s: float | None = 2.0
     agent_environ: Mapping[str, str] = field(default_factory=dict)
+    switch_environ: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,10 @@ class Blueprint:
     def log(self, component: str) -> Path:
         """Return a component's log file; an agent's is named after its VM."""
         return self.folder / "logs" / f"{component}.log"
+
+    def switch_log(self, vm: str) -> Path:
+        """Return the log file of a VM's switch."""
+        return self.log(f"{vm}-switch")
 
 
 def draw_blueprint(
@@ -212,6 +219,14 @@ def list_vms(blueprint: Blueprint) -> dict[str, Any]:
                     "cwd": str(ROOT),
                     "log": str(blueprint.log(vm.name)),
                 },
+                "switch": None
+                if vm.switch_environ is None
+                else {
+                    "command": [sys.executable, "-m", "gpu_agent.switch"],
+                    "env": {**_switch_environ(blueprint, vm), **vm.switch_environ},
+                    "cwd": str(ROOT),
+                    "log": str(blueprint.switch_log(vm.name)),
+                },
             }
             for vm in blueprint.vms
         ],
@@ -235,4 +250,16 @@ def _agent_environ(blueprint: Blueprint, vm: LocalVm) -> dict[str, str]:
         "GPU_AGENT_MACHINE_BOOT_ID": BOOT_ID_PLACEHOLDER,
         "GPU_AGENT_ENGINE": "preview",
         "GPU_AGENT_STORE_URL": blueprint.urls.blob,
+    }
+
+
+def _switch_environ(blueprint: Blueprint, vm: LocalVm) -> dict[str, str]:
+    # What systemctl does in a VM: the unit ends, and is not started again before the next boot.
+    stop = [sys.executable, "-m", "localcloud.stop_agent", blueprint.urls.arm, vm.name]
+    return {
+        "GPU_AGENT_TOKEN": blueprint.agent_token,
+        "GPU_SWITCH_AGENT_URL": blueprint.urls.agents[vm.name],
+        "GPU_SWITCH_ARM_URL": blueprint.urls.arm,
+        "GPU_SWITCH_STOP_COMMAND": shlex.join(stop),
+        "GPU_SWITCH_BOOTED_AT": BOOTED_AT_PLACEHOLDER,
     }

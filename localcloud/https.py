@@ -55,7 +55,8 @@ class LocalControls:
 
         Returns:
             By name of the VM: ``billed_seconds``, ``cost_usd``, ``power_state``, ``starts``,
-            ``agent_pid`` and ``intervals`` (``from``, ``to``, ``state``, ``billed``).
+            ``agent_pid``, ``switch_pid`` and ``intervals`` (``from``, ``to``, ``state``,
+            ``billed``).
         """
         vms: dict[str, Any] = self._send("GET", "meter")["vms"]
         return vms

@@ -138,6 +138,11 @@ class Stack:
         return {vm.name: self._blueprint.log(vm.name) for vm in self._blueprint.vms}
 
     @property
+    def switch_log(self) -> Mapping[str, Path]:
+        """The log files of the VMs' switches, by VM."""
+        return {vm.name: self._blueprint.switch_log(vm.name) for vm in self._blueprint.vms}
+
+    @property
     def pids(self) -> Mapping[str, int | None]:
         """Process ids of the components, None for one that does not run."""
         return {part.name: part.pid for part in (self._storage, self._arm, self._host)}

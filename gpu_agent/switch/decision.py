@@ -3,15 +3,15 @@
 Pure. Moments are seconds on the boot clock. The door (see `gpu_agent.wire.DrainRequest`) is closed
 before the machine goes: by the agent itself, or by stopping it.
 
-=========================  ====================================================================
-before the hard cap        what is done
-=========================  ====================================================================
-the agent holds a job      nothing, whatever else is true
-the agent is closed        deallocate
-leased, or boot grace      nothing
-neither, the agent answers  close its door, which it may refuse; then look again
-neither, silent 3 times    stop the agent's unit, then deallocate
-=========================  ====================================================================
+==========================  ===================================================================
+before the hard cap         what is done
+==========================  ===================================================================
+the agent is closed         deallocate
+leased, or boot grace       nothing
+neither, it holds a job     nothing
+neither, it holds nothing   close its door, which it may refuse; then look again
+neither, silent 3 times     stop the agent's unit, then deallocate
+==========================  ===================================================================
 
 From the hard cap on, the agent's unit is stopped and the machine deallocated in any case.
 """
@@ -26,7 +26,7 @@ MAX_SILENCES = 3
 class Why(StrEnum):
     """The reason of an action, for the log."""
 
-    HOLDS_JOBS = "the agent holds jobs"
+    HOLDS_JOBS = "the lease is over, but the agent holds jobs"
     BOOTING = "the machine has booted only now"
     LEASED = "the lease has time left"
     LEASE_OVER = "the lease is over and the agent holds nothing"
@@ -139,14 +139,14 @@ def decide(seen: Observation, now: float, policy: Policy) -> Action:
 def _decide_before_cap(seen: Observation, now: float, policy: Policy) -> Action:
     if seen.is_refused:
         return Wait(why=Why.REFUSED)
-    if seen.agent is not None and seen.agent.jobs:
-        return Wait(why=Why.HOLDS_JOBS)
-    if seen.agent is not None and seen.agent.is_closed:
+    if seen.agent is not None and seen.agent.is_closed and not seen.agent.jobs:
         return Deallocate(why=Why.CLOSED)
     if seen.lease_until is None and now < seen.booted_at + policy.boot_grace_s:
         return Wait(why=Why.BOOTING)
     if seen.lease_until is not None and now < seen.lease_until:
         return Wait(why=Why.LEASED)
+    if seen.agent is not None and seen.agent.jobs:
+        return Wait(why=Why.HOLDS_JOBS)
     if seen.agent is not None:
         return CloseDoor(why=Why.LEASE_OVER, epoch=seen.agent.epoch)
     if seen.silences < MAX_SILENCES:

@@ -1,4 +1,4 @@
-"""The processes that stand for what runs inside the VMs."""
+"""The processes that stand for what runs inside the VMs; `vm` names a VM or a unit of one."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ class AgentProcesses:
         self._kill_at: dict[str, float] = {}
 
     def spawn(self, vm: str, spec: AgentSpec, environ: dict[str, str]) -> Agent:
-        """Start a VM's agent.
+        """Start a unit of a VM.
 
         Args:
-            vm: The VM's name.
+            vm: The unit's name, which is the VM's for its agent (see `localcloud.arm.units`).
             spec: Its program; its own `environ` is not looked at.
             environ: Added to this process's environment.
 
@@ -64,7 +64,7 @@ class AgentProcesses:
         except psutil.Error:
             # It is over already; the next look at it will find that out.
             created_at = 0.0
-        logger.info("%s: agent started as process %d", vm, child.pid)
+        logger.info("%s: started as process %d", vm, child.pid)
         return Agent(pid=child.pid, created_at=created_at)
 
     def is_alive(self, vm: str, agent: Agent) -> bool:

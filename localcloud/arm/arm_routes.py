@@ -3,8 +3,9 @@
 import logging
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -71,7 +72,7 @@ class ArmRoutes:
         return response
 
     def _answer(self, request: web.Request) -> web.Response:
-        self._check_token(request)
+        claims = self._check_token(request)
         _check_api_version(request)
         address = read_path(request.path)
         if address is None:
@@ -87,6 +88,8 @@ class ArmRoutes:
                 "SubscriptionNotFound",
                 f"The subscription '{address.subscription}' could not be found.",
             )
+        if not is_allowed(claims, address):
+            raise _forbid(claims, address, request.path)
         is_write = address.target.method != "GET"
         refusals = {FaultName.THROTTLED, FaultName.SERVER_ERROR}
         if fault := self._region.take_fault(refusals, address.vm, is_write=is_write):
@@ -198,16 +201,43 @@ class ArmRoutes:
             raise ArmError(HTTPStatus.CONFLICT, failure.code, failure.message)
         return web.Response(status=HTTPStatus.OK)
 
-    def _check_token(self, request: web.Request) -> None:
+    def _check_token(self, request: web.Request) -> dict[str, Any]:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise _refuse_token(
                 "AuthenticationFailed", "Authentication failed. The header is missing."
             )
         try:
-            self._issuer.check(token.strip(), audiences=MANAGEMENT_AUDIENCES)
+            return self._issuer.check(token.strip(), audiences=MANAGEMENT_AUDIENCES)
         except TokenError as error:
             raise _refuse_token(error.code, str(error)) from error
+
+
+def is_allowed(claims: Mapping[str, Any], address: Address) -> bool:
+    """Tell whether an identity may do what it asks: a VM's may deallocate that VM, and no more."""
+    bearer = read_path(claims.get("xms_mirid", ""))
+    if bearer is None:
+        return True
+    is_same = (
+        (bearer.group or "").lower() == (address.group or "").lower()
+        and (bearer.vm or "").lower() == (address.vm or "").lower()
+        and bearer.subscription.lower() == address.subscription.lower()
+    )
+    return address.target is Target.DEALLOCATE and is_same
+
+
+def _forbid(claims: Mapping[str, Any], address: Address, path: str) -> ArmError:
+    verb = address.target.value.split()[-1]
+    action = "Microsoft.Compute/virtualMachines/" + (
+        f"{verb}/action" if address.target.method == "POST" else "read"
+    )
+    return ArmError(
+        HTTPStatus.FORBIDDEN,
+        "AuthorizationFailed",
+        f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have "
+        f"authorization to perform action '{action}' over scope '{path}' or the scope is invalid. "
+        "If access was recently granted, please refresh your credentials.",
+    )
 
 
 def reply_with_error(error: ArmError) -> web.Response:

@@ -51,7 +51,15 @@ class TokenIssuer:
         """
         self._key = _load_key(key_file)
 
-    def issue(self, *, resource: str, subject: str, client_id: str, now: float) -> str:
+    def issue(
+        self,
+        *,
+        resource: str,
+        subject: str,
+        client_id: str,
+        now: float,
+        bearer_id: str | None = None,
+    ) -> str:
         """Return a token.
 
         Args:
@@ -59,6 +67,7 @@ class TokenIssuer:
             subject: The identity's name.
             client_id: The identity's client id.
             now: Epoch seconds.
+            bearer_id: Resource id of that to which the identity belongs, if it is known.
         """
         issued_at = int(now)
         claims = {
@@ -74,6 +83,7 @@ class TokenIssuer:
             "tid": TENANT_ID,
             "idtyp": "app",
             "ver": "1.0",
+            **({"xms_mirid": bearer_id} if bearer_id else {}),
         }
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 

@@ -57,7 +57,8 @@ class IdentityRoutes:
             return refusal
         if not request.query.get("resource"):
             return _refuse("invalid_request", "Required query variable 'resource' is missing")
-        return self._give_token(request, subject=spec.name)
+        resource_id = spec.resource_id(self._subscription_id)
+        return self._give_token(request, subject=spec.name, bearer_id=resource_id)
 
     async def give_app_token(self, request: web.Request) -> web.Response:
         """Give the function app's identity a token, in App Service's shape."""
@@ -107,13 +108,19 @@ class IdentityRoutes:
             raise web.HTTPNotFound(text="there is no such VM")
         return spec
 
-    def _give_token(self, request: web.Request, *, subject: str) -> web.Response:
+    def _give_token(
+        self, request: web.Request, *, subject: str, bearer_id: str | None = None
+    ) -> web.Response:
         resource, now = request.query["resource"], self._clock()
         client_id = request.query.get("client_id") or str(
             uuid.uuid5(uuid.UUID(TENANT_ID), subject)
         )
         token = self._issuer.issue(
-            resource=resource, subject=subject, client_id=client_id, now=now
+            resource=resource,
+            subject=subject,
+            client_id=client_id,
+            now=now,
+            bearer_id=bearer_id,
         )
         expires_on = int(now) + TOKEN_LIFE_S
         body: dict[str, Any] = {

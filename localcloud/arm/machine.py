@@ -65,7 +65,12 @@ def start(
             raise _refuse_overlap(vm, pace.overlap)
         vm = _preempt(vm, now)
     plan = plan or StartPlan()
-    vm = replace(vm, plan=plan, agent=replace(vm.agent, died_at=None, stays_dead=False))
+    vm = replace(
+        vm,
+        plan=plan,
+        agent=replace(vm.agent, died_at=None, stays_dead=False),
+        switch=replace(vm.switch, died_at=None, stays_dead=False),
+    )
     boot_s = pace.boot_s if plan.boot_s is None else plan.boot_s
     due_at = now + boot_s + plan.extra_boot_s
     return _begin(vm, "start", PowerState.STARTING, now, due_at, operation_id)
@@ -115,7 +120,7 @@ def shut_guest_down(vm: Vm, pace: Pace, *, now: float) -> Vm:
 
 def advance(vm: Vm, *, now: float) -> Vm:
     """Let the time pass; transitions that are due happen at the moment they were due."""
-    if vm.due_at is None or now < vm.due_at or vm.agent.pid is not None:
+    if vm.due_at is None or now < vm.due_at or vm.agent.pid or vm.switch.pid:
         return vm
     if vm.power is PowerState.STARTING:
         return _end_start(vm, vm.due_at)
@@ -128,17 +133,12 @@ def advance(vm: Vm, *, now: float) -> Vm:
 
 def plan_agent(vm: Vm, pace: Pace, *, now: float) -> AgentStep:
     """Tell what has to be done about the VM's agent."""
-    agent = vm.agent
-    if vm.power is not PowerState.RUNNING:
-        return AgentStep.NOTHING if agent.pid is None else AgentStep.END
-    if agent.pid is not None or agent.stays_dead:
-        return AgentStep.NOTHING
-    if agent.died_at is None:
-        return AgentStep.SPAWN
-    pause_s = pace.restart_agent_after_s
-    if pause_s is not None and now >= agent.died_at + pause_s:
-        return AgentStep.SPAWN
-    return AgentStep.NOTHING
+    return _plan_process(vm, vm.agent, pace, now)
+
+
+def plan_switch(vm: Vm, pace: Pace, *, now: float) -> AgentStep:
+    """Tell what has to be done about the VM's switch; of a VM that has one."""
+    return _plan_process(vm, vm.switch, pace, now)
 
 
 def note_agent(vm: Vm, agent: Agent) -> Vm:
@@ -148,9 +148,17 @@ def note_agent(vm: Vm, agent: Agent) -> Vm:
 
 def note_agent_gone(vm: Vm, *, now: float, stays_dead: bool = False) -> Vm:
     """Remember that the agent's process ended; the VM itself does not care."""
-    died_at = now if vm.power is PowerState.RUNNING else None
-    stays_dead = stays_dead or vm.agent.stays_dead
-    return replace(vm, agent=Agent(died_at=died_at, stays_dead=stays_dead))
+    return replace(vm, agent=_bury(vm, vm.agent, now, stays_dead=stays_dead))
+
+
+def note_switch(vm: Vm, switch: Agent) -> Vm:
+    """Remember the switch's process."""
+    return replace(vm, switch=switch)
+
+
+def note_switch_gone(vm: Vm, *, now: float, stays_dead: bool = False) -> Vm:
+    """Remember that the switch's process ended; the VM itself does not care."""
+    return replace(vm, switch=_bury(vm, vm.switch, now, stays_dead=stays_dead))
 
 
 def keep_agent_dead(vm: Vm) -> Vm:
@@ -163,6 +171,13 @@ def measure_billed_s(vm: Vm, *, now: float) -> float:
     return vm.billed_before_s + sum(_billed_s(interval, now) for interval in vm.intervals)
 
 
+def find_running_since(vm: Vm) -> float | None:
+    """Give the moment at which the VM's present boot came to run, or None if it does not."""
+    if vm.power is not PowerState.RUNNING or not vm.intervals:
+        return None
+    return vm.intervals[-1].started_at
+
+
 def find_operation(vms: Mapping[str, Vm], operation_id: str) -> Operation | None:
     """Find an operation of any VM, under way or remembered."""
     for vm in vms.values():
@@ -170,6 +185,24 @@ def find_operation(vms: Mapping[str, Vm], operation_id: str) -> Operation | None
             if operation.id == operation_id:
                 return operation
     return None
+
+
+def _plan_process(vm: Vm, process: Agent, pace: Pace, now: float) -> AgentStep:
+    if vm.power is not PowerState.RUNNING:
+        return AgentStep.NOTHING if process.pid is None else AgentStep.END
+    if process.pid is not None or process.stays_dead:
+        return AgentStep.NOTHING
+    if process.died_at is None:
+        return AgentStep.SPAWN
+    pause_s = pace.restart_agent_after_s
+    if pause_s is not None and now >= process.died_at + pause_s:
+        return AgentStep.SPAWN
+    return AgentStep.NOTHING
+
+
+def _bury(vm: Vm, process: Agent, now: float, *, stays_dead: bool) -> Agent:
+    died_at = now if vm.power is PowerState.RUNNING else None
+    return Agent(died_at=died_at, stays_dead=stays_dead or process.stays_dead)
 
 
 def _begin(

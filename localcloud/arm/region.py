@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +12,21 @@ from localcloud.arm import machine
 from localcloud.arm.agents import AgentProcesses
 from localcloud.arm.errors import ArmError, bad_request, not_found
 from localcloud.arm.faults import Fault, FaultName, plan_start, read_fault, take
-from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, VmSpec
+from localcloud.arm.settings import (
+    BOOT_ID_PLACEHOLDER,
+    BOOTED_AT_PLACEHOLDER,
+    AgentSpec,
+    VmSpec,
+)
 from localcloud.arm.state_file import RegionState, load_state, save_state
+from localcloud.arm.units import AGENT, UNITS, Unit
 from localcloud.arm.vm import Agent, AgentStep, Operation, PowerState, StartPlan, Vm
 from localcloud.leash import new_tag
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.05
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Region:
@@ -50,10 +58,20 @@ class Region:
         self._awake = asyncio.Event()
         saved = load_state(state_file) or RegionState(tag=new_tag())
         now = clock()
-        vms = {name: saved.vms.get(name) or machine.new_vm(name, now=now) for name in specs}
+        vms = {
+            name: _without_lost_units(saved.vms.get(name) or machine.new_vm(name, now=now), spec)
+            for name, spec in specs.items()
+        }
         self._state = replace(saved, vms=vms)
         self._agents = AgentProcesses(self._state.tag)
-        self._agents.kill_strays({name for name, vm in vms.items() if vm.agent.pid is not None})
+        self._agents.kill_strays(
+            {
+                unit.key(name)
+                for name, vm in vms.items()
+                for unit in UNITS
+                if unit.process(vm).pid is not None
+            }
+        )
         save_state(state_file, self._state)
 
     @property
@@ -167,7 +185,9 @@ class Region:
             for name in self._specs:
                 self._step(name)
             is_calm = all(
-                vm.due_at is None and vm.agent.pid is None and vm.agent.died_at is None
+                vm.due_at is None
+                and all(unit.process(vm).pid is None for unit in UNITS)
+                and all(unit.process(vm).died_at is None for unit in UNITS)
                 for vm in self._state.vms.values()
             )
             self._awake.clear()
@@ -178,40 +198,56 @@ class Region:
 
     def close(self) -> None:
         """End the agents; their VMs stay as they are, and get them again in the next region."""
+        programs = [unit.spec(spec) for spec in self._specs.values() for unit in UNITS]
         self._agents.end_all(
-            grace_s=max((spec.agent.stop_grace_s for spec in self._specs.values()), default=0.0)
+            grace_s=max((program.stop_grace_s for program in programs if program), default=0.0)
         )
         for vm in self._state.vms.values():
-            if vm.agent.pid is not None:
-                self._put(replace(vm, agent=Agent(stays_dead=vm.agent.stays_dead)))
+            for unit in UNITS:
+                process = unit.process(vm)
+                if process.pid is not None:
+                    vm = unit.note(vm, Agent(stays_dead=process.stays_dead))
+            self._put(vm)
 
     def _step(self, name: str) -> None:
-        spec, vm, now = self._specs[name], self._advanced(name), self._clock()
-        if vm.agent.pid is not None and not self._agents.is_alive(name, vm.agent):
-            logger.info("%s: agent process %d is gone", name, vm.agent.pid)
-            self._agents.bury(name)
-            vm = machine.advance(machine.note_agent_gone(vm, now=now), now=now)
-        step = machine.plan_agent(vm, spec.pace, now=now)
-        if step is AgentStep.SPAWN:
-            vm = self._spawn(vm, spec, now)
-        elif step is AgentStep.END:
-            self._agents.end(name, spec.agent)
+        vm = self._advanced(name)
+        for unit in UNITS:
+            program = unit.spec(self._specs[name])
+            if program is not None:
+                vm = self._step_unit(unit, vm, program)
         self._put(vm)
 
-    def _spawn(self, vm: Vm, spec: VmSpec, now: float) -> Vm:
+    def _step_unit(self, unit: Unit, vm: Vm, program: AgentSpec) -> Vm:
+        key, process, now = unit.key(vm.name), unit.process(vm), self._clock()
+        if process.pid is not None and not self._agents.is_alive(key, process):
+            logger.info("%s: %s process %d is gone", vm.name, unit.name, process.pid)
+            self._agents.bury(key)
+            vm = machine.advance(unit.note_gone(vm, now=now), now=now)
+        step = unit.plan(vm, self._specs[vm.name].pace, now=now)
+        if step is AgentStep.SPAWN:
+            return self._spawn(unit, vm, program, now)
+        if step is AgentStep.END:
+            self._agents.end(key, program)
+        return vm
+
+    def _spawn(self, unit: Unit, vm: Vm, program: AgentSpec, now: float) -> Vm:
         identity = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"{self._imds_url}/vm/{vm.name}"}
         # All VMs share this machine's kernel, whose boot says nothing about theirs.
         boot_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.tag}/{vm.name}/{vm.starts}"))
+        up_s = now - (machine.find_running_since(vm) or now)
+        booted_at = f"{time.clock_gettime(_BOOT_CLOCK) - up_s:.3f}"
         own = {
-            name: value.replace(BOOT_ID_PLACEHOLDER, boot_id)
-            for name, value in spec.agent.environ.items()
+            name: value.replace(BOOT_ID_PLACEHOLDER, boot_id).replace(
+                BOOTED_AT_PLACEHOLDER, booted_at
+            )
+            for name, value in program.environ.items()
         }
         try:
-            agent = self._agents.spawn(vm.name, spec.agent, identity | own)
+            process = self._agents.spawn(unit.key(vm.name), program, identity | own)
         except OSError as error:
-            logger.error("%s: agent can't be started: %s", vm.name, error)  # noqa: TRY400
-            return machine.note_agent_gone(vm, now=now, stays_dead=True)
-        return machine.note_agent(vm, agent)
+            logger.error("%s: %s can't be started: %s", vm.name, unit.name, error)  # noqa: TRY400
+            return unit.note_gone(vm, now=now, stays_dead=True)
+        return unit.note(vm, process)
 
     def _strike(self, fault: Fault, name: str) -> None:
         vm, now = self._advanced(name), self._clock()
@@ -219,9 +255,10 @@ class Region:
             case FaultName.AGENT_DIES:
                 if fault.options["stays_dead"]:
                     vm = machine.keep_agent_dead(vm)
-                self._agents.kill(name)
+                self._agents.kill(AGENT.key(name))
             case FaultName.POWER_LOST:
-                self._agents.kill(name)
+                for unit in UNITS:
+                    self._agents.kill(unit.key(name))
                 vm = machine.lose_power(vm, now=now)
             case FaultName.GUEST_SHUTDOWN:
                 vm = machine.shut_guest_down(vm, self._specs[name].pace, now=now)
@@ -239,3 +276,11 @@ class Region:
             self._state = state
             save_state(self._file, state)
             self._awake.set()
+
+
+def _without_lost_units(vm: Vm, spec: VmSpec) -> Vm:
+    """Forget the processes of units that the VM no longer has; they are strays."""
+    for unit in UNITS:
+        if unit.spec(spec) is None:
+            vm = unit.note(vm, Agent())
+    return vm

@@ -120,6 +120,7 @@ def render_meter(vm: Vm, spec: VmSpec, *, now: float) -> dict[str, Any]:
         "power_state": vm.power,
         "starts": vm.starts,
         "agent_pid": vm.agent.pid,
+        "switch_pid": vm.switch.pid,
         "intervals": [
             {
                 "from": interval.started_at,

@@ -12,6 +12,9 @@ from localcloud.arm.vm import Overlap, Pace
 BOOT_ID_PLACEHOLDER = "${BOOT_ID}"
 """In an agent's environment: replaced by an id that is new at every boot of its VM."""
 
+BOOTED_AT_PLACEHOLDER = "${BOOTED_AT}"
+"""In a switch's environment: replaced by its VM's boot, in seconds on the boot clock."""
+
 
 class SettingsError(ValueError):
     """The command line or the list of VMs can't be used; the message says what to change."""
@@ -19,7 +22,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
-    """The program that stands for what runs inside a VM.
+    """A program that stands for what runs inside a VM.
 
     Attributes:
         command: Program and arguments.
@@ -48,6 +51,7 @@ class VmSpec:
     price_per_hour_usd: float
     pace: Pace
     agent: AgentSpec
+    switch: AgentSpec | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any], folder: Path) -> Self:
@@ -62,7 +66,7 @@ class VmSpec:
         """
         name = body.get("name", "a VM without name")
         try:
-            agent = body["agent"]
+            switch = body.get("switch")
             restart_s = body.get("restart_agent_after_s")
             return cls(
                 name=body["name"],
@@ -77,13 +81,10 @@ class VmSpec:
                     restart_agent_after_s=None if restart_s is None else float(restart_s),
                     overlap=Overlap(body.get("start_during_deallocation", Overlap.CONFLICT)),
                 ),
-                agent=AgentSpec(
-                    command=tuple(agent["command"]),
-                    environ=dict(agent.get("env", {})),
-                    cwd=Path(agent.get("cwd", folder)),
-                    log=Path(agent.get("log", folder / f"{body['name']}.log")),
-                    stop_grace_s=float(agent.get("stop_grace_s", 5.0)),
-                ),
+                agent=_read_program(body["agent"], folder, f"{body['name']}.log"),
+                switch=_read_program(switch, folder, f"{body['name']}-switch.log")
+                if switch
+                else None,
             )
         except KeyError as error:
             raise SettingsError(f"{name}: {error.args[0]} is missing") from error
@@ -121,6 +122,16 @@ class Settings:
     identity_header: str = field(repr=False)
     subscription_id: str
     vms: Mapping[str, VmSpec]
+
+
+def _read_program(body: Mapping[str, Any], folder: Path, log_name: str) -> AgentSpec:
+    return AgentSpec(
+        command=tuple(body["command"]),
+        environ=dict(body.get("env", {})),
+        cwd=Path(body.get("cwd", folder)),
+        log=Path(body.get("log", folder / log_name)),
+        stop_grace_s=float(body.get("stop_grace_s", 5.0)),
+    )
 
 
 def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:

@@ -86,6 +86,8 @@ def _read_vm(body: dict[str, Any]) -> Vm:
             ),
             "past": tuple(_read_operation(operation) for operation in body["past"]),
             "agent": Agent(**body["agent"]),
+            # A state of before there was one has none.
+            "switch": Agent(**body.get("switch", {})),
         }
     )
 

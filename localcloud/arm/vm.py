@@ -107,7 +107,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """The process that stands for what runs inside the VM.
+    """A process that stands for what runs inside the VM: a unit of its systemd.
 
     Attributes:
         pid: Its process id while it lives.
@@ -138,6 +138,7 @@ class Vm:
         starts: How often it came to run.
         past: Operations that are over, oldest first.
         agent: Its agent's process.
+        switch: Its dead-man's switch's process, if it has one.
     """
 
     name: str
@@ -151,3 +152,4 @@ class Vm:
     starts: int = 0
     past: tuple[Operation, ...] = ()
     agent: Agent = field(default_factory=Agent)
+    switch: Agent = field(default_factory=Agent)

@@ -264,6 +264,37 @@ class TestPlanAgent:
         assert machine.plan_agent(vm, PACE, now=999.0) is AgentStep.NOTHING
 
 
+class TestPlanSwitch:
+    def test_spawns_it_beside_an_agent_that_is_not_to_start(self):
+        vm = machine.advance(starting(plan=StartPlan(agent_starts=False)), now=110.0)
+
+        assert machine.plan_switch(vm, PACE, now=110.0) is AgentStep.SPAWN
+        assert machine.plan_agent(vm, PACE, now=110.0) is AgentStep.NOTHING
+
+    def test_starts_one_again_that_was_killed(self):
+        pace = replace(PACE, restart_agent_after_s=2.0)
+        vm = machine.note_switch(running(), Agent(pid=8))
+        vm = machine.note_switch_gone(vm, now=120.0)
+
+        assert machine.plan_switch(vm, pace, now=121.9) is AgentStep.NOTHING
+        assert machine.plan_switch(vm, pace, now=122.0) is AgentStep.SPAWN
+
+    def test_holds_a_deallocation_up_until_it_has_ended(self):
+        vm = machine.note_switch(running(), Agent(pid=8))
+        vm, _ = machine.deallocate(vm, PACE, now=120.0, operation_id="off")
+
+        assert machine.plan_switch(vm, PACE, now=120.0) is AgentStep.END
+        assert machine.advance(vm, now=125.0).power is PowerState.DEALLOCATING
+        gone = machine.note_switch_gone(vm, now=125.0)
+        assert machine.advance(gone, now=125.0).power is PowerState.DEALLOCATED
+
+
+class TestFindRunningSince:
+    def test_tells_when_the_boot_was_over(self):
+        assert machine.find_running_since(starting()) is None
+        assert machine.find_running_since(running()) == 110.0
+
+
 class TestLosePower:
     def test_deallocates_and_ends_the_bill(self):
         vm = machine.lose_power(running(), now=120.0)

@@ -1,5 +1,7 @@
 """State that outlives the process."""
 
+import json
+
 import pytest
 
 from localcloud.arm import machine
@@ -21,6 +23,7 @@ class TestSaveState:
         failed = machine.advance(failed, now=50.0)
         again, _ = machine.start(failed, PACE, now=60.0, operation_id="op-2")
         running = machine.note_agent(machine.advance(again, now=70.0), Agent(pid=3, created_at=9))
+        running = machine.note_switch(running, Agent(pid=4, created_at=9))
         fault = read_fault({"name": "throttled", "count": 3}, fault_id=4)
         vms = {"a": failed, "b": again, "c": running}
         state = RegionState(tag="tag", vms=vms, faults=(fault,), fault_count=4)
@@ -31,6 +34,15 @@ class TestSaveState:
 
 
 class TestLoadState:
+    def test_reads_a_state_of_before_vms_had_switches(self, tmp_path):
+        path = tmp_path / "state.json"
+        save_state(path, RegionState(tag="tag", vms={"a": machine.new_vm("a", now=0.0)}))
+        body = json.loads(path.read_text())
+        del body["vms"]["a"]["switch"]
+        path.write_text(json.dumps(body))
+
+        assert load_state(path).vms["a"].switch == Agent()
+
     def test_finds_none_where_none_was_saved(self, tmp_path):
         assert load_state(tmp_path / "state.json") is None
 
