@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
 from typing import Any
@@ -158,11 +159,17 @@ def to_trace(state: OrchestrationState) -> Trace:
 
 def main() -> None:
     logging.disable(logging.ERROR)
-    traces = PeerSide().run(json.load(sys.stdin))
-    json.dump({seed: asdict(trace) for seed, trace in traces.items()}, sys.stdout)
-    sys.stdout.flush()
-    # Threads of timers that nobody waits for any more would hold up the interpreter's end.
-    os._exit(0)
+    status = 1
+    try:
+        traces = PeerSide().run(json.load(sys.stdin))
+        json.dump({seed: asdict(trace) for seed, trace in traces.items()}, sys.stdout)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        # Threads of timers that nobody waits for any more would hold up the interpreter's end.
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ PROGRAMS = int(os.environ.get("DIFFERENTIAL_PROGRAMS", "500"))
 FIRST_SEED = int(os.environ.get("DIFFERENTIAL_FIRST_SEED", "0"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + PROGRAMS)
 LIMIT_S = 600 + PROGRAMS
+ASKED_AGAIN = 3
+LEAST_KILLS = {"plain": 0, "doubled": 0, "killed": 20, "killed-once": 0.5}
+"""Hosts that die for each program, on average."""
 
 
 class Peer:
@@ -78,11 +81,11 @@ class TestRandomPrograms:
         took_s = time.monotonic() - began
         expected = peer.read_traces()
 
-        different = {}
-        for run in runs:
-            ours = run.trace and asdict(run.trace)
-            if ours != expected[run.seed] and ours != ask_alone(run.seed):
-                different[run.seed] = run.error or ours
+        ours = {run.seed: run.trace and asdict(run.trace) for run in runs}
+        different = {seed: trace for seed, trace in ours.items() if trace != expected[seed]}
+        for seed in list(different)[:ASKED_AGAIN]:
+            if different[seed] == ask_alone(seed):
+                del different[seed]
 
         kills = sum(run.kills for run in runs)
         with capsys.disabled():
@@ -91,3 +94,4 @@ class TestRandomPrograms:
                 f"{took_s:.0f} s, {kills} kills, {len(different)} different "
             )
         assert different == {}, f"see: python -m tests.differential {min(different)} {mode}"
+        assert kills >= LEAST_KILLS[mode] * PROGRAMS
