@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 import gpu_agent.settings
+import gpu_agent.switch.settings
 import orchestrator.settings
 from gpu_agent.errors import SettingsError
 
@@ -55,4 +56,16 @@ class TestSettingsTable:
         assert environ.asked == table.keys()
         assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
             name for name, default in table.items() if default in ("required", "one of the two")
+        }
+
+    def test_lists_what_the_switch_reads(self, root):
+        environ = RecordingEnviron()
+
+        with pytest.raises(SettingsError) as caught:
+            gpu_agent.switch.settings.Settings.from_environ(environ)
+
+        table = documented(root, "Switch")
+        assert environ.asked == table.keys()
+        assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
+            name for name, default in table.items() if default == "required"
         }
