@@ -1,7 +1,8 @@
 """Retire one VM: drain its agent, deallocate it, confirm that it is deallocated.
 
 The agent may refuse the drain, and the pool may answer a completed drain with a new epoch; then
-this ends without deallocating. With `lost` there is nobody to drain.
+this ends without deallocating. With `lost` there is nobody to drain. It begins anew after some
+rounds, so that a deallocation that hangs does not let its history grow.
 """
 
 from collections.abc import Generator
@@ -14,20 +15,29 @@ from orchestrator.workflows.insist import insist
 
 RETRY = timedelta(seconds=15)
 UNREACHABLE_PAUSE = timedelta(seconds=2)
+MAX_ROUNDS = 20
+"""Polls in one execution, some seven history events each."""
 
 
 def retire_vm(context: Any) -> Generator[Any, Any, Any]:
     """Drain and deallocate a VM.
 
-    Input: ``{vm, epoch, drain, lost, wake_poll_s, unreachable_s}``. Output: the last outcome.
+    Input: ``{vm, epoch, drain, lost, wake_poll_s, unreachable_s}``, and ``deallocation`` once the
+    drain is over: the outcome it goes on from. Output: the last outcome.
     """
     order: dict[str, Any] = context.get_input()
     retire = {"vm": order["vm"], "epoch": order["epoch"], "drain": order["drain"]}
-    if not order["lost"]:
+    if not order["lost"] and "deallocation" not in order:
         answer = yield from _drain(context, retire, timedelta(seconds=order["unreachable_s"]))
         if answer["outcome"] != "deallocate":
             return answer
-    return (yield from _deallocate(context, retire, timedelta(seconds=order["wake_poll_s"])))
+    outcome = order.get("deallocation", "failed")
+    poll = timedelta(seconds=order["wake_poll_s"])
+    ended = yield from _deallocate(context, retire, poll, outcome)
+    if ended["outcome"] not in ("deallocated", "stale"):
+        context.continue_as_new({**order, "deallocation": ended["outcome"]})
+        return None
+    return ended
 
 
 def _drain(
@@ -46,10 +56,10 @@ def _drain(
 
 
 def _deallocate(
-    context: Any, retire: dict[str, Any], poll: timedelta
+    context: Any, retire: dict[str, Any], poll: timedelta, outcome: str
 ) -> Generator[Any, Any, dict[str, Any]]:
-    outcome = "failed"
-    while True:
+    """Ask for the deallocation unless that was done, and poll; give the last outcome."""
+    for _ in range(MAX_ROUNDS):
         if outcome == "failed":
             asked = yield from insist(context, Activity.DEALLOCATE_VM, retire)
             if asked["outcome"] == "stale":
@@ -63,3 +73,4 @@ def _deallocate(
         if outcome in ("deallocated", "stale"):
             return seen
         yield context.create_timer(context.current_utc_datetime + poll)
+    return {"outcome": outcome}
