@@ -115,7 +115,8 @@ class SimulatedAgent:
         self._files = files
         self._timeline = timeline
         self._ledger = MemoryLedger()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A dict, for the order in which they are cut off must repeat.
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._changed: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._gpu = asyncio.Lock()
@@ -147,7 +148,7 @@ class SimulatedAgent:
             return
         self._timeline.note(self.vm, "agent ends")
         self.desk = None
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
         self._tasks.clear()
         if is_power_lost:
@@ -214,8 +215,8 @@ class SimulatedAgent:
 
     def _spawn(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _set_up(self, desk: Desk) -> None:
         await self._pass(self._chance.uniform(*SET_UP_S))

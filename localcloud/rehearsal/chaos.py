@@ -8,6 +8,7 @@ from localcloud.rehearsal.faults import PACES, FaultName, Faults
 from localcloud.rehearsal.host import Host
 from localcloud.rehearsal.judge import Judge
 from localcloud.rehearsal.region import Region
+from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, VirtualLoop
 
 DOWN_S = (1.0, 120.0)
@@ -33,6 +34,7 @@ class Chaos:
         region: Region,
         faults: Faults,
         judge: Judge,
+        timeline: Timeline,
         chance: Random,
     ) -> None:
         self._names = sorted(names)
@@ -42,6 +44,7 @@ class Chaos:
         self._region = region
         self._faults = faults
         self._judge = judge
+        self._timeline = timeline
         self._chance = chance
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,11 +116,9 @@ class Chaos:
         life = self._host.life
         if life is None:
             return False
-        live = [
-            row.instance_id
-            for row in life.store.list_instances(limit=100_000)
-            if row.status not in OVER and not row.instance_id.startswith("@")
-        ]
+        rows = [row for row in life.store.list_instances(limit=100_000) if row.status not in OVER]
+        # By age: ids are drawn, and their order does not repeat.
+        live = [row.instance_id for row in sorted(rows, key=lambda row: row.created_at)]
         # Jobs are many: half of the blows go to the workflows of the pool.
         workflows = [one for one in live if one.startswith(("wake-", "retire-", "pool-"))]
         chosen = workflows if workflows and self._chance.random() < 0.6 else live
@@ -126,5 +127,7 @@ class Chaos:
         instance_id = self._chance.choice(chosen)
         self._judge.ended_from_outside.add(instance_id)
         life.guard(lambda: life.engine.terminate(instance_id, "from outside"))
-        self._faults.strike(FaultName.TERMINATED, None, instance_id)
+        self._faults.strike(
+            FaultName.TERMINATED, None, self._timeline.name_of(instance_id)
+        )
         return True

@@ -13,7 +13,6 @@ from random import Random
 from PIL import Image
 
 from localcloud.rehearsal.host import Host, HostGoneError
-from localcloud.rehearsal.timeline import Timeline
 
 BURST = (3, 14)
 WITHIN_BURST_S = 40.0
@@ -98,13 +97,11 @@ class Customers:
         *,
         body: bytes,
         chance: Random,
-        timeline: Timeline,
         on_cancel: Callable[[str], None],
     ) -> None:
         self._host = host
         self._body = body
         self._chance = chance
-        self._timeline = timeline
         self._on_cancel = on_cancel
         self.job_ids: set[str] = set()
 
@@ -112,7 +109,6 @@ class Customers:
         """Post one job at a moment and ask until it is over."""
         await asyncio.sleep(at_s)
         job_id = await self._post(number)
-        self._timeline.call(job_id, f"job-{number:03}")
         self.job_ids.add(job_id)
         loop = asyncio.get_running_loop()
         cancels_at = float("inf")

@@ -182,7 +182,8 @@ class Life:
         self._clock = clock
         self._faults = faults
         self._chance = chance
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # A dict, for the order in which they are cut off must repeat.
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._alarm = LoopAlarm(loop, clock, self.guard)
         self.engine = Engine(
             store,
@@ -204,7 +205,7 @@ class Life:
         """Stop at once: nothing of this life goes on."""
         self.is_over = True
         self.engine.stop()
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
         self._tasks.clear()
         self._waiting.clear()
@@ -283,8 +284,8 @@ class Life:
 
     def _task(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = self._loop.create_task(self._ends_with_host(coroutine))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
 
     async def _ends_with_host(self, coroutine: Awaitable[Any]) -> Any:

@@ -95,6 +95,7 @@ class Judge:
     def see_row(self, before: JobRow | None, row: JobRow) -> None:
         """Check a job's row that was just written."""
         self.rows[row.job_id] = row
+        self._timeline.call(row.job_id, f"job-{len(self.rows):03}")
         if before is None or before.state is not row.state:
             why = f" ({row.error['code']})" if row.error else ""
             self._timeline.note(row.job_id, f"{row.state}{why}")
