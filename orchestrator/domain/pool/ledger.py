@@ -75,6 +75,13 @@ def hand_out(vm: Vm) -> None:
     vm.cold_s = vm.gap_s = 0.0
 
 
+def give_back(vm: Vm, job_id: str) -> None:
+    """Take a share from a job whose offer came to nothing, for the next job to bear."""
+    _, cold_s, idle_s = vm.shares.pop(job_id, [0.0, 0.0, 0.0])
+    vm.cold_s += cold_s
+    vm.gap_s += idle_s
+
+
 def settle(pool: Working, vm: Vm, job_id: str) -> dict[str, Any] | None:
     """Move a job's share from its VM to what is remembered of ended jobs; give all of it so far.
 

@@ -5,7 +5,7 @@ from typing import Any
 from orchestrator.domain.fence import MAX_TRIES
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
-from orchestrator.domain.pool.ledger import cost_of, settle
+from orchestrator.domain.pool.ledger import cost_of, give_back, settle
 from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
 from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
 from orchestrator.domain.pool.working import Working
@@ -28,8 +28,7 @@ def ask(pool: Working, command: Enqueue) -> None:
         if slot.fence > command.fence or slot.claimed or slot.releasing:
             _end_older_slot(pool, vm, slot, command.fence)
             return
-        del vm.slots[slot.job_id]
-        pool.drop_key(f"grant:{slot.job_id}")
+        _withdraw(pool, vm, slot)
     ticket = pool.ticket_of(command.job_id)
     if ticket is not None and ticket.fence > command.fence:
         return
@@ -149,11 +148,16 @@ def cancel(pool: Working, command: Cancel) -> Reply:
 def end_slot(pool: Working, vm: Vm, slot: Slot) -> None:
     """Stop a slot's job; an unclaimed offer never reached the agent and is freed at once."""
     pool.mark_over(slot.job_id, slot.fence)
-    pool.drop_key(f"grant:{slot.job_id}")
     if not slot.claimed:
-        del vm.slots[slot.job_id]
+        _withdraw(pool, vm, slot)
     elif not slot.releasing:
         _stop(pool, vm, slot)
+
+
+def _withdraw(pool: Working, vm: Vm, slot: Slot) -> None:
+    del vm.slots[slot.job_id]
+    pool.drop_key(f"grant:{slot.job_id}")
+    give_back(vm, slot.job_id)
 
 
 def _stop(pool: Working, vm: Vm, slot: Slot) -> None:
@@ -168,8 +172,7 @@ def expire_jobs(pool: Working) -> None:
         for slot in list(vm.slots.values()):
             age = pool.now - slot.granted_at
             if not slot.claimed and not slot.releasing and age >= policy.offer_s:
-                del vm.slots[slot.job_id]
-                pool.drop_key(f"grant:{slot.job_id}")
+                _withdraw(pool, vm, slot)
                 pool.requeue(slot, missed=True)
             elif is_overdue(pool, slot) and not slot.releasing:
                 end_slot(pool, vm, slot)

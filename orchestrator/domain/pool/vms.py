@@ -20,6 +20,7 @@ from orchestrator.domain.pool.ledger import (
     close_interval,
     drop_interval,
     fail_start,
+    give_back,
     open_interval,
     settle,
 )
@@ -89,6 +90,7 @@ def end_attempts(pool: Working, vm: Vm) -> None:
             pool.mark_over(slot.job_id, slot.fence)
             settle(pool, vm, slot.job_id)
         else:
+            give_back(vm, slot.job_id)
             pool.requeue(slot)
         pool.drop_key(f"grant:{slot.job_id}")
     vm.slots.clear()

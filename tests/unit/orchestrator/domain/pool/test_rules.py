@@ -136,6 +136,22 @@ class TestRule02OfferAndClaim:
         assert list(pool.vm().slots) == ["next"]
         assert pool.queued() == []
 
+    def test_an_offer_that_came_to_nothing_costs_its_job_nothing(self):
+        pool = Bench(slots_per_vm=1)
+        pool.enqueue("gone")
+        epoch = pool.vm().epoch
+        pool.tell(StartAccepted(vm="gpu-1", epoch=epoch, at=pool.now))
+        pool.now += 40
+        pool.tell(VmReady(vm="gpu-1", epoch=epoch))
+
+        pool.tell(Cancel(job_id="gone", fence=1))
+        pool.run("here")
+        bears = pool.tell(Release(job_id="here", fence=1))["cost"]
+
+        assert bears["cold_start_seconds"] == 40
+        assert pool.vm().shares == {}
+        assert "gone" not in pool.state.settled
+
     def test_a_job_that_made_way_may_come_back(self):
         pool = Bench(slots_per_vm=1)
         pool.enqueue("slow")
