@@ -5,6 +5,7 @@ import signal
 import sys
 
 import pytest
+import requests
 from azure.identity import ManagedIdentityCredential
 from azure.mgmt.compute import ComputeManagementClient
 
@@ -74,3 +75,36 @@ class TestSwitch:
         assert own_arm.meter("gpu")["switch_pid"] is None
         with pytest.raises(ProcessLookupError):
             os.kill(second, 0)
+
+
+class TestIdentity:
+    def test_of_a_vm_deallocates_that_vm_and_does_nothing_else(self, arm):
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(arm.bundle)
+            metadata = f"{arm.imds_url}/vm/off/metadata"
+            asked = {"api-version": "2018-02-01", "resource": "https://management.azure.com/"}
+            header = {"Metadata": "true"}
+            token = session.get(
+                f"{metadata}/identity/oauth2/token", params=asked, headers=header, timeout=10
+            ).json()["access_token"]
+            instance = session.get(
+                f"{metadata}/instance?api-version=2021-02-01", headers=header, timeout=10
+            ).json()
+            own = arm.url + instance["compute"]["resourceId"]
+            session.headers["Authorization"] = f"Bearer {token}"
+
+            def ask(method: str, url: str) -> requests.Response:
+                return session.request(method, f"{url}?api-version=2024-07-01", timeout=10)
+
+            accepted = ask("POST", f"{own}/deallocate")
+            refused = [
+                ask("POST", f"{own}/start"),
+                ask("GET", own),
+                ask("POST", f"{own.removesuffix('off')}untouched/deallocate"),
+            ]
+
+        assert accepted.status_code == 202
+        assert [answer.status_code for answer in refused] == [403, 403, 403]
+        codes = {answer.json()["error"]["code"] for answer in refused}
+        assert codes == {"AuthorizationFailed"}
