@@ -28,7 +28,7 @@ demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM a
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)"
 
-bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 3 minutes)
+bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 4 minutes)
 	@$(BIN)/python -m benchmarks
 
 test: lint type arch ## Run everything that CI runs, set-up included
