@@ -125,6 +125,7 @@ def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namesp
             LocalVm(
                 name=VM,
                 boot_s=arguments.boot_s,
+                switch_environ={},
                 agent_environ={"GPU_AGENT_STAGE_MIN_S": str(arguments.stage_s)},
             )
         ],

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stack = Stack(
         ROOT,
         FOLDER,
-        vms=[LocalVm(boot_s=arguments.boot_s)],
+        vms=[LocalVm(boot_s=arguments.boot_s, switch_environ={})],
         app_port=arguments.port,
         app_environ=SETTINGS,
         keeps_storage=True,
