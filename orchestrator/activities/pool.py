@@ -157,7 +157,8 @@ class PoolGate:
         return Confirm(effects=[data])
 
     async def _stop(self, effect: StopJob) -> Release | None:
-        vm = self._policy.candidate(effect.vm)
+        believed = (await asyncio.to_thread(self._store.read))[0].vms.get(effect.vm)
+        vm = self._policy.reach(effect.vm, believed.home if believed else None)
         if vm is None:
             return None
         try:

@@ -9,7 +9,7 @@ from gpu_agent.wire import Code
 from orchestrator.activities.pool import LIVE, PoolGate, status_name
 from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
-from orchestrator.domain.job import JobState
+from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import (
     Candidate,
     JobSeen,
@@ -35,7 +35,9 @@ SETTLED_S = 30.0
 """A slot younger than this is not held against its workflow: that may only just have begun."""
 UNSTARTED_S = 60.0
 """A job accepted so long ago whose workflow does not exist was cut off between the two steps."""
-SWEEP_JOBS = 200
+SWEEP_PAGE = 100
+SWEEP_PAGES = 100
+HEAD_OF_QUEUE = 10
 
 
 class ReconcileActivities:
@@ -108,9 +110,22 @@ class ReconcileActivities:
             await self._vms.deallocate_vm(order, client)
 
     async def _start_forgotten_jobs(self, client: Durable) -> None:
-        rows, _ = await asyncio.to_thread(
-            self._jobs.list_page, state=JobState.QUEUED.value, limit=SWEEP_JOBS, token=None
-        )
+        """Start what was accepted but cut off before its workflow began."""
+        state = await asyncio.to_thread(self._pool.read)
+        known = {t.job_id for t in state.queue} | {
+            j for vm in state.vms.values() for j in vm.slots
+        }
+        token = None
+        for _ in range(SWEEP_PAGES):
+            rows, token = await asyncio.to_thread(
+                self._jobs.list_page, state=JobState.QUEUED.value, limit=SWEEP_PAGE, token=token
+            )
+            unknown = [row for row in rows if row.job_id not in known]
+            await self._start_missing(unknown, client)
+            if token is None:
+                return
+
+    async def _start_missing(self, rows: list[JobRow], client: Durable) -> None:
         old = [row for row in rows if self._clock() - row.created_at > UNSTARTED_S]
         for row in old:
             if row.batch_id is None and not await client.get_status(row.job_id):
@@ -128,7 +143,7 @@ class ReconcileActivities:
         )
 
     async def _observe_vm(self, vm: Vm) -> VmSeen:
-        candidate = self._policy.candidate(vm.name)
+        candidate = self._policy.reach(vm.name, vm.home)
         seen = VmSeen(vm=vm.name, epoch=vm.epoch, phase_since=vm.phase_since)
         if candidate is None:
             return seen
@@ -167,16 +182,21 @@ class ReconcileActivities:
         return bool(vm.slots) and all(now - s.granted_at >= limit for s in vm.slots.values())
 
     async def _ended_jobs(self, state: PoolState, client: Durable) -> list[JobSeen]:
-        """Find slots whose workflow was terminated, purged or ended without releasing."""
-        slots = [
-            slot
+        """Find slots, and tickets at the head of the queue, whose workflow is over or gone."""
+        settled_at = self._clock() - SETTLED_S
+        held = [
+            (slot.job_id, slot.fence)
             for vm in state.vms.values()
             for slot in vm.slots.values()
-            if slot.claimed and not slot.releasing and self._clock() - slot.granted_at > SETTLED_S
+            if slot.claimed and not slot.releasing and slot.granted_at < settled_at
+        ]
+        # Only the head of the queue is offered slots, and only it can wake a VM for nothing.
+        waiting = [
+            (t.job_id, t.fence) for t in state.queue[:HEAD_OF_QUEUE] if t.since < settled_at
         ]
         ended = []
-        for slot in slots:
-            status = await client.get_status(slot.job_id)
+        for job_id, fence in [*held, *waiting]:
+            status = await client.get_status(job_id)
             if not status or status_name(status) not in LIVE:
-                ended.append(JobSeen(job_id=slot.job_id, fence=slot.fence))
+                ended.append(JobSeen(job_id=job_id, fence=fence))
         return ended

@@ -223,7 +223,7 @@ class VmActivities:
         """Find the VM if the pool still believes what the order was given under."""
         state = await asyncio.to_thread(self._pool.read)
         vm = state.vms.get(order["vm"])
-        candidate = self._policy.candidate(order["vm"])
+        candidate = self._policy.reach(order["vm"], vm.home) if vm else None
         if vm is None or candidate is None:
             return None
         return (candidate, vm) if vm.epoch == order["epoch"] and vm.phase in phases else None

@@ -179,8 +179,8 @@ def _to_token(key: str) -> str:
 
 def _from_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode("ascii")
-    except (binascii.Error, UnicodeError) as error:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError) as error:
         raise InvalidRequestError(
             "page is not a token of ours: take it from next_page", code="invalid_page"
         ) from error

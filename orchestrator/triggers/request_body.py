@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -102,10 +103,11 @@ def _limit(request: func.HttpRequest, max_bytes: int) -> None:
 
 
 def _form_images(request: func.HttpRequest) -> list[ImageSource]:
-    return [
-        ImageSource(data=file.read(), name=file.filename)
-        for file in request.files.getlist("image")
-    ]
+    sources = []
+    for file in request.files.getlist("image"):
+        with contextlib.closing(file):
+            sources.append(ImageSource(data=file.read(), name=file.filename))
+    return sources
 
 
 def _form_fields(request: func.HttpRequest) -> dict[str, Any]:

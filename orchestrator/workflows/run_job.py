@@ -105,7 +105,7 @@ class _Run:
             charged += ended.is_charged
             if charged >= MAX_CHARGED:
                 return ended
-            if not ended.is_charged:
+            if not ended.is_charged and attempt < MAX_TRIES:
                 yield from self._pause(attempt)
         return ended
 

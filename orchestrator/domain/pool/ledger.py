@@ -214,7 +214,7 @@ def _share(vm: Vm, job_id: str) -> list[float]:
 
 
 def _price(pool: Working, vm: Vm) -> float:
-    candidate = pool.policy.candidate(vm.name)
+    candidate = pool.policy.reach(vm.name, vm.home)
     return candidate.price_per_hour_usd if candidate else 0.0
 
 

@@ -1,7 +1,8 @@
 """What an operator chose, and the deadlines that follow from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.domain.pool.warmth import WarmWindow
@@ -79,3 +80,7 @@ class PoolPolicy:
     def candidate(self, name: str) -> Candidate | None:
         """Find a candidate by name."""
         return next((c for c in self.candidates if c.name == name), None)
+
+    def reach(self, name: str, home: Mapping[str, Any] | None) -> Candidate | None:
+        """Find a candidate by name or, once it is no longer configured, by its last `home`."""
+        return self.candidate(name) or (Candidate(**home) if home else None)

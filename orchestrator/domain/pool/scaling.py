@@ -4,7 +4,7 @@ import math
 
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
-from orchestrator.domain.pool.warmth import UP, wanted_warmth
+from orchestrator.domain.pool.warmth import UP, lacks_warmth, wanted_warmth
 from orchestrator.domain.pool.working import Working
 
 
@@ -12,9 +12,8 @@ def needs_another(pool: Working) -> str:
     """Tell why another VM should be woken, in a phrase for people; empty if none should."""
     state, policy = pool.state, pool.policy
     up = [vm for vm in state.vms.values() if vm.phase in UP and policy.candidate(vm.name)]
-    warmth = wanted_warmth(state, pool.now, policy)
-    if len(up) < warmth.vms:
-        return warmth.why
+    if lacks_warmth(state, pool.now, policy):
+        return wanted_warmth(state, pool.now, policy).why
     if not state.queue or any(_answers_soon(pool, vm) for vm in state.vms.values()):
         return ""
     if not up:

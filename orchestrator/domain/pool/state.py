@@ -90,6 +90,8 @@ class Vm:
         failures: Failed wakes in a row.
         capacity_failures: Stock-outs in a row.
         reason: One sentence on why it is as it is, for people.
+        home: The candidate's fields as of its latest wake: how to reach and deallocate the VM even
+            after it was taken out of the settings.
         drain: Number of the latest drain in this epoch.
         receipt: The agent's drain receipt, needed to deallocate without the workflow.
         unseen_since: First of the observations in a row in which the agent did not answer.
@@ -113,6 +115,7 @@ class Vm:
     failures: int = 0
     capacity_failures: int = 0
     reason: str = ""
+    home: dict[str, Any] | None = None
     drain: int = 0
     receipt: str | None = None
     unseen_since: float | None = None

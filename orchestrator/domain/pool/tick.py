@@ -97,6 +97,10 @@ def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:
 
 
 def _end_orphan(pool: Working, ended: JobSeen) -> None:
+    ticket = pool.ticket_of(ended.job_id)
+    if ticket is not None and ticket.fence == ended.fence:
+        pool.mark_over(ended.job_id, ended.fence)
+        pool.drop_ticket(ended.job_id)
     held = pool.state.slot_of(ended.job_id)
     if held is not None and held[1].fence == ended.fence and not held[1].releasing:
         end_slot(pool, *held)

@@ -11,10 +11,10 @@ from orchestrator.domain.pool.warmth import plan_stop, wanted_warmth
 
 def view_pool(state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any]:
     """Give VMs, queue and money: the body of ``GET /api/pool``. Moments are epoch seconds."""
-    vms = [
-        _view_vm(state.vms.get(c.name, Vm(name=c.name)), state, now, policy)
-        for c in policy.candidates
-    ]
+    configured = [c.name for c in policy.candidates]
+    # One that was taken out of the settings is shown for as long as it may cost something.
+    names = [*configured, *(name for name in state.vms if name not in configured)]
+    vms = [_view_vm(state.vms.get(n, Vm(name=n)), state, now, policy) for n in names]
     return {
         "now": now,
         "vms": vms,
@@ -38,7 +38,7 @@ def view_pool(state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any
 
 
 def _view_vm(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any]:
-    candidate = policy.candidate(vm.name)
+    candidate = policy.reach(vm.name, vm.home)
     price = candidate.price_per_hour_usd if candidate else 0.0
     account = account_now(
         state.accounts.get(vm.name, Account()), vm, price_per_hour_usd=price, now=now

@@ -1,5 +1,6 @@
 """Transitions of a VM. Each function changes the working copy that `decide` made."""
 
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.domain.pool.commands import (
@@ -27,7 +28,7 @@ from orchestrator.domain.pool.ledger import (
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.scaling import needs_another
 from orchestrator.domain.pool.state import Vm, VmPhase
-from orchestrator.domain.pool.warmth import plan_stop
+from orchestrator.domain.pool.warmth import lacks_warmth, plan_stop
 from orchestrator.domain.pool.working import Working
 
 ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
@@ -61,6 +62,8 @@ def wake(pool: Working, vm: Vm, reason: str) -> None:
     """
     vm.epoch = max(vm.epoch + 1, int(pool.now))
     vm.woken_at = pool.now
+    candidate = pool.policy.candidate(vm.name)
+    vm.home = asdict(candidate) if candidate else vm.home
     vm.drain = 0
     vm.receipt = None
     enter(pool, vm, VmPhase.STARTING, reason)
@@ -195,11 +198,13 @@ def drained(pool: Working, command: Drained) -> Reply:
     if vm.phase is VmPhase.DEALLOCATING:
         return {"answer": "deallocate"}
     pool.drop_key(f"retire:{vm.name}")
-    if pool.state.queue and pool.policy.candidate(vm.name) is not None:
+    if pool.policy.candidate(vm.name) is not None and (
+        pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)
+    ):
         vm.epoch = max(vm.epoch + 1, int(pool.now))
         vm.drain = 0
         vm.last_busy_at = pool.now
-        enter(pool, vm, VmPhase.READY, "reopened: a job came during the drain")
+        enter(pool, vm, VmPhase.READY, "reopened: it is wanted again")
         return {"answer": "reopened"}
     vm.receipt = command.receipt
     enter(pool, vm, VmPhase.DEALLOCATING, vm.reason)
@@ -269,6 +274,10 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
 
 def stop_idle(pool: Working) -> None:
     """Drain every VM whose idle policy says so, the least preferred first."""
+    for vm in pool.state.vms.values():
+        is_free = vm.phase is VmPhase.READY and not vm.slots
+        if is_free and pool.policy.candidate(vm.name) is None:
+            begin_drain(pool, vm, "no longer configured")
     if pool.state.queue:
         return
     for vm in reversed(list(pool.state.vms.values())):

@@ -90,6 +90,12 @@ def wanted_warmth(state: PoolState, now: float, policy: PoolPolicy) -> Warmth:
     return max(wants)
 
 
+def lacks_warmth(state: PoolState, now: float, policy: PoolPolicy) -> bool:
+    """Tell whether fewer VMs are up than are wanted warm."""
+    up = sum(vm.phase in UP and policy.candidate(vm.name) is not None for vm in state.vms.values())
+    return up < wanted_warmth(state, now, policy).vms
+
+
 def plan_stop(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> StopPlan:
     """Tell when an idle VM will stop, and why then."""
     if vm.phase is not VmPhase.READY or vm.slots:

@@ -262,7 +262,7 @@ class TestRefusals:
     def test_pauses_longer_after_every_refusal(self):
         ran = drive(submit_job=[REFUSED])
 
-        assert ran.waits == [1, 2, 4, 8, 16, 30, 30, 30]
+        assert ran.waits == [1, 2, 4, 8, 16, 30, 30]
 
     def test_every_try_has_a_higher_fence(self):
         ran = drive(submit_job=[REFUSED])

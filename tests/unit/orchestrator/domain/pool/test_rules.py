@@ -772,11 +772,13 @@ class TestConfiguration:
         pool.acquire("a")
         pool.policy = make_policy("new")
 
-        pool.tell(Release(job_id="a", fence=1))
-        pool.now += pool.policy.idle_window_s
         pool.tick()
+        assert pool.phase("old") == "ready"
+
+        pool.tell(Release(job_id="a", fence=1))
 
         assert pool.phase("old") == "draining"
+        assert pool.state.vms["old"].home["name"] == "old"
 
     def test_a_vm_no_longer_configured_and_off_is_forgotten(self):
         pool = Bench("old")
