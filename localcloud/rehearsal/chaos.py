@@ -127,7 +127,5 @@ class Chaos:
         instance_id = self._chance.choice(chosen)
         self._judge.ended_from_outside.add(instance_id)
         life.guard(lambda: life.engine.terminate(instance_id, "from outside"))
-        self._faults.strike(
-            FaultName.TERMINATED, None, self._timeline.name_of(instance_id)
-        )
+        self._faults.strike(FaultName.TERMINATED, None, self._timeline.name_of(instance_id))
         return True

@@ -22,7 +22,7 @@ from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.chaos import DOWN_S, Chaos
 from localcloud.rehearsal.customers import Customers, draw_arrivals, make_body
 from localcloud.rehearsal.faults import FaultName, Faults
-from localcloud.rehearsal.host import Host
+from localcloud.rehearsal.host import Host, HostGoneError
 from localcloud.rehearsal.judge import Breach, Judge
 from localcloud.rehearsal.network import (
     AgentTrouble,
@@ -39,9 +39,9 @@ from localcloud.rehearsal.storage import (
     MemoryPoolStore,
 )
 from localcloud.rehearsal.timeline import Timeline
-from localcloud.rehearsal.virtual_time import HostClock, VirtualLoop
+from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
 from orchestrator.bootstrap import Outside, join
-from orchestrator.domain.pool import Candidate, PoolPolicy
+from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
 from orchestrator.settings import Settings
 
 VMS = 3
@@ -51,8 +51,11 @@ JOBS_LIMIT_S = 6 * 3600.0
 """Time after that in which every job must have ended."""
 OFF_LIMIT_S = 2 * 3600.0
 """Time after that in which every VM must be off."""
+RESET_EVERY_S = 600.0
 LOOK_S = 5.0
 LINES_SHOWN = 400
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - a fresh folder of a drawn name is made in it
+"""Where Linux keeps files in memory: no disk to wait for. Elsewhere the usual place serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +186,10 @@ class Rehearsal:
         chance = self._draw("arrivals")
         arrivals = self._plan.arrivals or draw_arrivals(self._plan.jobs, chance)
         self.host.start()
-        keeper = self.loop.create_task(self._keep_host_up())
+        attendants = [
+            self.loop.create_task(self._keep_host_up()),
+            self.loop.create_task(self._reset_broken_vms()),
+        ]
         visits = [
             self.loop.create_task(self.customers.visit(number, at_s))
             for number, at_s in enumerate(arrivals, start=1)
@@ -193,9 +199,9 @@ class Rehearsal:
         self._chaos.end()
         await self._until(lambda: all(visit.done() for visit in visits), JOBS_LIMIT_S)
         await self._until(self._is_all_off, OFF_LIMIT_S)
-        for task in (keeper, *visits):
+        for task in (*attendants, *visits):
             task.cancel()
-        await asyncio.gather(keeper, *visits, return_exceptions=True)
+        await asyncio.gather(*attendants, *visits, return_exceptions=True)
         if not self.judge.breaches:
             if len(self.customers.job_ids) < len(arrivals):
                 self.judge.break_rule("no job lost", "a post was never accepted")
@@ -222,6 +228,17 @@ class Rehearsal:
             if self.host.life is None:
                 await asyncio.sleep(chance.uniform(*DOWN_S))
                 self.host.start()
+
+    async def _reset_broken_vms(self) -> None:
+        """Do what the operator is asked to do when a VM's circuit is open."""
+        while True:
+            await asyncio.sleep(RESET_EVERY_S)
+            broken = [vm.name for vm in self.judge.pool.vms.values() if vm.phase is VmPhase.BROKEN]
+            for name in broken:
+                with contextlib.suppress(HostGoneError):
+                    await self.host.request(
+                        "reset_vm", "POST", f"pool/vms/{name}/reset", params={"name": name}
+                    )
 
 
 class _NoFetcher:
@@ -276,7 +293,8 @@ def rehearse(plan: Plan) -> Outcome:
     # The pool's pause after a conflict is drawn from the module's own chance.
     random.seed(plan.seed)
     logging.getLogger().setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+    in_memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=in_memory) as folder:
         rehearsal = Rehearsal(plan, Path(folder))
         with (
             contextlib.closing(rehearsal.loop) as loop,
@@ -285,7 +303,11 @@ def rehearse(plan: Plan) -> Outcome:
         ):
             # The SDK's word for an event before its wait, and for a result that comes twice.
             warnings.filterwarnings("ignore", "Potential duplicate Task completion")
-            loop.run_until_complete(rehearsal.play())
+            try:
+                loop.run_until_complete(rehearsal.play())
+            except StalledError as error:
+                rehearsal.judge.break_rule("time passes", str(error))
+                rehearsal.host.stop()
             virtual_s = loop.time()
     states = [row.state.value for row in rehearsal.judge.rows.values()]
     return Outcome(

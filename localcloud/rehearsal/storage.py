@@ -148,21 +148,30 @@ class MemoryKeyTable:
 
 
 class MemoryLedgerTable:
-    """`LedgerTable` in memory.
-
-    Attributes:
-        intervals: What was recorded, by VM and begin.
-    """
+    """`LedgerTable` in memory."""
 
     def __init__(self, trouble: Trouble = NONE) -> None:
         self._trouble = trouble
-        self.intervals: dict[tuple[str, float], dict[str, Any]] = {}
+        self._texts: dict[tuple[str, float], str] = {}
 
     def record(self, interval: dict[str, Any]) -> None:
         """Write an interval; one that is there already stays."""
         self._trouble.before("ledger.record")
-        self.intervals.setdefault((interval["vm"], interval["began_at"]), interval)
+        key = interval["vm"], round(interval["began_at"], 3)
+        if key not in self._texts:
+            self._texts[key] = json.dumps(interval)
         self._trouble.after("ledger.record")
+
+    def list_intervals(self, vm: str) -> list[dict[str, Any]]:
+        """List a VM's intervals, oldest first."""
+        self._trouble.before("ledger.list")
+        return self.look(vm)
+
+    def look(self, vm: str) -> list[dict[str, Any]]:
+        """List them as a judge does: nothing stands before it."""
+        texts = [text for (name, _), text in sorted(self._texts.items()) if name == vm]
+        intervals = [json.loads(text) for text in texts]
+        return [{k: v for k, v in one.items() if k != "kind"} for one in intervals]
 
 
 class MemoryFileStore:
@@ -222,7 +231,7 @@ def _to_token(key: str) -> str:
 
 def _from_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode("ascii")
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, UnicodeError) as error:
         raise InvalidRequestError(
             "page is not a token of ours: take it from next_page", code="invalid_page"

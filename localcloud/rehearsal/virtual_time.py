@@ -22,9 +22,13 @@ BEGINNING = datetime(2026, 3, 2, 6, 0, tzinfo=UTC).timestamp()
 THREAD_S = (0.001, 0.03)
 """How long work that asks for a thread takes: a call to storage or to Azure."""
 
+ROUNDS_LIMIT = 50_000
+ROUNDS_LEAST_S = 10.0
+"""Virtual seconds that so many rounds of the loop take at least; a run has some 20 a second."""
+
 
 class StalledError(Exception):
-    """Nothing is ready and nothing will ever be."""
+    """Nothing is ready and nothing will ever be, or the work never lets time pass."""
 
 
 class _NoWait(selectors.SelectSelector):
@@ -33,11 +37,18 @@ class _NoWait(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._rounds = 0
+        self._counted_from = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             raise StalledError("no timer is set and nothing is ready")
         self.now += timeout
+        self._rounds += 1
+        if self._rounds >= ROUNDS_LIMIT:
+            if self.now - self._counted_from < ROUNDS_LEAST_S:
+                raise StalledError(f"work without end at {self.now:.3f} s")
+            self._rounds, self._counted_from = 0, self.now
         return []
 
 
