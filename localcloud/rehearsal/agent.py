@@ -94,6 +94,7 @@ class SimulatedAgent:
     Attributes:
         desk: The desk of the running process, or None.
         hangs_until: Virtual second until which the process does nothing at all.
+        idle_from: Virtual second at which it got ready or last had a job; None before.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class SimulatedAgent:
         self.vm = vm
         self.desk: Desk | None = None
         self.hangs_until = 0.0
+        self.idle_from: float | None = None
         self._slots = slots
         self._loop = loop
         self._chance = chance
@@ -152,6 +154,7 @@ class SimulatedAgent:
             task.cancel()
         self._tasks.clear()
         if is_power_lost:
+            self.idle_from = None
             self._ledger.lose_power()
         if not self._gone.done():
             self._gone.set_result(None)
@@ -221,6 +224,7 @@ class SimulatedAgent:
     async def _set_up(self, desk: Desk) -> None:
         await self._pass(self._chance.uniform(*SET_UP_S))
         desk.report_set_up(SetUp(phase="ready", percent=100, detail="Takes jobs."))
+        self.idle_from = self._loop.time()
         self._timeline.note(self.vm, "agent is ready")
 
     async def _pass(self, seconds: float) -> None:
@@ -238,6 +242,7 @@ class SimulatedAgent:
             desk.fail(run.key, error)
         finally:
             desk.leave(run)
+            self.idle_from = self._loop.time()
         view = desk.look(run.key)
         self._timeline.note(run.key.job_id, f"{view.state} on {self.vm}, fence {run.key.fence}")
 

@@ -7,11 +7,12 @@ from random import Random
 from localcloud.arm import machine
 from localcloud.arm.errors import ArmDetail
 from localcloud.arm.errors import ArmError as Refusal
-from localcloud.arm.vm import Agent, AgentStep, Interval, Pace, PowerState, StartPlan, Vm
+from localcloud.arm.vm import Agent, AgentStep, Pace, PowerState, StartPlan, Vm
 from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.faults import FaultName, Faults
+from localcloud.rehearsal.money import Billed, Tail
 from localcloud.rehearsal.timeline import Timeline
-from localcloud.rehearsal.virtual_time import VirtualLoop
+from localcloud.rehearsal.virtual_time import BEGINNING, VirtualLoop
 
 BOOT_S = (30.0, 90.0)
 DEALLOCATE_S = (20.0, 60.0)
@@ -30,6 +31,9 @@ NO_ROOM = "There is no host for this size."
 
 class Region:
     """Owns the VMs and their agents.
+
+    Attributes:
+        tails: Idle times that a deallocation by the control plane has ended.
 
     Args:
         names: Of the VMs.
@@ -54,6 +58,7 @@ class Region:
         self._timeline = timeline
         self._on_deallocate = on_deallocate
         self._numbers = 0
+        self.tails: list[Tail] = []
         self._vms = {name: machine.new_vm(name, now=loop.wall()) for name in names}
         self.agents = {name: boot(name) for name in names}
 
@@ -91,6 +96,9 @@ class Region:
         self._on_deallocate(name)
         vm = self._advanced(name)
         pace = self._pace()
+        idle_from = self.agents[name].idle_from
+        if vm.power is PowerState.RUNNING and idle_from is not None:
+            self.tails.append(Tail(name, idle_from, self._loop.time()))
         is_on = vm.power not in (PowerState.DEALLOCATED, PowerState.DEALLOCATING)
         if is_on and self._faults.hits(FaultName.STUCK_DEALLOCATING, name):
             pace = replace(pace, deallocate_s=self._chance.uniform(*STUCK_S))
@@ -131,16 +139,18 @@ class Region:
         self._put(machine.note_agent_gone(vm, now=self._now()))
         return True
 
-    def billed_intervals(self, name: str) -> list[Interval]:
+    def billed(self, name: str) -> list[Billed]:
         """List the times in which a VM was billed, adjoining ones as one."""
-        joined: list[Interval] = []
+        joined: list[Billed] = []
         for interval in self._advanced(name).intervals:
             if not interval.is_billed:
                 continue
-            if joined and joined[-1].ended_at == interval.started_at:
-                joined[-1] = replace(joined[-1], ended_at=interval.ended_at)
+            ended_at = self._now() if interval.ended_at is None else interval.ended_at
+            since, until = interval.started_at - BEGINNING, ended_at - BEGINNING
+            if joined and joined[-1].ended_at == since:
+                joined[-1] = Billed(joined[-1].began_at, until)
             else:
-                joined.append(interval)
+                joined.append(Billed(since, until))
         return joined
 
     def _plan_start(self, name: str) -> StartPlan:

@@ -24,6 +24,12 @@ from localcloud.rehearsal.customers import Customers, draw_arrivals, make_body
 from localcloud.rehearsal.faults import FaultName, Faults
 from localcloud.rehearsal.host import Host, HostGoneError
 from localcloud.rehearsal.judge import Breach, Judge
+from localcloud.rehearsal.money import (
+    Difference,
+    compare_ledger,
+    find_idlers,
+    find_wrong,
+)
 from localcloud.rehearsal.network import (
     AgentTrouble,
     SimulatedNetwork,
@@ -39,7 +45,7 @@ from localcloud.rehearsal.storage import (
     MemoryPoolStore,
 )
 from localcloud.rehearsal.timeline import Timeline
-from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
+from localcloud.rehearsal.virtual_time import BEGINNING, HostClock, StalledError, VirtualLoop
 from orchestrator.bootstrap import Outside, join
 from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
 from orchestrator.settings import Settings
@@ -101,6 +107,7 @@ class Rehearsal:
         self.timeline = Timeline(self.loop.time)
         self.faults = Faults(self.loop, self.timeline, self._draw("faults"))
         self.settings = make_settings()
+        self.differences: list[Difference] = []
         trouble = StorageTrouble(self.faults, self._draw("storage"))
         self.files = MemoryFileStore(trouble)
         self.region = self._make_region()
@@ -206,7 +213,24 @@ class Rehearsal:
             if len(self.customers.job_ids) < len(arrivals):
                 self.judge.break_rule("no job lost", "a post was never accepted")
             self.judge.see_end(self.customers.job_ids)
+            self._see_money()
         self.host.stop()
+
+    def _see_money(self) -> None:
+        """Hold the ledger against the meter, and the idle times against the window."""
+        policy, spans = self.settings.pool, self.faults.spans
+        for name in self.region.names:
+            self.differences += compare_ledger(
+                name,
+                self.region.billed(name),
+                self.ledger.look(name),
+                spans,
+                beginning=BEGINNING,
+            )
+        for what in find_wrong(self.differences, policy):
+            self.judge.break_rule("ledger", what)
+        for what in find_idlers(self.region.tails, spans, policy):
+            self.judge.break_rule("idle", what)
 
     async def _until(self, claim: Any, limit_s: float) -> None:
         """Wait for a claim, at most for so long, and no longer than every rule holds."""
@@ -247,6 +271,19 @@ class _NoFetcher:
     async def fetch(self, url: str) -> bytes:
         """Refuse."""
         raise NotImplementedError(url)
+
+
+def tell_money(rehearsal: Rehearsal) -> dict[str, float]:
+    """Give the figures of ledger and idle time, in seconds."""
+    made = [one.error_s for one in rehearsal.differences if not one.is_explained]
+    blurred = [one.error_s for one in rehearsal.differences if one.is_explained]
+    tails = [tail.ended_at - tail.idle_from for tail in rehearsal.region.tails]
+    return {
+        "billed_intervals": len(rehearsal.differences),
+        "ledger_error_s": round(max(made, default=0.0), 3),
+        "ledger_error_near_faults_s": round(max(blurred, default=0.0), 3),
+        "longest_idle_s": round(max(tails, default=0.0), 1),
+    }
 
 
 @contextlib.contextmanager
@@ -319,6 +356,7 @@ def rehearse(plan: Plan) -> Outcome:
             "virtual_s": round(virtual_s, 1),
             "took_s": round(time.perf_counter() - began_at, 2),
             "events": rehearsal.timeline.count,
+            **tell_money(rehearsal),
         },
         digest=f"{rehearsal.timeline.digest:016x}",
         timeline=rehearsal.timeline.tail(LINES_SHOWN),
