@@ -61,6 +61,10 @@ class LocalControls:
         vms: dict[str, Any] = self._send("GET", "meter")["vms"]
         return vms
 
+    def throttled(self) -> int:
+        """Read how many requests were refused because there were too many."""
+        return int(self._send("GET", "meter")["throttled"])
+
     def set_fault(self, name: str, *, vm: str | None = None, **options: Any) -> int:
         """Set a fault, or let it happen (see `localcloud.arm.faults`); return its number."""
         body = {"name": name, **({"vm": vm} if vm else {}), **options}

@@ -22,10 +22,12 @@ from localcloud.arm.rendering import (
     render_vm,
 )
 from localcloud.arm.settings import VmSpec
+from localcloud.arm.throttle import Throttle, find_throttling
 from localcloud.arm.vm import Operation, OperationStatus, Vm
 
 logger = logging.getLogger(__name__)
 
+_REMAINING = "x-ms-ratelimit-remaining-resource"
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -36,6 +38,7 @@ class ArmRoutes:
         self,
         region: Region,
         issuer: TokenIssuer,
+        throttle: Throttle,
         subscription_id: str,
         clock: Callable[[], float],
     ) -> None:
@@ -44,11 +47,13 @@ class ArmRoutes:
         Args:
             region: Where the VMs are.
             issuer: Recognises the callers' tokens.
+            throttle: Counts their requests.
             subscription_id: Whose the VMs are.
             clock: Gives epoch seconds.
         """
         self._region = region
         self._issuer = issuer
+        self._throttle = throttle
         self._subscription_id = subscription_id
         self._clock = clock
 
@@ -66,7 +71,10 @@ class ArmRoutes:
             )
             response = reply_with_error(error)
         response.headers["x-ms-request-id"] = str(uuid.uuid4())
-        response.headers["x-ms-ratelimit-remaining-subscription-global-reads"] = "3749"
+        kind, left = ("reads", "3749") if request.method == "GET" else ("writes", "2999")
+        response.headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = left
+        if remaining := request.get(_REMAINING):
+            response.headers[_REMAINING] = remaining
         if client_request_id := request.headers.get("x-ms-client-request-id"):
             response.headers["x-ms-client-request-id"] = client_request_id
         return response
@@ -90,16 +98,33 @@ class ArmRoutes:
             )
         if not is_allowed(claims, address):
             raise _forbid(claims, address, request.path)
+        self._count(address, request)
         is_write = address.target.method != "GET"
-        refusals = {FaultName.THROTTLED, FaultName.SERVER_ERROR}
+        refusals = {FaultName.THROTTLED, FaultName.REFUSED, FaultName.SERVER_ERROR}
         if fault := self._region.take_fault(refusals, address.vm, is_write=is_write):
-            raise find_refusal(fault)
+            raise find_refusal(fault, address.target)
         if self._region.take_fault({FaultName.DROPPED}, address.vm, is_write=is_write):
             return _drop(request)
         response = self._act(address, request)
         if self._region.take_fault({FaultName.LOST_REPLY}, address.vm, is_write=is_write):
             return _drop(request)
         return response
+
+    def _count(self, address: Address, request: web.Request) -> None:
+        vm = self._find_owner(address)
+        if admission := self._throttle.count(address.target, vm):
+            request[_REMAINING] = admission.remaining
+            if error := find_throttling(admission):
+                raise error
+
+    def _find_owner(self, address: Address) -> str | None:
+        """Find the VM that a request, or the operation that it asks about, belongs to."""
+        if address.operation:
+            found = self._region.find_operation(address.operation)
+            return found[1] if found else None
+        wanted = (address.vm or "").lower()
+        names = (spec.name for _, spec in self._region.list_vms())
+        return next((name for name in names if name.lower() == wanted), None)
 
     def _act(self, address: Address, request: web.Request) -> web.Response:
         match address.target:
@@ -188,9 +213,10 @@ class ArmRoutes:
         return web.Response(status=HTTPStatus.ACCEPTED, headers=headers)
 
     def _poll(self, address: Address, request: web.Request) -> web.Response:
-        operation = self._region.find_operation(address.operation or "")
-        if operation is None:
+        found = self._region.find_operation(address.operation or "")
+        if found is None:
             raise not_found("NotFound", f"The entity {address.operation} was not found.")
+        operation, _ = found
         if request.query.get("monitor") != "true":
             return web.json_response(render_operation(operation))
         if is_in_progress(operation):

@@ -4,6 +4,8 @@
 kept in an operation, it is how that failed.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -54,9 +56,16 @@ class ArmError(Exception):
 
 
 class ThrottledError(ArmError):
-    """Too many requests: the one kind of error whose body Azure does not wrap in ``error``."""
+    """Too many requests: the one kind of error whose body Azure does not wrap in ``error``.
 
-    def __init__(self, retry_after_s: int) -> None:
+    Attributes:
+        bucket: Name of the empty bucket.
+        violation: What Azure writes, as JSON in a string, about the limit and its breach.
+    """
+
+    def __init__(self, retry_after_s: int, bucket: str, violation: Mapping[str, Any]) -> None:
+        self.bucket = bucket
+        self.violation = {"operationGroup": bucket, **violation}
         super().__init__(
             HTTPStatus.TOO_MANY_REQUESTS,
             "OperationNotAllowed",
@@ -69,8 +78,8 @@ class ThrottledError(ArmError):
         """Return the body of the answer."""
         detail = {
             "code": "TooManyRequests",
-            "target": "UpdateVMResource",
-            "message": '{"operationGroup":"UpdateVMResource","allowedRequestCount":12}',
+            "target": self.bucket,
+            "message": json.dumps(self.violation, separators=(",", ":")),
         }
         return {**self.detail.to_json(), "details": [detail]}
 

@@ -9,6 +9,10 @@ no_capacity      a start fails, in its operation or (`sync`) at once       sync,
                                                                            after_s
 slow_start       a start takes longer                                      seconds
 never_ready      the VM runs, but its agent is not started
+stuck_release    a deallocation's operation fails: the VM ends as          code, message
+                 stopped, and is still billed
+refused          a 4xx answer with any code                                status, code, message,
+                                                                           requests
 throttled        429 with Retry-After                                      retry_after_s, requests
 server_error     a 5xx answer                                              status, requests
 dropped          the connection is closed without an answer, nothing done  requests
@@ -28,7 +32,9 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
+from localcloud.arm.addresses import Target
 from localcloud.arm.errors import ArmDetail, ArmError, ThrottledError, bad_request
+from localcloud.arm.rate_limits import find_group
 from localcloud.arm.vm import StartPlan
 
 
@@ -38,6 +44,8 @@ class FaultName(StrEnum):
     NO_CAPACITY = "no_capacity"
     SLOW_START = "slow_start"
     NEVER_READY = "never_ready"
+    STUCK_RELEASE = "stuck_release"
+    REFUSED = "refused"
     THROTTLED = "throttled"
     SERVER_ERROR = "server_error"
     DROPPED = "dropped"
@@ -59,6 +67,16 @@ _DEFAULTS: dict[FaultName, dict[str, Any]] = {
     },
     FaultName.SLOW_START: {"seconds": 30.0},
     FaultName.NEVER_READY: {},
+    FaultName.STUCK_RELEASE: {
+        "code": "InternalExecutionError",
+        "message": "An internal execution error occurred. Please retry later.",
+    },
+    FaultName.REFUSED: {
+        "status": 403,
+        "code": "AuthorizationFailed",
+        "message": "The client does not have authorization to perform this action.",
+        "requests": "all",
+    },
     FaultName.THROTTLED: {"retry_after_s": 5, "requests": "all"},
     FaultName.SERVER_ERROR: {"status": 500, "requests": "all"},
     FaultName.DROPPED: {"requests": "all"},
@@ -123,8 +141,11 @@ def read_fault(body: Any, *, fault_id: int) -> Fault:
     options = {**defaults, **given}
     if options.get("requests", "all") not in ("all", "read", "write"):
         raise bad_request("InvalidFault", f"{name}: requests must be all, read or write")
-    if not 500 <= options.get("status", 500) <= 599:
-        raise bad_request("InvalidFault", f"{name}: status must be 500 to 599")
+    lowest = 400 if name is FaultName.REFUSED else 500
+    if not lowest <= options.get("status", lowest) <= lowest + 99:
+        raise bad_request("InvalidFault", f"{name}: status must be {lowest} to {lowest + 99}")
+    if options.get("retry_after_s", 0) < 0:
+        raise bad_request("InvalidFault", f"{name}: retry_after_s must not be negative")
     vm, count = body.get("vm"), body.get("count")
     if not (vm is None or isinstance(vm, str)):
         raise bad_request("InvalidFault", "vm must be the name of a VM")
@@ -185,10 +206,27 @@ def plan_start(
     return StartPlan(extra_boot_s=extra_boot_s, agent_starts=unready is None), faults
 
 
-def find_refusal(fault: Fault) -> ArmError:
-    """Return the answer of a `throttled` or `server_error` fault."""
+def plan_release(faults: tuple[Fault, ...], vm: str) -> tuple[ArmDetail | None, tuple[Fault, ...]]:
+    """Decide how a deallocation of a VM will turn out.
+
+    Returns:
+        Why it will fail, or None; and the faults that are left.
+    """
+    stuck, faults = take(faults, {FaultName.STUCK_RELEASE}, vm)
+    if stuck is None:
+        return None, faults
+    return ArmDetail(stuck.options["code"], stuck.options["message"]), faults
+
+
+def find_refusal(fault: Fault, target: Target) -> ArmError:
+    """Return the answer of a `throttled`, `refused` or `server_error` fault to a request."""
+    options = fault.options
     if fault.name is FaultName.THROTTLED:
-        return ThrottledError(fault.options["retry_after_s"])
-    return ArmError(
-        fault.options["status"], "InternalServerError", "The server encountered an error."
-    )
+        group = find_group(target)
+        allowed = (group.vm or group.subscription).refill
+        return ThrottledError(
+            options["retry_after_s"], f"{group.name}Resource", {"allowedRequestCount": allowed}
+        )
+    if fault.name is FaultName.REFUSED:
+        return ArmError(options["status"], options["code"], options["message"])
+    return ArmError(options["status"], "InternalServerError", "The server encountered an error.")

@@ -10,19 +10,22 @@ from localcloud.arm.arm_routes import reply_with_error
 from localcloud.arm.errors import ArmError, bad_request
 from localcloud.arm.region import Region
 from localcloud.arm.rendering import render_meter
+from localcloud.arm.throttle import Throttle
 
 
 class LocalRoutes:
     """Answers requests under ``/_local``."""
 
-    def __init__(self, region: Region, clock: Callable[[], float]) -> None:
+    def __init__(self, region: Region, throttle: Throttle, clock: Callable[[], float]) -> None:
         """Answer for a region.
 
         Args:
             region: Where the VMs are.
+            throttle: Knows how many requests it refused.
             clock: Gives epoch seconds.
         """
         self._region = region
+        self._throttle = throttle
         self._clock = clock
 
     def add_to(self, app: web.Application) -> None:
@@ -37,7 +40,7 @@ class LocalRoutes:
         """Tell what each VM has cost and in which power states it was."""
         now = self._clock()
         vms = {spec.name: render_meter(vm, spec, now=now) for vm, spec in self._region.list_vms()}
-        return web.json_response({"now": now, "vms": vms})
+        return web.json_response({"now": now, "vms": vms, "throttled": self._throttle.refused})
 
     async def list_faults(self, _: web.Request) -> web.Response:
         """List the faults that are set."""

@@ -10,7 +10,8 @@ starting      none                        yes      at `due_at`: running, or deal
                                                    start is to fail
 running       runs, may die and be        yes      `deallocate`, `power_off`
               started again
-deallocating  is being ended              no       at `due_at`, when the agent has gone
+deallocating  is being ended              no       at `due_at`, when the agent has gone:
+                                                   deallocated, or stopped if it is to fail
 stopping      is being ended              yes      at `due_at`, when the agent has gone
 stopped       none                        yes      `start`, `deallocate`
 ============  ==========================  =======  ==========================================
@@ -76,13 +77,23 @@ def start(
     return _begin(vm, "start", PowerState.STARTING, now, due_at, operation_id)
 
 
-def deallocate(vm: Vm, pace: Pace, *, now: float, operation_id: str) -> tuple[Vm, Operation]:
-    """Accept a deallocation; one under way is joined, a start or power-off is preempted."""
+def deallocate(
+    vm: Vm, pace: Pace, *, now: float, operation_id: str, failure: ArmDetail | None = None
+) -> tuple[Vm, Operation]:
+    """Accept a deallocation; one under way is joined, a start or power-off is preempted.
+
+    Args:
+        vm: Which VM.
+        pace: Its pace.
+        now: Epoch seconds.
+        operation_id: Of the operation, if it is a new one.
+        failure: Why it will fail and leave the VM stopped; None: it will succeed.
+    """
     if vm.power is PowerState.DEALLOCATING and vm.current:
         return vm, vm.current
     if vm.power is PowerState.DEALLOCATED:
         return _succeed_at_once(vm, "deallocate", now, operation_id)
-    vm = _preempt(vm, now)
+    vm = replace(_preempt(vm, now), release_failure=failure)
     due_at = now + pace.deallocate_s
     return _begin(vm, "deallocate", PowerState.DEALLOCATING, now, due_at, operation_id)
 
@@ -124,11 +135,17 @@ def advance(vm: Vm, *, now: float) -> Vm:
         return vm
     if vm.power is PowerState.STARTING:
         return _end_start(vm, vm.due_at)
-    after = {
-        PowerState.DEALLOCATING: PowerState.DEALLOCATED,
-        PowerState.STOPPING: PowerState.STOPPED,
-    }.get(vm.power, vm.power)
+    if vm.power is PowerState.DEALLOCATING:
+        return _end_release(vm, now)
+    after = PowerState.STOPPED if vm.power is PowerState.STOPPING else vm.power
     return _end_operation(_enter(vm, after, now), now, None)
+
+
+def forget_operations(vm: Vm, pace: Pace, *, now: float) -> Vm:
+    """Forget the operations that ended too long ago to be asked about."""
+    oldest = now - pace.operation_kept_s
+    past = tuple(operation for operation in vm.past if (operation.ended_at or now) >= oldest)
+    return vm if len(past) == len(vm.past) else replace(vm, past=past)
 
 
 def plan_agent(vm: Vm, pace: Pace, *, now: float) -> AgentStep:
@@ -238,6 +255,13 @@ def _end_start(vm: Vm, now: float) -> Vm:
     agent = replace(vm.agent, stays_dead=not vm.plan.agent_starts)
     vm = replace(vm, starts=vm.starts + 1, agent=agent)
     return _end_operation(_enter(vm, PowerState.RUNNING, now), now, None)
+
+
+def _end_release(vm: Vm, now: float) -> Vm:
+    failure = vm.release_failure
+    vm = replace(vm, release_failure=None)
+    power = PowerState.STOPPED if failure else PowerState.DEALLOCATED
+    return _end_operation(_enter(vm, power, now), now, failure)
 
 
 def _end_operation(vm: Vm, now: float, failure: ArmDetail | None) -> Vm:

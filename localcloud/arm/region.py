@@ -11,7 +11,7 @@ from pathlib import Path
 from localcloud.arm import machine
 from localcloud.arm.agents import AgentProcesses
 from localcloud.arm.errors import ArmError, bad_request, not_found
-from localcloud.arm.faults import Fault, FaultName, plan_start, read_fault, take
+from localcloud.arm.faults import Fault, FaultName, plan_release, plan_start, read_fault, take
 from localcloud.arm.settings import (
     BOOT_ID_PLACEHOLDER,
     BOOTED_AT_PLACEHOLDER,
@@ -86,16 +86,14 @@ class Region:
 
     def list_vms(self) -> list[tuple[Vm, VmSpec]]:
         """List the VMs as they are now."""
-        now = self._clock()
-        return [
-            (machine.advance(self._state.vms[name], now=now), spec)
-            for name, spec in self._specs.items()
-        ]
+        return [(self._advanced(name), spec) for name, spec in self._specs.items()]
 
-    def find_operation(self, operation_id: str) -> Operation | None:
-        """Find an operation as it is now."""
-        vms = {spec.name: vm for vm, spec in self.list_vms()}
-        return machine.find_operation(vms, operation_id.lower())
+    def find_operation(self, operation_id: str) -> tuple[Operation, str] | None:
+        """Find an operation as it is now, and the name of its VM."""
+        for vm, _ in self.list_vms():
+            if operation := machine.find_operation({vm.name: vm}, operation_id.lower()):
+                return operation, vm.name
+        return None
 
     def start(self, name: str) -> Operation:
         """Begin to start a VM.
@@ -120,11 +118,16 @@ class Region:
 
     def deallocate(self, name: str) -> Operation:
         """Begin to deallocate a VM."""
+        vm, failure = self._advanced(name), None
+        if vm.power not in (PowerState.DEALLOCATED, PowerState.DEALLOCATING):
+            failure, faults = plan_release(self._state.faults, name)
+            self._keep(replace(self._state, faults=faults))
         vm, operation = machine.deallocate(
-            self._advanced(name),
+            vm,
             self._specs[name].pace,
             now=self._clock(),
             operation_id=str(uuid.uuid4()),
+            failure=failure,
         )
         self._put(vm)
         return operation
@@ -265,7 +268,9 @@ class Region:
         self._put(vm)
 
     def _advanced(self, name: str) -> Vm:
-        return machine.advance(self._state.vms[name], now=self._clock())
+        now = self._clock()
+        vm = machine.advance(self._state.vms[name], now=now)
+        return machine.forget_operations(vm, self._specs[name].pace, now=now)
 
     def _put(self, vm: Vm) -> None:
         if vm != self._state.vms[vm.name]:

@@ -16,6 +16,7 @@ from localcloud.arm.identity_routes import IdentityRoutes
 from localcloud.arm.local_routes import LocalRoutes
 from localcloud.arm.region import Region
 from localcloud.arm.settings import Settings, SettingsError
+from localcloud.arm.throttle import Throttle
 from localcloud.certificate import prepare_certificate
 from localcloud.leash import Lock, Watchdog
 
@@ -79,8 +80,9 @@ async def _open(settings: Settings, region: Region, closing: contextlib.AsyncExi
     ).add_to(identity)
     arm = web.Application()
     arm.on_response_prepare.append(omit_empty_content_type)
-    ArmRoutes(region, issuer, settings.subscription_id, time.time).add_to(arm)
-    LocalRoutes(region, time.time).add_to(arm)
+    throttle = Throttle(time.time, is_on=settings.limits_rates)
+    ArmRoutes(region, issuer, throttle, settings.subscription_id, time.time).add_to(arm)
+    LocalRoutes(region, throttle, time.time).add_to(arm)
     for app, port, context in (
         (identity, settings.imds_port, None),
         (arm, settings.port, _build_ssl_context(settings)),

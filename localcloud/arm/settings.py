@@ -80,6 +80,7 @@ class VmSpec:
                     deallocate_s=float(body.get("deallocate_s", Pace().deallocate_s)),
                     restart_agent_after_s=None if restart_s is None else float(restart_s),
                     overlap=Overlap(body.get("start_during_deallocation", Overlap.CONFLICT)),
+                    operation_kept_s=float(body.get("operation_kept_s", Pace().operation_kept_s)),
                 ),
                 agent=_read_program(body["agent"], folder, f"{body['name']}.log"),
                 switch=_read_program(switch, folder, f"{body['name']}-switch.log")
@@ -110,6 +111,7 @@ class Settings:
         chain: PEM file of the certificate; None: one is made under `folder`.
         key: PEM file of its key.
         identity_header: What callers of the App Service identity must send; if empty, anything.
+        limits_rates: Whether too many requests are refused, as Azure does.
         subscription_id: Whose the VMs are.
         vms: By name.
     """
@@ -120,6 +122,7 @@ class Settings:
     chain: Path | None
     key: Path | None
     identity_header: str = field(repr=False)
+    limits_rates: bool
     subscription_id: str
     vms: Mapping[str, VmSpec]
 
@@ -150,6 +153,12 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str]) -
     parser.add_argument("--vms", type=Path, required=True, help="JSON file that lists the VMs")
     parser.add_argument("--cert", type=Path, help="PEM certificate chain (default: made here)")
     parser.add_argument("--key", type=Path, help="its PEM key")
+    parser.add_argument(
+        "--no-rate-limits",
+        dest="limits_rates",
+        action="store_false",
+        help="never refuse a request because there were too many",
+    )
     options = parser.parse_args(arguments)
     if (options.cert is None) != (options.key is None):
         raise SettingsError("--cert and --key go together")
@@ -162,6 +171,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str]) -
         chain=options.cert,
         key=options.key,
         identity_header=environ.get("IDENTITY_HEADER", ""),
+        limits_rates=options.limits_rates,
         subscription_id=subscription_id,
         vms=vms,
     )

@@ -79,6 +79,7 @@ def _read_vm(body: dict[str, Any]) -> Vm:
             "power": PowerState(body["power"]),
             "current": _read_operation(body["current"]) if body["current"] else None,
             "plan": StartPlan(**{**plan, "failure": _read_detail(plan["failure"])}),
+            "release_failure": _read_detail(body.get("release_failure")),
             "failure": _read_detail(body["failure"]),
             "intervals": tuple(
                 Interval(**{**interval, "state": PowerState(interval["state"])})

@@ -50,12 +50,14 @@ class Pace:
         deallocate_s: From the deallocation's acceptance to deallocated.
         restart_agent_after_s: From an agent's death to its next start; None: it stays dead.
         overlap: What a start does during a deallocation.
+        operation_kept_s: From an operation's end until nothing is known of it any more.
     """
 
     boot_s: float = 5.0
     deallocate_s: float = 2.0
     restart_agent_after_s: float | None = None
     overlap: Overlap = Overlap.CONFLICT
+    operation_kept_s: float = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class Vm:
         current: The operation under way.
         due_at: When the present transition is over; epoch seconds.
         plan: How the start under way will turn out.
+        release_failure: Why the deallocation under way will fail; None: it will not.
         failure: Why the last operation failed; shown as its provisioning state.
         intervals: The latest power intervals, oldest first; the last one goes on.
         billed_before_s: Billed seconds of intervals no longer kept.
@@ -146,6 +149,7 @@ class Vm:
     current: Operation | None = None
     due_at: float | None = None
     plan: StartPlan = field(default_factory=StartPlan)
+    release_failure: ArmDetail | None = None
     failure: ArmDetail | None = None
     intervals: tuple[Interval, ...] = ()
     billed_before_s: float = 0.0

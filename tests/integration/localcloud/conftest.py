@@ -38,8 +38,13 @@ _VMS = {
     # One VM a test that changes it, so that tests don't meet.
     "plain": {},
     "joined": {"boot_s": 0.5},
-    "refused": {},
+    "refused": {"deallocate_s": 1.0},
     "preempted": {"boot_s": 600.0},
+    "disallowed": {"start_during_deallocation": "not_allowed", "deallocate_s": 1.0},
+    "eager": {"start_during_deallocation": "preempt", "deallocate_s": 1.0},
+    "roads": {},
+    "kept": {},
+    "forgetful": {"operation_kept_s": 2.0},
     "faulty": {},
     "mortal": {},
     "restarted": {"restart_agent_after_s": 0.1},
@@ -74,7 +79,7 @@ def _certificate(tmp_path_factory):
 class Arm:
     """The stand-in for ARM as a process of its own, and how to reach it."""
 
-    def __init__(self, folder, certificate, vms):
+    def __init__(self, folder, certificate, vms, *arguments):
         port, imds_port = choose_free_ports(2)
         self.url = f"https://127.0.0.1:{port}"
         self.imds_url = f"http://127.0.0.1:{imds_port}"
@@ -92,6 +97,7 @@ class Arm:
                 *("--port", str(port), "--imds-port", str(imds_port)),
                 *("--data", str(folder / "arm"), "--vms", str(vms_file)),
                 *("--cert", str(certificate.chain), "--key", str(certificate.key)),
+                *arguments,
             ],
             environ=tagged(environ, self.tag),
             cwd=ROOT,
@@ -141,7 +147,9 @@ def describe_vm(folder, name, **figures):
 def _arm(tmp_path_factory, certificate):
     """A running stand-in with one VM for each purpose."""
     folder = tmp_path_factory.mktemp("arm")
-    arm = Arm(folder, certificate, [describe_vm(folder, n, **f) for n, f in _VMS.items()])
+    # The tests look far more often than anyone should; those of the limits have their own.
+    vms = [describe_vm(folder, n, **f) for n, f in _VMS.items()]
+    arm = Arm(folder, certificate, vms, "--no-rate-limits")
     try:
         arm.start()
         yield arm

@@ -2,8 +2,17 @@
 
 import pytest
 
-from localcloud.arm.errors import ArmError, ThrottledError
-from localcloud.arm.faults import Fault, FaultName, find_refusal, plan_start, read_fault, take
+from localcloud.arm.addresses import Target
+from localcloud.arm.errors import ArmDetail, ArmError, ThrottledError
+from localcloud.arm.faults import (
+    Fault,
+    FaultName,
+    find_refusal,
+    plan_release,
+    plan_start,
+    read_fault,
+    take,
+)
 from localcloud.arm.vm import StartPlan
 
 
@@ -33,6 +42,9 @@ class TestReadFault:
             ({"name": "no_capacity", "vm": 3}, "name of a VM"),
             ({"name": "throttled", "requests": "some"}, "read"),
             ({"name": "server_error", "status": 200}, "500"),
+            ({"name": "refused", "status": 500}, "400"),
+            ({"name": "throttled", "retry_after_s": 0.5}, "int"),
+            ({"name": "throttled", "retry_after_s": -1}, "negative"),
         ],
     )
     def test_refuses_what_it_does_not_know_and_says_what_it_does(self, body, said):
@@ -101,12 +113,36 @@ class TestPlanStart:
 
 class TestFindRefusal:
     def test_throttles_with_a_whole_number_of_seconds_and_a_bare_body(self):
-        refusal = find_refusal(fault(name="throttled", retry_after_s=7))
+        refusal = find_refusal(fault(name="throttled", retry_after_s=7), Target.DEALLOCATE)
 
         assert isinstance(refusal, ThrottledError)
         assert refusal.headers == {"Retry-After": "7"}
         assert refusal.to_json()["code"] == "OperationNotAllowed"
-        assert refusal.to_json()["details"][0]["code"] == "TooManyRequests"
+        (detail,) = refusal.to_json()["details"]
+        assert (detail["code"], detail["target"]) == ("TooManyRequests", "DeleteVMResource")
 
     def test_answers_with_the_status_that_was_asked_for(self):
-        assert find_refusal(fault(name="server_error", status=503)).status == 503
+        assert find_refusal(fault(name="server_error", status=503), Target.VM).status == 503
+
+    def test_refuses_with_the_code_that_was_asked_for(self):
+        given = fault(name="refused", status=409, code="QuotaExceeded", message="no more")
+
+        refusal = find_refusal(given, Target.START)
+
+        assert (refusal.status, refusal.detail) == (409, ArmDetail("QuotaExceeded", "no more"))
+
+
+class TestPlanRelease:
+    def test_succeeds_without_a_fault(self):
+        faults = (fault(name="no_capacity"),)
+
+        assert plan_release(faults, "gpu-0") == (None, faults)
+
+    def test_fails_as_often_as_the_fault_says(self):
+        faults = (fault(name="stuck_release", count=1, code="NetworkingInternalOperationError"),)
+
+        failure, left = plan_release(faults, "gpu-0")
+
+        assert failure is not None
+        assert failure.code == "NetworkingInternalOperationError"
+        assert left == ()

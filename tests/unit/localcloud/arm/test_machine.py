@@ -19,7 +19,7 @@ from localcloud.arm.vm import (
     Vm,
 )
 
-PACE = Pace(boot_s=10.0, deallocate_s=4.0)
+PACE = Pace(boot_s=10.0, deallocate_s=4.0, operation_kept_s=100.0)
 NO_ROOM = ArmDetail("AllocationFailed", "no room")
 
 
@@ -324,3 +324,46 @@ class TestFindOperation:
         assert machine.find_operation({"gpu-0": vm}, "off") == vm.current
         assert machine.find_operation({"gpu-0": vm}, "start") == vm.past[0]
         assert machine.find_operation({"gpu-0": vm}, "other") is None
+
+
+class TestFailedRelease:
+    def test_leaves_the_vm_stopped_and_billed(self):
+        failure = ArmDetail("InternalExecutionError", "try later")
+        vm, _ = machine.deallocate(
+            running(), PACE, now=200.0, operation_id="release", failure=failure
+        )
+
+        vm = machine.advance(vm, now=204.0)
+
+        assert vm.power is PowerState.STOPPED
+        assert vm.failure == failure
+        assert (vm.past[-1].status, vm.past[-1].failure) == (OperationStatus.FAILED, failure)
+        assert machine.measure_billed_s(vm, now=304.0) == 100.0 + 100.0
+
+    def test_is_made_good_by_the_next_one(self):
+        failure = ArmDetail("InternalExecutionError", "try later")
+        vm, _ = machine.deallocate(
+            running(), PACE, now=200.0, operation_id="first", failure=failure
+        )
+        vm, _ = machine.deallocate(
+            machine.advance(vm, now=204.0), PACE, now=210.0, operation_id="second"
+        )
+
+        vm = machine.advance(vm, now=214.0)
+
+        assert (vm.power, vm.failure) == (PowerState.DEALLOCATED, None)
+
+
+class TestForgetOperations:
+    def test_keeps_them_for_the_time_of_the_pace(self):
+        vm = running()
+
+        assert machine.forget_operations(vm, PACE, now=210.0) == vm
+        assert machine.forget_operations(vm, PACE, now=210.1).past == ()
+
+    def test_keeps_the_one_under_way(self):
+        vm = starting()
+
+        forgotten = machine.forget_operations(vm, PACE, now=10_000.0)
+
+        assert machine.find_operation({"gpu-0": forgotten}, "start") == vm.current

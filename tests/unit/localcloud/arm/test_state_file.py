@@ -25,7 +25,10 @@ class TestSaveState:
         running = machine.note_agent(machine.advance(again, now=70.0), Agent(pid=3, created_at=9))
         running = machine.note_switch(running, Agent(pid=4, created_at=9))
         fault = read_fault({"name": "throttled", "count": 3}, fault_id=4)
-        vms = {"a": failed, "b": again, "c": running}
+        leaving, _ = machine.deallocate(
+            running, Pace(), now=30.0, operation_id="o", failure=ArmDetail("Code", "why")
+        )
+        vms = {"a": failed, "b": again, "c": running, "d": leaving}
         state = RegionState(tag="tag", vms=vms, faults=(fault,), fault_count=4)
 
         save_state(path, state)
