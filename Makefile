@@ -17,7 +17,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--fork-strategy fewest --no-build --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration mutants lock clean set-up set-up-demo
+.PHONY: help demo up bench test check fmt lint type arch unit integration mutants rehearse lock clean set-up set-up-demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ integration: set-up ## Run the tests that start Azurite and the local cloud
 
 mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
+
+rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv)
+	$(BIN)/python -m localcloud.rehearsal --seeds $(or $(SEEDS),20) --jobs $(or $(JOBS),100) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(ARRIVALS),--arrivals "$(ARRIVALS)")
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
