@@ -70,6 +70,11 @@ class TestDecide:
             ),
             (leased(BUSY, left_s=60.0, now=200.0), 900.0, Wait(why=Why.HOLDS_JOBS)),
             (note_answer(BORN, CLOSED, 5.0), 5.0, Deallocate(why=Why.CLOSED)),
+            (
+                note_answer(BORN, replace(CLOSED, jobs=("a",)), 500.0),
+                500.0,
+                Wait(why=Why.HOLDS_JOBS),
+            ),
             (silent(9), 99.0, Wait(why=Why.BOOTING)),
             (silent(2), 100.0, Wait(why=Why.SILENT)),
             (silent(3), 100.0, StopAgent(why=Why.SILENT)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from orchestrator.domain.pool import (
     Cancel,
     Command,
+    Confirm,
     Decision,
     GrantSlot,
     PoolPolicy,
@@ -19,6 +20,7 @@ from orchestrator.domain.pool import (
     VmLost,
     VmPhase,
     WakeVm,
+    decide,
 )
 from orchestrator.domain.pool.state import LEARNED_LIMIT, OVER_LIMIT, SETTLED_LIMIT
 
@@ -45,6 +47,24 @@ def check_step(
     if is_reconciler and decision.reply["answer"] == "sleep":
         assert now < decision.reply["until"] <= now + policy.look_asleep_s
     assert PoolState.from_json(json.loads(json.dumps(after.to_json()))) == after
+
+
+def check_staleness(
+    before: PoolState, command: Command, decision: Decision, now: float, policy: PoolPolicy
+) -> None:
+    """5: an old epoch changes nothing, nor does an old observation."""
+    vm = before.vms.get(getattr(command, "vm", ""))
+    epoch = getattr(command, "epoch", None)
+    is_stale = vm is not None and epoch is not None and epoch != vm.epoch
+    if isinstance(command, Tick) and command.generation is None and not command.ended:
+        is_stale = all(
+            (seen.epoch, seen.phase_since)
+            != (before.vms[seen.vm].epoch, before.vms[seen.vm].phase_since)
+            for seen in command.seen
+        )
+    if is_stale:
+        nothing = decide(before, Confirm(), now, policy)
+        assert (decision.state, decision.effects) == nothing[:2], "a stale command did something"
 
 
 def places(state: PoolState) -> Iterator[Ticket | Slot]:

@@ -42,7 +42,7 @@ from orchestrator.domain.pool import (
 from orchestrator.domain.pool.effects import effect_to_json
 from orchestrator.domain.pool.view import view_place, view_pool
 from tests.unit.orchestrator.domain.pool.bench import BEGIN, Bench, frozen
-from tests.unit.orchestrator.domain.pool.checks import OFF, check_step
+from tests.unit.orchestrator.domain.pool.checks import OFF, check_staleness, check_step
 from tests.unit.orchestrator.domain.pool.world import World
 
 THOROUGHNESS = int(os.environ.get("POOL_TEST_THOROUGHNESS", "1"))
@@ -78,24 +78,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert before == untouched, "the state handed in was changed"
         assert decide(before, command, now, policy) == self.bench.last, "unequal decisions"
         check_step(before, command, self.bench.last, now, policy)
-        self.check_staleness(before, command)
+        check_staleness(before, command, self.bench.last, now, policy)
         self.told.append(command)
         return reply
-
-    def check_staleness(self, before, command) -> None:
-        """5: an old epoch changes nothing, nor does an old observation."""
-        vm = before.vms.get(getattr(command, "vm", ""))
-        epoch = getattr(command, "epoch", None)
-        is_stale = vm is not None and epoch is not None and epoch != vm.epoch
-        if isinstance(command, Tick) and command.generation is None and not command.ended:
-            is_stale = all(
-                (seen.epoch, seen.phase_since)
-                != (before.vms[seen.vm].epoch, before.vms[seen.vm].phase_since)
-                for seen in command.seen
-            )
-        if is_stale:
-            nothing = decide(before, Confirm(), self.bench.now, self.bench.policy)
-            assert (self.bench.last.state, self.bench.last.effects) == nothing[:2]
 
     def name(self, index: int) -> str:
         return self.names[index % len(self.names)]

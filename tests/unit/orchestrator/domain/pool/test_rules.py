@@ -338,6 +338,16 @@ class TestRule08AfterALoss:
         assert pool.phase("gpu-2") == "starting"
         assert answer["position"] == 1
 
+    def test_the_attempts_on_a_lost_vm_are_over_and_hold_no_slot(self):
+        pool = Bench("gpu-1", "gpu-2")
+        pool.run("a", fence=1)
+
+        pool.tell(VmLost(vm="gpu-1", epoch=pool.vm().epoch, reason="gone"))
+
+        assert pool.vm().slots == {}
+        assert pool.acquire("a", fence=1) == {"answer": "over"}
+        assert pool.acquire("a", fence=2)["answer"] == "wait"
+
     def test_a_mere_offer_on_a_lost_vm_goes_back_to_the_queue(self):
         pool = Bench("gpu-1", "gpu-2")
         pool.enqueue("a")
@@ -363,6 +373,19 @@ class TestRule09Reopen:
         assert pool.vm().epoch > retire.epoch
         assert list(pool.vm().slots) == ["b"]
         assert "deallocating" not in pool.phase()
+
+    def test_a_job_that_comes_during_a_drain_waits_for_the_next_epoch(self):
+        pool = Bench()
+        pool.run("a")
+        pool.tell(Release(job_id="a", fence=1))
+        pool.idle_out()
+
+        waits = pool.enqueue("b")
+        asks_again = pool.acquire("b")
+
+        assert (waits["answer"], asks_again["answer"]) == ("wait", "wait")
+        assert pool.phase() == "draining"
+        assert pool.vm().slots == {}
 
     def test_no_other_vm_is_woken_while_the_drain_may_answer(self):
         pool = Bench("gpu-1", "gpu-2")
@@ -690,6 +713,22 @@ class TestRule15Epochs:
 
         assert pool.vm().epoch == retire.epoch + 1
 
+    @pytest.mark.parametrize("clock_went_s", [-1000, 0, 1000])
+    def test_a_wake_is_above_the_last_epoch_and_not_below_the_time(self, clock_went_s: int):
+        pool = Bench()
+        pool.run("a")
+        last = pool.vm().epoch
+        pool.tell(Release(job_id="a", fence=1))
+        pool.tell(VmLost(vm="gpu-1", epoch=last, reason="gone"))
+        pool.tell(Deallocated(vm="gpu-1", epoch=last))
+        assert pool.phase() == "deallocated"
+        pool.now += clock_went_s
+
+        pool.enqueue("b")
+
+        assert pool.issued(WakeVm) == [WakeVm("gpu-1", pool.vm().epoch)]
+        assert pool.vm().epoch == max(last + 1, int(pool.now))
+
     def test_slots_are_offered_on_the_least_loaded_vm(self):
         pool = Bench("gpu-1", "gpu-2", slots_per_vm=3)
         pool.run("a")
@@ -798,6 +837,32 @@ class TestPriority:
             pool.now += 1
 
         assert pool.queued() == ["high", "one", "two", "low"]
+
+
+class TestIdleWindow:
+    def test_is_counted_from_the_end_of_the_last_job(self):
+        pool = Bench()
+        pool.run("a")
+        pool.now += 200
+        pool.tell(Release(job_id="a", fence=1, ran=True))
+        ended_at = pool.now
+
+        pool.now = ended_at + pool.policy.idle_window_s - 1
+        pool.tick()
+        just_before = pool.phase()
+        pool.now = ended_at + pool.policy.idle_window_s
+        pool.tick()
+
+        assert (just_before, pool.phase()) == ("ready", "draining")
+
+    def test_does_not_end_while_a_job_holds_a_slot(self):
+        pool = Bench()
+        pool.run("a")
+
+        pool.now += 3 * pool.policy.idle_window_s
+        pool.tick()
+
+        assert pool.phase() == "ready"
 
 
 class TestLooks:
