@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -230,7 +231,7 @@ class Life:
     async def call(self, name: str, values: dict[str, Any]) -> Any:
         """Call a function of the app."""
         function = self._app.functions[name]
-        return await self._task(self._invoke(function, values))
+        return await self._task(lambda: self._invoke(function, values))
 
     def dispatch(self, rows: Iterable[ActivityRow]) -> None:
         """Run activities: once, or twice, and not always at once."""
@@ -252,7 +253,7 @@ class Life:
         while self._waiting and self._running < ACTIVITY_LIMIT:
             row, answers = self._waiting.popleft()
             self._running += 1
-            self._task(self._run(row, answers=answers))
+            self._task(partial(self._run, row, answers=answers))
 
     async def _run(self, row: ActivityRow, *, answers: bool) -> None:
         try:
@@ -282,15 +283,15 @@ class Life:
                 arguments[name] = EngineClient(self, self._loop, self._faults, self._chance)
         return await call(**arguments)
 
-    def _task(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = self._loop.create_task(self._ends_with_host(coroutine))
+    def _task(self, begin: Callable[[], Awaitable[Any]]) -> "asyncio.Task[Any]":
+        task = self._loop.create_task(self._ends_with_host(begin))
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
 
-    async def _ends_with_host(self, coroutine: Awaitable[Any]) -> Any:
+    async def _ends_with_host(self, begin: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await coroutine
+            return await begin()
         except HostKilledError:
             raise asyncio.CancelledError from None
 
@@ -300,7 +301,7 @@ class Life:
         self._alarm.at(now - since + SWEEP_EVERY, self._sweep)
 
     def _sweep(self) -> None:
-        self._task(self._run_sweep())
+        self._task(self._run_sweep)
         self._plan_sweep()
 
     async def _run_sweep(self) -> None:

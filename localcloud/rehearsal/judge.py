@@ -122,6 +122,8 @@ class Judge:
         """Check a deallocation that the control plane asks for, before it acts."""
         vm, live = self._pool.vms[name], self._region.agents[name].live
         self._timeline.note(name, "deallocation asked for")
+        if vm.slots:
+            self.break_rule("drain", f"{name} is deallocated under {sorted(vm.slots)}")
         if vm.receipt is not None and live:
             self.break_rule("drain", f"{name} is deallocated with a receipt and holds {live}")
 
