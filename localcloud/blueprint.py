@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, BOOTED_AT_PLACEHOLDER
+from localcloud.arm.vm import Overlap
 from localcloud.certificate import Certificate
 from localcloud.ports import choose_free_ports
-from localcloud.storage import blob_url, table_url
+from localcloud.storage import blob_url, queue_url, table_url
 
 ROOT = Path(__file__).parents[1]
 """The checkout: where ``node_modules`` and the programs are."""
@@ -33,6 +34,7 @@ class LocalVm:
         boot_s: From a start's acceptance to running, in seconds.
         deallocate_s: From a deallocation's acceptance to deallocated, in seconds.
         restart_agent_after_s: When a dead agent is started again, as systemd would; None: never.
+        start_during_deallocation: What a start does while the VM is being deallocated.
         agent_environ: Further settings of its agent.
         switch_environ: Further settings of its dead-man's switch; None: it has none.
     """
@@ -46,6 +48,7 @@ class LocalVm:
     boot_s: float = 5.0
     deallocate_s: float = 2.0
     restart_agent_after_s: float | None = 2.0
+    start_during_deallocation: Overlap = Overlap.CONFLICT
     agent_environ: Mapping[str, str] = field(default_factory=dict)
     switch_environ: Mapping[str, str] | None = None
 
@@ -60,6 +63,7 @@ class StackUrls:
         identity: Token endpoint of the function app's identity.
         blob: Blob service.
         table: Table service.
+        queue: Queue service.
         agents: Agents by VM; one answers only while its VM runs.
     """
 
@@ -68,6 +72,7 @@ class StackUrls:
     identity: str
     blob: str
     table: str
+    queue: str
     agents: Mapping[str, str]
 
 
@@ -108,6 +113,7 @@ class Blueprint:
             identity=f"http://127.0.0.1:{self.imds_port}/msi/token",
             blob=blob_url(self.storage_ports[0]),
             table=table_url(self.storage_ports[1]),
+            queue=queue_url(self.storage_ports[2]),
             agents={name: f"http://127.0.0.1:{port}" for name, port in self.agent_ports.items()},
         )
 
@@ -213,6 +219,7 @@ def list_vms(blueprint: Blueprint) -> dict[str, Any]:
                 "boot_s": vm.boot_s,
                 "deallocate_s": vm.deallocate_s,
                 "restart_agent_after_s": vm.restart_agent_after_s,
+                "start_during_deallocation": vm.start_during_deallocation,
                 "agent": {
                     "command": list(blueprint.agent_command),
                     "env": {**_agent_environ(blueprint, vm), **vm.agent_environ},

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _POLL_S = 0.05
-_LOG_TAIL_BYTES = 4_000
+_TAIL_LINES = 20
+_TAIL_BYTES = 8_000
 
 
 class ComponentError(RuntimeError):
@@ -18,11 +19,13 @@ class ComponentError(RuntimeError):
 
     Attributes:
         component: Its name.
+        problem: What happened, as the end of a sentence that begins with the name.
     """
 
     def __init__(self, component: str, problem: str, log: Path) -> None:
-        super().__init__(f"{component} {problem}; its log ({log}) ends:\n{_tail(log)}")
+        super().__init__(f"{component} {problem}; its log ({log}) ends:\n{read_tail(log)}")
         self.component = component
+        self.problem = problem
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,10 +133,12 @@ class Component:
         self.kill()
 
 
-def _tail(log: Path) -> str:
+def read_tail(log: Path) -> str:
+    """Read the last lines of a log, or say that there are none."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            return file.read().decode(errors="replace").strip() or "(empty)"
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace").strip()
     except OSError:
         return "(no log)"
+    return "\n".join(text.splitlines()[-_TAIL_LINES:]) or "(empty)"

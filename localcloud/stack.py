@@ -16,7 +16,9 @@ from localcloud import blueprint as plan
 from localcloud.blueprint import LocalVm, StackUrls
 from localcloud.certificate import prepare_certificate
 from localcloud.component import Component
+from localcloud.core_tools import build_core_tools
 from localcloud.https import LocalControls, answers
+from localcloud.keeper import Keeper
 from localcloud.leash import Lock, Watchdog, new_tag, tagged
 from localcloud.storage import build_storage, create_storage
 from localcloud.token_client import LocalCredential
@@ -30,7 +32,8 @@ class Stack:
     """Azurite, the stand-in for ARM and IMDS, and the Functions host with one app.
 
     Use it in a ``with`` statement: all is up inside, all is gone after it. Should this process be
-    killed, a watchdog ends everything that it started. Not for use by several threads.
+    killed, a watchdog ends everything that it started. Should Azurite end by itself, it is
+    started again if it keeps what is stored. Not for use by several threads.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class Stack:
         keeps_storage: bool = False,
         agent_command: Sequence[str] | None = None,
         host_command: Sequence[str] | None = None,
+        func: Path | None = None,
+        limits_rates: bool = False,
     ) -> None:
         """Decide everything; start nothing.
 
@@ -60,6 +65,9 @@ class Stack:
             keeps_storage: Whether blobs and tables are kept in `folder`, or in memory.
             agent_command: Program and arguments of the agents; None: ours.
             host_command: Functions host to use, which must take the arguments of ours; None: ours.
+            func: Azure Functions Core Tools to use instead of any such host.
+            limits_rates: Whether ARM refuses too many requests, as Azure does. Tests poll faster
+                than anybody should.
 
         Raises:
             OSError: There are no free ports.
@@ -89,6 +97,8 @@ class Stack:
             environ=environ,
             log=self._blueprint.log("storage"),
         )
+        # Out of memory everything would be gone: better to say so than to start again empty.
+        self._keeper = Keeper(self._storage) if keeps_storage else None
         self._vms_file = self.folder / "vms.json"
         python = [sys.executable, "-m"]
         self._arm = Component(
@@ -100,6 +110,7 @@ class Stack:
                 *("--imds-port", str(self._blueprint.imds_port)),
                 *("--data", str(self.folder / "arm"), "--vms", str(self._vms_file)),
                 *("--cert", str(certificate.chain), "--key", str(certificate.key)),
+                *([] if limits_rates else ["--no-rate-limits"]),
             ],
             environ={**environ, "IDENTITY_HEADER": self._blueprint.identity_header},
             cwd=plan.ROOT,
@@ -108,6 +119,20 @@ class Stack:
             # Its agents get 5 seconds of their own before they are killed.
             stop_grace_s=10.0,
         )
+        host_environ = {**environ, **plan.app_environ(self._blueprint), **(app_environ or {})}
+
+        def is_healthy() -> bool:
+            return answers(self.urls.app + health_path, self.bundle, wanted_status=200)
+
+        if func is not None:
+            self._host = build_core_tools(
+                func,
+                app_dir=app_dir.absolute(),
+                blueprint=self._blueprint,
+                environ=host_environ,
+                probe=is_healthy,
+            )
+            return
         self._host = Component(
             name="functions_host",
             command=[
@@ -117,14 +142,10 @@ class Stack:
                 *("--data", str(self.folder / "functions_host")),
                 *host_arguments,
             ],
-            environ={
-                **environ,
-                **plan.app_environ(self._blueprint),
-                **(app_environ or {}),
-            },
+            environ=host_environ,
             cwd=plan.ROOT,
             log=self._blueprint.log("functions_host"),
-            probe=lambda: answers(self.urls.app + health_path, self.bundle, wanted_status=200),
+            probe=is_healthy,
         )
 
     @property
@@ -141,6 +162,17 @@ class Stack:
     def switch_log(self) -> Mapping[str, Path]:
         """The log files of the VMs' switches, by VM."""
         return {vm.name: self._blueprint.switch_log(vm.name) for vm in self._blueprint.vms}
+
+    @property
+    def logs(self) -> Mapping[str, Path]:
+        """All log files, by component or VM."""
+        parts = [part.name for part in (self._storage, self._arm, self._host)]
+        return {**{name: self._blueprint.log(name) for name in parts}, **self.agent_log}
+
+    @property
+    def storage_restarts(self) -> int:
+        """How often Azurite had ended by itself and was started again."""
+        return self._keeper.restarts if self._keeper else 0
 
     @property
     def pids(self) -> Mapping[str, int | None]:
@@ -167,24 +199,28 @@ class Stack:
     def stop(self) -> None:
         """End everything and wait until it has ended. Once begun, Ctrl-C does not cut it short."""
         with _without_interrupts():
+            if self._keeper:
+                self._keeper.release()
             self._host.stop()
             self._arm.terminate()
             self._storage.terminate()
             self._arm.stop()
             self._storage.stop()
+            if self._keeper:
+                self._keeper.end()
             if self._watchdog:
                 self._watchdog.close()
                 self._watchdog = None
             self._lock.free()
 
     def check(self) -> None:
-        """Complain if a component has ended by itself.
+        """Complain if a component has ended by itself and is not started again.
 
         Raises:
             ComponentError: Naming it.
         """
-        for component in (self._storage, self._arm, self._host):
-            component.check()
+        for part in (self._keeper or self._storage, self._arm, self._host):
+            part.check()
 
     def start_functions_host(self) -> None:
         """Start the Functions host again, on its old port and data, and wait until it answers."""
@@ -203,6 +239,16 @@ class Stack:
     def kill_arm(self) -> None:
         """End the stand-in for ARM as ``kill -9`` does; the agents live on."""
         self._arm.kill()
+
+    def kill_storage(self, *, is_asked: bool = False) -> None:
+        """End Azurite; if it keeps what is stored, it is started again.
+
+        Args:
+            is_asked: Whether it may write down what it knows first (SIGTERM); ``kill -9``
+                otherwise, which loses what it was told in the last 5 seconds.
+        """
+        if pid := self._storage.pid:
+            os.kill(pid, signal.SIGTERM if is_asked else signal.SIGKILL)
 
     def kill_agent(self, vm: str, *, stays_dead: bool = False) -> None:
         """End a VM's agent as ``kill -9`` does; the VM goes on running.
@@ -234,6 +280,8 @@ class Stack:
         self._arm.start()
         self._arm.wait_until_ready()
         self._storage.wait_until_ready()
+        if self._keeper:
+            self._keeper.begin()
         create_storage(
             blob_service=self.urls.blob,
             table_service=self.urls.table,

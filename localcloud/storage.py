@@ -72,8 +72,9 @@ def build_storage(
     Args:
         root: The folder whose ``node_modules`` it is in.
         ports: For blobs, tables and queues. Azurite opens the last one whether or not it is used.
-        data: Folder of what is stored; None: memory. Azurite writes its folder every few seconds,
-            so what came just before a SIGKILL is lost.
+        data: Folder of what is stored; None: memory. Azurite writes the contents of blobs at
+            once, but its lists of blobs and entities every 5 s and when it is asked to end: what
+            came in the last seconds before a SIGKILL is lost, what came before a SIGTERM is not.
         certificate: What it shows.
         environ: Environment of the process.
         log: File of its output.
@@ -113,6 +114,11 @@ def blob_url(port: int) -> str:
 
 def table_url(port: int) -> str:
     """Return the endpoint of the table service."""
+    return f"https://{_HOST}:{port}/{ACCOUNT}"
+
+
+def queue_url(port: int) -> str:
+    """Return the endpoint of the queue service."""
     return f"https://{_HOST}:{port}/{ACCOUNT}"
 
 
