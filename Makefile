@@ -31,9 +31,10 @@ up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=707
 bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 4 minutes)
 	@$(BIN)/python -m benchmarks
 
-# A file stays with one worker: its tests share servers that are started once.
+# A file stays with one worker, for its tests share servers that are started once; the long ones
+# come first, so that no worker is left alone with them.
 test: lint type arch ## Run everything that CI runs, set-up included
-	$(BIN)/pytest -n 2 --dist loadfile tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: lint type arch unit ## Run the quick part of it, in under a minute
 
@@ -57,7 +58,7 @@ unit: set-up ## Run the fast tests
 	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
 
 integration: set-up ## Run the tests that start Azurite and the local cloud
-	$(BIN)/pytest -n 2 --dist loadfile tests/contract tests/integration tests/e2e
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/contract tests/integration tests/e2e
 
 mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants

@@ -74,7 +74,8 @@ class ReconcileActivities:
             client: The Durable client.
 
         Returns:
-            ``{"answer": "sleep", until}`` (epoch seconds) or ``{"answer": "superseded"}``.
+            ``{"answer": "sleep", until, for_s}`` (epoch seconds, seconds) or
+            ``{"answer": "superseded"}``.
         """
         state = await asyncio.to_thread(self._pool.read)
         if order["generation"] < state.generation:

@@ -6,7 +6,7 @@ tick follows at once.
 """
 
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.domain.names import LOOK_EVENT, Activity
@@ -23,7 +23,7 @@ def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
     answer = yield from insist(context, Activity.TICK_POOL, tick)
     if answer["answer"] == "superseded":
         return answer
-    until = datetime.fromtimestamp(answer["until"], UTC)
+    until = _end_of_sleep(answer, context.current_utc_datetime)
     if until > context.current_utc_datetime:
         look = context.wait_for_external_event(LOOK_EVENT)
         timer = context.create_timer(until)
@@ -32,3 +32,15 @@ def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
             timer.cancel()
     context.continue_as_new(order)
     return None
+
+
+def _end_of_sleep(answer: dict[str, Any], now: datetime) -> datetime:
+    """Count the sleep from the host's own time.
+
+    The app's clock may have been put back since: a moment by that clock could have passed here,
+    and the reconciler would tick without a pause until the clocks agree again.
+    """
+    if "for_s" in answer:
+        return now + timedelta(seconds=answer["for_s"])
+    # Written by an earlier version of the app.
+    return datetime.fromtimestamp(answer["until"], UTC)

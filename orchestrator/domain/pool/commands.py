@@ -201,7 +201,8 @@ class JobSeen:
 class Tick:
     """The reconciler's round.
 
-    Reply: ``{"answer": "sleep", until}`` (epoch seconds) or ``{"answer": "superseded"}``.
+    Reply: ``{"answer": "sleep", until, for_s}`` (epoch seconds, seconds) or
+    ``{"answer": "superseded"}``.
 
     Attributes:
         generation: The reconciler's own, or None when `sweep` ticks.

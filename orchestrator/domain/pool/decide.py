@@ -76,7 +76,8 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
         reply = queue.answer(pool, command)
     if isinstance(command, Tick) and reply != SUPERSEDED:
         looks = _plan_look(pool, is_tick=command.generation is not None)
-        reply = {"answer": "sleep", "until": pool.state.look_at}
+        until = pool.state.look_at
+        reply = {"answer": "sleep", "until": until, "for_s": max(0.0, until - now)}
     else:
         looks = _plan_look(pool, is_tick=False)
     effects = [*_due(pool), *looks]

@@ -18,6 +18,11 @@ class TestReconcilePool:
         assert ran.waits == [60]
         assert ran.context.began_anew_with == {"generation": 4, "kind": "x"}
 
+    def test_sleeps_by_the_hosts_clock_although_the_apps_was_put_back(self):
+        ran = drive({"answer": "sleep", "until": NOW - 3540, "for_s": 60.0})
+
+        assert ran.waits == [60]
+
     def test_is_woken_early_by_a_look(self):
         ran = drive({"answer": "sleep", "until": NOW + 900}, happens=lambda name: name == "look")
 

@@ -451,7 +451,7 @@ class TestRule10Outbox:
         pool.tick()
 
         assert pool.state.outbox == {}
-        assert pool.last.reply == {"answer": "sleep", "until": pool.now + 900}
+        assert pool.last.reply == {"answer": "sleep", "until": pool.now + 900, "for_s": 900}
 
 
 class TestRule11Deadlines:
