@@ -150,10 +150,7 @@ class TestListPage:
             table.list_page(state=None, limit=2, token="x")
 
     @pytest.mark.parametrize("token", ["!", "ä"])
-    def test_refuses_a_token_of_other_letters(self, table: JobTable, token: str, request):
-        if isinstance(table, TableJobs):
-            reason = "base64 skips letters that are not its own"
-
+    def test_refuses_a_token_of_other_letters(self, table: JobTable, token: str):
         with pytest.raises(InvalidRequestError):
             table.list_page(state=None, limit=2, token=token)
 
