@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell comma
 IMAGE ?=
 # The port of the function app in `make up`.
 PORT ?= 7071
+# The Functions host of `make up`: own, or func for Core Tools. Some shells export a HOST of theirs.
+HOST = own
 
 BIN := .venv/bin
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
@@ -25,8 +27,8 @@ help: ## List the targets
 demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM asleep (IMAGE=photo.jpg)
 	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)")
 
-up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071)
-	@$(BIN)/python -m localcloud.up --port "$(PORT)"
+up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071, HOST=func: Core Tools)
+	@$(BIN)/python -m localcloud.up --port "$(PORT)" --host "$(HOST)"
 
 bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 4 minutes)
 	@$(BIN)/python -m benchmarks

@@ -8,31 +8,31 @@ the wake, the stages and the idle stop as they happen, and leaves model, picture
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from coldforge import Client
-from coldforge.errors import ColdforgeError
 from coldforge.models import JobStatus
-from coldforge.progress import choose_view
 from localcloud.blueprint import ROOT, LocalVm
-from localcloud.component import ComponentError
+from localcloud.demo_view import DemoView, choose_view, draw_closing
 from localcloud.ending import EXIT_INTERRUPTED, end_like_ctrl_c
+from localcloud.last_words import ExplainedError, describe, explain, shorten
 from localcloud.model_check import check_model
-from localcloud.stack import Stack, StackError
+from localcloud.stack import Stack
 
 OUT = ROOT / "out"
 VM = "gpu-0"
 POLL_S = 0.2
+JOB_LIMIT_S = 300.0
 STOP_LIMIT_S = 120.0
 BILLING_TOLERANCE_S = 1.5
 """Belief and meter may differ by the way of two requests."""
@@ -72,7 +72,7 @@ class Figures:
     picture: str = ""
 
 
-class DemoError(Exception):
+class DemoError(ExplainedError):
     """The demo did not show what it should."""
 
 
@@ -83,6 +83,7 @@ class Stopwatch:
         self._since = time.monotonic()
         self._phase: str | None = None
         self.seconds: dict[str, float] = {}
+        self.on_end: Callable[[str, float], None] = lambda phase, seconds: None
 
     def enter(self, phase: str | None) -> None:
         """End the phase under way and begin another; entering the same one goes on with it."""
@@ -90,8 +91,9 @@ class Stopwatch:
             return
         now = time.monotonic()
         if self._phase is not None:
-            spent_s = self.seconds.get(self._phase, 0.0) + now - self._since
-            self.seconds[self._phase] = round(spent_s, 2)
+            spent_s = now - self._since
+            self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + spent_s, 2)
+            self.on_end(self._phase, spent_s)
         self._phase, self._since = phase, now
 
 
@@ -107,17 +109,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("\nEnded by you. Every process has ended, every port is free.")
         return EXIT_INTERRUPTED
-    except (DemoError, StackError, ComponentError, ColdforgeError, OSError) as error:
-        console.print(f"demo: {error}", style="red", markup=False)
+    except Exception as error:  # noqa: BLE001 - the edge of the program
+        console.print(f"demo: {describe(error)}", style="red", markup=False, soft_wrap=True)
         return 1
     (OUT / "demo.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")
-    console.print(_closing_table(figures))
+    block = "\u2588" if console.encoding.startswith("utf") else "#"
+    console.print(draw_closing(figures.phases, _list_facts(figures, arguments), block=block))
     return 0
 
 
 def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namespace) -> Figures:
     began_at = time.monotonic()
-    figures = Figures(photo=_short(photo))
+    figures = Figures(photo=shorten(photo))
+    console.print(
+        f"[bold]Coldforge[/] on this machine, without Azure and without a GPU: {figures.photo} "
+        "becomes a 3D model.\nStarting Azurite, the stand-ins for Azure and the function app ..."
+    )
     stack = Stack(
         ROOT,
         folder,
@@ -125,28 +132,39 @@ def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namesp
             LocalVm(
                 name=VM,
                 boot_s=arguments.boot_s,
-                switch_environ={},
                 agent_environ={"GPU_AGENT_STAGE_MIN_S": str(arguments.stage_s)},
             )
         ],
         app_environ={**SETTINGS, "IDLE_WINDOW_S": str(arguments.idle_s)},
     )
-    console.print(f"[bold]Coldforge[/] on this machine: {figures.photo} becomes a 3D model.")
     watch = Stopwatch()
     watch.enter("local cloud up")
     try:
-        with stack, Client(stack.urls.app) as client:
-            _say_off(console, client)
-            status = _make_model(console, client, photo, watch)
-            _save(client, status, figures)
-            _wait_until_off(console, client, watch)
-            figures.phases = watch.seconds
-            _note_money(stack, client, figures)
-    except ComponentError:
+        with stack:
+            try:
+                _show(console, stack, photo, watch, figures)
+            except Exception as error:
+                raise explain(error, stack) from error
+    except Exception:
         _keep_logs(folder)
         raise
+    figures.phases = watch.seconds
     figures.total_seconds = round(time.monotonic() - began_at, 1)
     return figures
+
+
+def _show(console: Console, stack: Stack, photo: Path, watch: Stopwatch, figures: Figures) -> None:
+    """Take the photo the whole way, from a VM that is off to a VM that is off."""
+    # A program that has ended is why there is no answer: then there is none to wait for.
+    with Client(stack.urls.app, on_outage=lambda _: stack.check()) as client:
+        _say_off(console, client)
+        with choose_view(console, photo.name) as view:
+            watch.on_end = view.pass_by
+            status = _make_model(stack, client, photo, watch, view)
+            _save(client, status, figures)
+            _wait_until_off(stack, client, status, watch, view)
+        console.print(f"VM {VM} is deallocated again: nothing is billed.")
+        _note_money(stack, client, figures)
 
 
 def _say_off(console: Console, client: Client) -> None:
@@ -159,18 +177,23 @@ def _say_off(console: Console, client: Client) -> None:
         raise DemoError(f"VM {VM} should be deallocated and is {vm['phase']}")
 
 
-def _make_model(console: Console, client: Client, photo: Path, watch: Stopwatch) -> JobStatus:
+def _make_model(
+    stack: Stack, client: Client, photo: Path, watch: Stopwatch, view: DemoView
+) -> JobStatus:
     """Post the photo and show what happens until the job is over."""
     job = client.submit(photo)
     watch.enter("VM starting")
-    with choose_view(console, is_quiet=False) as view:
-        while True:
-            status = client.status(job.id)
-            view.show(photo.name, status)
-            watch.enter(_phase_of(status))
-            if status.is_over:
-                break
-            time.sleep(POLL_S)
+    deadline = time.monotonic() + JOB_LIMIT_S
+    while True:
+        stack.check()
+        status = client.status(job.id)
+        view.show(status, _vm(client))
+        watch.enter(_phase_of(status))
+        if status.is_over:
+            break
+        if time.monotonic() > deadline:
+            raise DemoError(f"the job is still {status.state} after {JOB_LIMIT_S:.0f} s")
+        time.sleep(POLL_S)
     status.raise_unless_succeeded()
     return status
 
@@ -191,42 +214,31 @@ def _save(client: Client, status: JobStatus, figures: Figures) -> None:
     client.download(status.id, "preview.png", picture)
     checked = check_model(model)
     if not checked.watertight or checked.volume <= 0:
-        raise DemoError(f"{_short(model)} is no closed mesh that faces outward")
+        raise DemoError(f"{shorten(model)} is no closed mesh that faces outward")
     reported: dict[str, Any] = status.raw.get("figures") or {}
     figures.engine = (status.raw.get("engine") or {}).get("description", "")
     figures.faces, figures.vertices = checked.faces, checked.vertices
     figures.watertight = checked.watertight
     figures.silhouette_iou = reported.get("silhouette_iou")
-    figures.model, figures.picture = _short(model), _short(picture)
+    figures.model, figures.picture = shorten(model), shorten(picture)
 
 
-def _wait_until_off(console: Console, client: Client, watch: Stopwatch) -> None:
+def _wait_until_off(
+    stack: Stack, client: Client, status: JobStatus, watch: Stopwatch, view: DemoView
+) -> None:
     deadline = time.monotonic() + STOP_LIMIT_S
-    shown = ""
-    with console.status("") as line:
-        while True:
-            vm = _vm(client)
-            text = _idle_text(vm)
-            line.update(text)
-            if not console.is_terminal and vm["phase"] != shown:
-                console.print(text)
-            shown = vm["phase"]
-            watch.enter("idle until the VM stops" if vm["phase"] == "ready" else f"VM {shown}")
-            if shown == "deallocated":
-                watch.enter(None)
-                watch.seconds.pop("VM deallocated", None)
-                console.print(f"VM {VM} is deallocated again: nothing is billed.")
-                return
-            if time.monotonic() > deadline:
-                raise DemoError(f"VM {VM} is still {shown} after {STOP_LIMIT_S:.0f} s")
-            time.sleep(POLL_S)
-
-
-def _idle_text(vm: dict[str, Any]) -> str:
-    if vm["phase"] == "ready" and vm["stops_at"] is not None:
-        left_s = max(0.0, vm["stops_at"] - time.time())
-        return f"VM {VM} is idle and stops in {left_s:.0f} s ({vm['why']})"
-    return f"VM {VM} is {vm['phase']} ({vm['why']})"
+    while True:
+        stack.check()
+        vm = _vm(client)
+        view.show(status, vm)
+        phase = vm["phase"]
+        if phase == "deallocated":
+            watch.enter(None)
+            return
+        watch.enter("idle until the VM stops" if phase == "ready" else f"VM {phase}")
+        if time.monotonic() > deadline:
+            raise DemoError(f"VM {VM} is still {phase} after {STOP_LIMIT_S:.0f} s")
+        time.sleep(POLL_S)
 
 
 def _note_money(stack: Stack, client: Client, figures: Figures) -> None:
@@ -246,30 +258,27 @@ def _note_money(stack: Stack, client: Client, figures: Figures) -> None:
         )
 
 
-def _closing_table(figures: Figures) -> Table:
-    table = Table(title="What happened", title_justify="left", box=None, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("engine", figures.engine)
-    for phase, seconds in figures.phases.items():
-        table.add_row(phase, f"{seconds:.1f} s")
-    table.add_row("mesh", f"{figures.faces:,} faces, {_watertight(figures)}")
-    table.add_row(
-        "billed",
-        f"{figures.billed_seconds:.1f} s by the ledger, {figures.metered_seconds:.1f} s by the "
-        "meter of the ARM stand-in",
-    )
-    table.add_row(
-        "cost", f"USD {figures.cost_usd:.4f} at USD {figures.price_per_hour_usd} an hour"
-    )
-    table.add_row("VM at the end", figures.vm_at_the_end)
-    table.add_row("in all", f"{figures.total_seconds:.1f} s")
-    table.add_row("files", f"{figures.model}  {figures.picture}  out/demo.json")
-    return table
-
-
-def _watertight(figures: Figures) -> str:
-    return "watertight" if figures.watertight else "not watertight"
+def _list_facts(figures: Figures, arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    closed = "watertight" if figures.watertight else "not watertight"
+    return [
+        ("model", f"{figures.model}: {figures.faces:,} faces, {closed}"),
+        ("picture", figures.picture),
+        ("figures", "out/demo.json"),
+        (
+            "billed",
+            f"{figures.billed_seconds:.1f} s by the app's ledger, "
+            f"{figures.metered_seconds:.1f} s by the stand-in's meter",
+        ),
+        ("cost", f"USD {figures.cost_usd:.4f} at USD {figures.price_per_hour_usd} an hour"),
+        ("VM at the end", figures.vm_at_the_end),
+        ("in all", f"{figures.total_seconds:.1f} s"),
+        ("engine", figures.engine),
+        (
+            "not shown here",
+            f"Azure, a GPU and the real model. The VM boots in {arguments.boot_s:g} s because it "
+            "was told so; a GPU VM takes minutes.",
+        ),
+    ]
 
 
 def _vm(client: Client) -> dict[str, Any]:
@@ -288,7 +297,10 @@ def _photo(given: Path | None) -> Path:
     from skimage import data
 
     path = OUT / "photo.jpg"
-    Image.fromarray(data.coffee()).save(path, quality=92)
+    # Replaced as a whole: another demo may be reading it.
+    unfinished = OUT / f"photo-{os.getpid()}.part"
+    Image.fromarray(data.coffee()).save(unfinished, "JPEG", quality=92)
+    unfinished.replace(path)
     return path
 
 
@@ -301,10 +313,6 @@ def _folder() -> Iterator[Path]:
 
 def _keep_logs(folder: Path) -> None:
     shutil.copytree(folder / "logs", OUT / "logs", dirs_exist_ok=True)
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

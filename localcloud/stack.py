@@ -263,6 +263,10 @@ class Stack:
         """Read what each VM has cost; see `LocalControls.meter`."""
         return self._controls.meter()
 
+    def throttled(self) -> int:
+        """Read how many requests ARM refused because there were too many."""
+        return self._controls.throttled()
+
     def fault(self, name: str, *, vm: str | None = None, **options: Any) -> int:
         """Make something go wrong; see `localcloud.arm.faults` for names and options."""
         return self._controls.set_fault(name, vm=vm, **options)
