@@ -96,20 +96,24 @@ def _describe(stack: Stack) -> Table:
         title_style="bold",
         box=None,
         show_header=False,
+        pad_edge=False,
     )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     urls, command = stack.urls, shorten(Path(sys.executable).parent / "coldforge")
-    table.add_row("post a photo", f"{command} --url {urls.app} submit photo.jpg -o model.glb")
+    # The command's own default is the default port.
+    server = "" if urls.app.endswith(f":{DEFAULT_PORT}") else f" --url {urls.app}"
+    table.add_row("post a photo", f"{command}{server} submit photo.jpg -o model.glb")
     table.add_row("or with curl", f"curl -F image=@photo.jpg {urls.app}/api/jobs")
     table.add_row("jobs", f"{urls.app}/api/jobs")
-    table.add_row("VMs, queue, money", f"{urls.app}/api/pool")
+    table.add_row("VMs, queue, cost", f"{urls.app}/api/pool")
     table.add_row("Durable's own", f"{urls.app}/runtime/webhooks/durabletask/instances")
     table.add_row("ARM stand-in", f"{urls.arm}")
-    table.add_row("  meter, faults", f"{urls.arm}/_local/meter  {urls.arm}/_local/faults")
+    table.add_row("  its meter", f"{urls.arm}/_local/meter")
+    table.add_row("  faults to order", f"{urls.arm}/_local/faults")
     table.add_row("blobs", urls.blob)
     table.add_row("tables", urls.table)
-    table.add_row("their certificate", shorten(stack.bundle))
+    table.add_row("certificate", shorten(stack.bundle))
     table.add_row("logs", shorten(stack.folder / "logs"))
     return table
 

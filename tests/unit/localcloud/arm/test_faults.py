@@ -14,10 +14,25 @@ from localcloud.arm.faults import (
     take,
 )
 from localcloud.arm.vm import StartPlan
+from localcloud.blueprint import ROOT
 
 
 def fault(**body) -> Fault:
     return read_fault(body, fault_id=1)
+
+
+class TestReadme:
+    def test_has_a_row_for_each_fault_that_names_its_options(self):
+        rows = {
+            row.split("`")[1]: row
+            for row in (ROOT / "localcloud" / "arm" / "README.md").read_text().splitlines()
+            if row.startswith("| `")
+        }
+
+        assert set(rows) == set(FaultName)
+        for name, row in rows.items():
+            for option in fault(name=name).options:
+                assert f"`{option}`" in row, (name, option)
 
 
 class TestReadFault:
