@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, StoreConflictError
+from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.names import (
     LOOK_EVENT,
     Workflow,
@@ -37,7 +38,6 @@ from orchestrator.domain.ports import AgentClient, Clock, Durable, LedgerTable, 
 
 logger = logging.getLogger(__name__)
 
-LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.5
 MAX_CONFLICTS = 60
@@ -167,12 +167,6 @@ class PoolGate:
             logger.warning("job %s could not be stopped on %s: %s", effect.job_id, vm.name, error)
             return None
         return Release(job_id=effect.job_id, fence=effect.fence)
-
-
-def status_name(status: Any) -> str:
-    """Give a Durable status's runtime status as text; the SDK has an enum or None."""
-    runtime_status = getattr(status, "runtime_status", None)
-    return str(getattr(runtime_status, "value", runtime_status))
 
 
 class PoolActivities:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from gpu_agent.wire import Code
-from orchestrator.activities.pool import LIVE, PoolGate, status_name
+from orchestrator.activities.pool import PoolGate
 from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
+from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import (
     Candidate,

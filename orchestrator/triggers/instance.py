@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import azure.functions as func
 
 from orchestrator.domain.errors import UnknownJobError
+from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.ports import Durable, JobTable
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.request_body import read_json
 
 RETRY_AFTER_S = "5"
-LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -26,12 +26,6 @@ class Canceller(Protocol):
 
     async def cancel(self, row: JobRow, client: Durable) -> JobRow:
         """End a job that is not over."""
-
-
-def runtime_status(status: Any) -> str:
-    """Give a Durable status's runtime status as text."""
-    value = status.runtime_status
-    return str(getattr(value, "value", value))
 
 
 def urls_of(origin: str, job_id: str) -> dict[str, str]:
@@ -64,7 +58,7 @@ class InstanceRoutes:
         )
         if not status:
             raise UnknownJobError("the job's instance is gone: its history was purged")
-        name = runtime_status(status)
+        name = status_name(status)
         body = _body(status, name, shows_input=_flag(request, "showInput", default=True))
         if name in LIVE:
             location = f"{origin_of(request)}/api/jobs/{row.job_id}/instance"

@@ -9,13 +9,14 @@ import azure.functions as func
 
 from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
 from orchestrator.domain.fence import fence_ending_all_before
+from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import JobRow, JobState, error_of, is_job_id, manifest_path, view_job
 from orchestrator.domain.pool import Cancel, PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
 from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
-from orchestrator.triggers.instance import runtime_status, urls_of
+from orchestrator.triggers.instance import urls_of
 from orchestrator.triggers.request_body import read_job
 
 POLL_S = 2
@@ -110,7 +111,7 @@ class JobRoutes:
                 state=JobState.FAILED,
                 error=error_of("internal", "The job's workflow failed.", stage=row.stage),
             ),
-        }.get(runtime_status(status) if status else "")
+        }.get(status_name(status) if status else "")
         if ended is None:
             return row
 

@@ -1,0 +1,12 @@
+"""How a Durable instance's status is read, by effects and by routes alike."""
+
+from typing import Any
+
+LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
+"""Runtime statuses of an instance that is not over."""
+
+
+def status_name(status: Any) -> str:
+    """Give a Durable status's runtime status as text; the SDK has an enum or None."""
+    runtime_status = getattr(status, "runtime_status", None)
+    return str(getattr(runtime_status, "value", runtime_status))
