@@ -18,8 +18,15 @@ SET_UP = "$(PYTHON)" -m scripts.set_up $(if $(filter-out file,$(origin PYTHON)),
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--fork-strategy fewest --no-build --generate-hashes --no-header
 
+# The engine's lock is for the one platform of the CPU build of torch. uv takes the build from the
+# folder that pip put it into, so that the lock carries the hash of that file and no other.
+UV_COMPILE_ENGINE = $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_35 --no-build --generate-hashes --no-header
+TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
+TORCH_INDEX = https://download.pytorch.org/whl/cpu
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration mutants rehearse lock clean set-up set-up-demo
+.PHONY: help demo up bench test check fmt lint type arch unit integration mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,7 +42,7 @@ bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/
 
 # A file stays with one worker, for its tests share servers that are started once; the long ones
 # come first, so that no worker is left alone with them.
-test: lint type arch ## Run everything that CI runs, set-up included
+test: set-up-test lint type arch ## Run everything that CI runs, set-up included
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: lint type arch unit ## Run the quick part of it, in under a minute
@@ -73,6 +80,10 @@ lock: set-up ## Make the locks again from requirements/*.in, at the newest versi
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
 	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements-demo.txt
 	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements-dev.txt
+	$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) || \
+		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)
+	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
+	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
 
 clean: ## Remove everything that the other targets have made
 	rm -rf .venv node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -85,3 +96,11 @@ set-up: ## Install what the checks need (test, check and their like do it by the
 set-up-demo: ## Install what the demo needs (demo and up do it by themselves)
 	@$(NEED_PYTHON)
 	@$(SET_UP) demo
+
+set-up-engine: ## Install what the hunyuan3d engine needs, on CPU (Linux x86-64, Python 3.11)
+	@$(NEED_PYTHON)
+	@$(SET_UP) engine
+
+set-up-test: ## Install what test needs: set-up-engine where that can be had, else set-up
+	@$(NEED_PYTHON)
+	@$(SET_UP) test

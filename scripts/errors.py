@@ -10,6 +10,10 @@ class SetUpError(Exception):
     """The set-up cannot go on; the message is one sentence that says what to do."""
 
 
+class TorchUnavailableError(SetUpError):
+    """No index offers the CPU build of torch that the engine's lock names."""
+
+
 class _Cause(NamedTuple):
     sign: str
     sentence: str

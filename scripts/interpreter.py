@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scripts.errors import SetUpError
 
 SUPPORTED = ((3, 11), (3, 12))
-"""Versions with wheels for every pin of the locks."""
+"""Versions with wheels for every pin of the locks but the engine's."""
 
 _PROBE = """
 import importlib.util, json, sys
@@ -44,23 +44,31 @@ class Interpreter(NamedTuple):
         return f"Python {self.version[0]}.{self.version[1]} ({self.path})"
 
 
-def find_interpreter(*, only_this: bool) -> Interpreter:
+def find_interpreter(
+    *, only_this: bool, supported: tuple[tuple[int, int], ...] = SUPPORTED
+) -> Interpreter:
     """Find a Python that can carry the environment: this one, or another on the PATH.
 
     Args:
         only_this: Look no further than the running Python, because the user named it.
+        supported: Versions that will do, the oldest first.
 
     Raises:
         SetUpError: There is none; the message says what to install.
     """
     others = (
-        () if only_this else [f"python{major}.{minor}" for major, minor in reversed(SUPPORTED)]
+        () if only_this else [f"python{major}.{minor}" for major, minor in reversed(supported)]
     )
-    return choose_interpreter([sys.executable, *others], probe=probe_interpreter)
+    return choose_interpreter(
+        [sys.executable, *others], probe=probe_interpreter, supported=supported
+    )
 
 
 def choose_interpreter(
-    commands: Sequence[str], *, probe: Callable[[str], Interpreter | None]
+    commands: Sequence[str],
+    *,
+    probe: Callable[[str], Interpreter | None],
+    supported: tuple[tuple[int, int], ...] = SUPPORTED,
 ) -> Interpreter:
     """Give the first command's interpreter that is supported and complete.
 
@@ -72,10 +80,10 @@ def choose_interpreter(
         interpreter = probe(command)
         if interpreter is None:
             continue
-        if interpreter.version in SUPPORTED and interpreter.has_venv:
+        if interpreter.version in supported and interpreter.has_venv:
             return interpreter
         found.append(interpreter)
-    raise SetUpError(_explain(found))
+    raise SetUpError(_explain(found, supported))
 
 
 def probe_interpreter(command: str) -> Interpreter | None:
@@ -100,9 +108,9 @@ def probe_interpreter(command: str) -> Interpreter | None:
     return Interpreter(facts["path"], (major, minor), facts["has_venv"])
 
 
-def _explain(found: Iterable[Interpreter]) -> str:
+def _explain(found: Iterable[Interpreter], supported: tuple[tuple[int, int], ...]) -> str:
     for interpreter in found:
-        if interpreter.version in SUPPORTED:
+        if interpreter.version in supported:
             version = f"{interpreter.version[0]}.{interpreter.version[1]}"
             return (
                 f"{interpreter} cannot make virtual environments: install its venv module "
@@ -110,7 +118,8 @@ def _explain(found: Iterable[Interpreter]) -> str:
                 "Python with PYTHON=/path/to/python."
             )
     names = ", ".join(str(interpreter) for interpreter in found) or "none"
+    needs = " or ".join(f"{major}.{minor}" for major, minor in supported)
     return (
-        f"Coldforge needs Python 3.11 or 3.12, but found {names}: install one of them, or name "
+        f"Coldforge needs Python {needs}, but found {names}: install one of them, or name "
         "one that is already there with PYTHON=/path/to/python."
     )

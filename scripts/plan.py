@@ -16,8 +16,20 @@ INSTALL_PACKAGES = "install the packages of the lock"
 INSTALL_PROJECT = "install the coldforge command"
 INSTALL_NODE_PACKAGES = "install Azurite"
 
-LOCKS = {"demo": "requirements-demo.txt", "dev": "requirements-dev.txt"}
-"""Lock of each profile; `dev` holds all of `demo` at the same versions."""
+LOCKS = {
+    "demo": "requirements-demo.txt",
+    "dev": "requirements-dev.txt",
+    "engine": "requirements-engine.txt",
+}
+"""Lock of each profile; each holds all of the one before it at the same versions."""
+
+BARE_LOCK = "requirements-hy3dgen.txt"
+"""What `engine` installs without its declared dependencies."""
+
+PYTHONS = {"demo": SUPPORTED, "dev": SUPPORTED, "engine": ((3, 11),)}
+"""Versions with wheels for every pin of the profile's lock."""
+
+_SERVING = {"demo": ("demo", "dev", "engine"), "dev": ("dev", "engine"), "engine": ("engine",)}
 
 _NODE_INPUTS = ("package.json", "package-lock.json", ".npmrc")
 _PROJECT_TABLES = ("build-system", "project", "tool.hatch")
@@ -71,10 +83,9 @@ class Found(NamedTuple):
 
 def plan_steps(profile: str, wanted: Wanted, found: Found) -> list[str]:
     """Name the steps that are left, in order; none when all is there."""
-    fresh = found.python not in SUPPORTED or wanted.python not in (None, found.python)
-    # The dev lock contains the demo's, so an up-to-date dev environment serves the demo too.
-    serving = ("dev",) if profile == "dev" else ("demo", "dev")
-    current = any(found.locks.get(name) == wanted.locks[name] for name in serving)
+    fresh = found.python not in PYTHONS[profile] or wanted.python not in (None, found.python)
+    # A lock contains those before it, so an up-to-date dev environment serves the demo too.
+    current = any(found.locks.get(name) == wanted.locks[name] for name in _SERVING[profile])
     steps = [MAKE_VENV] if fresh else []
     if fresh or not current:
         steps.append(INSTALL_PACKAGES)
@@ -87,8 +98,11 @@ def plan_steps(profile: str, wanted: Wanted, found: Found) -> list[str]:
 
 def read_wanted(root: Path, *, python: tuple[int, int] | None) -> Wanted:
     """Hash what the set-up depends on."""
+    locks = {profile: (root / lock).read_bytes() for profile, lock in LOCKS.items()}
+    # A newer dev lock is installed at once, also while the engine's still lacks its changes.
+    locks["engine"] += (root / BARE_LOCK).read_bytes() + locks["dev"]
     return Wanted(
-        locks={profile: _digest((root / lock).read_bytes()) for profile, lock in LOCKS.items()},
+        locks={profile: _digest(content) for profile, content in locks.items()},
         project=_digest(_installed_part((root / "pyproject.toml").read_text("utf-8")).encode()),
         node=_digest(b"".join((root / name).read_bytes() for name in _NODE_INPUTS)),
         python=python,

@@ -1,4 +1,7 @@
-"""Make a checkout ready to run: ``python3 -m scripts.set_up demo`` or ``dev``.
+"""Make a checkout ready to run: ``python3 -m scripts.set_up demo``, ``dev``, ``engine``, ``test``.
+
+``test`` is ``engine`` where the CPU build of torch can be had, or where
+``COLDFORGE_REQUIRE_ENGINE=1`` says that it must; else ``dev``.
 
 1. Read what is there (`scripts.plan`); when nothing is missing, end in silence.
 2. Make ``.venv``, install the profile's lock into it with hashes checked, then the ``coldforge``
@@ -23,15 +26,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from scripts.errors import SetUpError, explain_failure
+from scripts.errors import SetUpError, TorchUnavailableError, explain_failure
 from scripts.installer import Installer
 from scripts.interpreter import Interpreter, find_interpreter
 from scripts.plan import (
+    BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
+    PYTHONS,
     Layout,
     Wanted,
     plan_steps,
@@ -42,14 +47,21 @@ from scripts.plan import (
 )
 
 # Megabytes, measured with Python 3.11 on Linux x86-64 and rounded up.
-DOWNLOAD_MB = {"demo": 155, "dev": 210, "node": 65}
-ON_DISK_MB = {"demo": 630, "dev": 790, "node": 190}
+DOWNLOAD_MB = {"demo": 155, "dev": 210, "engine": 560, "node": 65}
+ON_DISK_MB = {"demo": 630, "dev": 790, "engine": 2630, "node": 190}
 HEADROOM_MB = 300
 """Room to unpack, and for pip's own cache, on top of what stays."""
 
 
 MACHINES = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")}
 """Operating systems and processors with wheels for every pin of the locks."""
+
+
+TORCH_MACHINE = ("linux", "x86_64")
+"""The machine of the one build of torch that the engine's lock names."""
+
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+"""Where that build is to be had in public; the lock's hash says which file it must be."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,12 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         insisted = (sys.version_info[0], sys.version_info[1])
         wanted = read_wanted(layout.root, python=insisted if arguments.only_this_python else None)
-        if plan_steps(arguments.profile, wanted, read_found(layout)):
+        if arguments.profile == "test":
+            _set_up_for_tests(wanted, layout)
+        elif plan_steps(arguments.profile, wanted, read_found(layout)):
             _set_up(arguments.profile, wanted, layout)
     except SetUpError as error:
         return _complain(str(error))
     except OSError as error:
-        need_mb = ON_DISK_MB[arguments.profile]
+        need_mb = ON_DISK_MB.get(arguments.profile, ON_DISK_MB["engine"])
         return _complain(
             explain_failure(str(error), program="set-up", log="this message", need_mb=need_mb)
         )
@@ -77,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up", description=__doc__)
-    parser.add_argument("profile", choices=sorted(LOCKS))
+    parser.add_argument("profile", choices=sorted([*LOCKS, "test"]))
     parser.add_argument(
         "--only-this-python",
         action="store_true",
@@ -86,15 +100,32 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _set_up_for_tests(wanted: Wanted, layout: Layout) -> None:
+    """Set up `engine`, or `dev` where that can't be had and need not be."""
+    if not plan_steps("engine", wanted, read_found(layout)):
+        return
+    is_required = os.environ.get("COLDFORGE_REQUIRE_ENGINE") == "1"
+    try:
+        _set_up("engine", wanted, layout)
+    except TorchUnavailableError as error:
+        if is_required:
+            raise
+        _say(f"{error} The engine's tests will be skipped.")
+        if plan_steps("dev", wanted, read_found(layout)):
+            _set_up("dev", wanted, layout)
+
+
 def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
     """Do the missing steps, while no other set-up is at work in this checkout."""
     began_at = time.monotonic()
     with _only_one(layout) as lock_fd:
         steps = plan_steps(profile, wanted, read_found(layout))
         interpreter = None
+        if INSTALL_PACKAGES in steps and profile == "engine":
+            check_torch_machine(sys.platform, platform.machine())
         if MAKE_VENV in steps:
             check_machine(sys.platform, platform.machine())
-            interpreter = find_interpreter(only_this=wanted.python is not None)
+            interpreter = _find_interpreter(profile, only_this=wanted.python is not None)
         need_mb = estimate_need_mb(profile, steps)
         _check_disk(layout, need_mb=need_mb)
         installer = Installer(layout.root, logs=layout.logs, lock_fd=lock_fd, need_mb=need_mb)
@@ -121,6 +152,28 @@ def check_machine(system: str, processor: str) -> None:
             f"Some packages have no wheel for {system} on {processor}: use Linux on x86-64 or "
             "arm64, or macOS on Apple silicon with a native Python."
         )
+
+
+def check_torch_machine(system: str, processor: str) -> None:
+    """Refuse a machine for which there is no CPU build of torch in the lock.
+
+    Raises:
+        TorchUnavailableError: It is one.
+    """
+    if (system, processor) != TORCH_MACHINE:
+        raise TorchUnavailableError(
+            f"The CPU build of torch can't be had for {system} on {processor}, only for Linux "
+            "on x86-64."
+        )
+
+
+def _find_interpreter(profile: str, *, only_this: bool) -> Interpreter:
+    try:
+        return find_interpreter(only_this=only_this, supported=PYTHONS[profile])
+    except SetUpError as error:
+        if profile != "engine":
+            raise
+        raise TorchUnavailableError(f"The CPU build of torch can't be had: {error}") from error
 
 
 def estimate_need_mb(profile: str, steps: Sequence[str]) -> int:
@@ -155,11 +208,35 @@ def _install_packages(profile: str, wanted: Wanted, layout: Layout, installer: I
         f"Installing {count} packages of {lock}, about {DOWNLOAD_MB[profile]} MB to download and "
         f"{ON_DISK_MB[profile]} MB on disk, once."
     )
+    if profile == "engine":
+        _install_torch(layout, installer)
     layout.unfinished.touch()
-    command = ["install", "--require-hashes", "--only-binary=:all:", "-r", lock]
-    _pip(layout, installer, command, count=("Collecting ", count))
+    command = ["install", "--require-hashes", "--only-binary=:all:"]
+    _pip(layout, installer, [*command, "-r", lock], count=("Collecting ", count))
+    if profile == "engine":
+        _pip(layout, installer, [*command, "--no-deps", "-r", BARE_LOCK])
     _restamp(layout, locks={profile: wanted.locks[profile]})
     layout.unfinished.unlink()
+
+
+def _install_torch(layout: Layout, installer: Installer) -> None:
+    """Install torch ahead of the rest: from where pip looks anyway, else from PyTorch's index.
+
+    Raises:
+        TorchUnavailableError: Neither has it. The environment is as whole as it was before.
+    """
+    lines = (layout.root / LOCKS["engine"]).read_text("utf-8").splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("torch=="))
+    pin = layout.logs / "requirements-torch.txt"
+    pin.write_text("\n".join(lines[begin : begin + 2]) + "\n", "utf-8")
+    command = ["install", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", str(pin)]
+    try:
+        _pip(layout, installer, command)
+    except SetUpError:
+        try:
+            _pip(layout, installer, [*command, "--index-url", TORCH_INDEX, "--timeout=10"])
+        except SetUpError as error:
+            raise TorchUnavailableError(f"The CPU build of torch can't be had. {error}") from error
 
 
 def _install_project(wanted: Wanted, layout: Layout, installer: Installer) -> None:

@@ -3,9 +3,11 @@ import json
 import pytest
 
 from scripts.plan import (
+    BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
     INSTALL_PROJECT,
+    LOCKS,
     MAKE_VENV,
     Found,
     Layout,
@@ -16,7 +18,7 @@ from scripts.plan import (
 )
 
 EVERYTHING = [MAKE_VENV, INSTALL_PACKAGES, INSTALL_PROJECT, INSTALL_NODE_PACKAGES]
-WANTED = Wanted(locks={"demo": "d1", "dev": "v1"}, project="p1", node="n1")
+WANTED = Wanted(locks={"demo": "d1", "dev": "v1", "engine": "e1"}, project="p1", node="n1")
 COMPLETE = Found(python=(3, 11), locks={"dev": "v1"}, project="p1", node="n1")
 
 
@@ -35,6 +37,19 @@ class TestPlanSteps:
 
         assert plan_steps("demo", WANTED, demo) == []
         assert plan_steps("dev", WANTED, demo) == [INSTALL_PACKAGES]
+
+    @pytest.mark.parametrize("profile", ["demo", "dev", "engine"])
+    def test_lets_an_environment_with_the_engine_serve_all(self, profile):
+        engine = COMPLETE._replace(locks={"engine": "e1"})
+
+        assert plan_steps(profile, WANTED, engine) == []
+
+    def test_only_adds_packages_from_dev_to_engine(self):
+        assert plan_steps("engine", WANTED, COMPLETE) == [INSTALL_PACKAGES]
+
+    def test_makes_the_environment_of_the_engine_anew_with_the_python_of_its_lock(self):
+        assert plan_steps("dev", WANTED, COMPLETE._replace(python=(3, 12))) == []
+        assert plan_steps("engine", WANTED, COMPLETE._replace(python=(3, 12))) == EVERYTHING[:3]
 
     @pytest.mark.parametrize(
         ("change", "step"),
@@ -63,7 +78,7 @@ class TestPlanSteps:
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path):
     """A checkout that has been set up completely, as far as the stamps tell."""
-    for name in ("requirements-demo.txt", "requirements-dev.txt", "package.json", ".npmrc"):
+    for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK):
         (tmp_path / name).write_text(name)
     (tmp_path / "package-lock.json").write_text("{}")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nline = 1\n')
@@ -122,6 +137,15 @@ class TestReadWanted:
         (checkout / "requirements-dev.txt").write_text("another")
 
         assert steps_in(checkout) == [INSTALL_PACKAGES]
+
+    def test_notices_a_new_lock_of_what_the_engine_installs_bare(self, checkout):
+        before = read_wanted(checkout, python=None)
+
+        (checkout / BARE_LOCK).write_text("another")
+
+        after = read_wanted(checkout, python=None)
+        assert after.locks["engine"] != before.locks["engine"]
+        assert after.locks["dev"] == before.locks["dev"]
 
     def test_notices_a_change_of_the_project(self, checkout):
         (checkout / "pyproject.toml").write_text('[project]\nname = "y"\n')

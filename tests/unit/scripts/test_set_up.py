@@ -1,8 +1,14 @@
 import pytest
 
-from scripts.errors import SetUpError
+from scripts.errors import SetUpError, TorchUnavailableError
 from scripts.plan import INSTALL_NODE_PACKAGES, INSTALL_PACKAGES, INSTALL_PROJECT
-from scripts.set_up import HEADROOM_MB, ON_DISK_MB, check_machine, estimate_need_mb
+from scripts.set_up import (
+    HEADROOM_MB,
+    ON_DISK_MB,
+    check_machine,
+    check_torch_machine,
+    estimate_need_mb,
+)
 
 
 class TestCheckMachine:
@@ -16,6 +22,16 @@ class TestCheckMachine:
     def test_says_which_machines_will_do(self, machine):
         with pytest.raises(SetUpError, match=r"no wheel for .*: use Linux on x86-64"):
             check_machine(*machine)
+
+
+class TestCheckTorchMachine:
+    def test_accepts_the_machine_of_the_build(self):
+        check_torch_machine("linux", "x86_64")
+
+    @pytest.mark.parametrize("machine", [("darwin", "arm64"), ("linux", "aarch64")])
+    def test_says_that_there_is_no_build_for_another(self, machine):
+        with pytest.raises(TorchUnavailableError, match=r"torch can't be had for .* on "):
+            check_torch_machine(*machine)
 
 
 class TestEstimateNeedMb:
