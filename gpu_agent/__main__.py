@@ -9,6 +9,7 @@ from gpu_agent.errors import AgentError
 from gpu_agent.logs import set_up_logs
 from gpu_agent.service import Service
 from gpu_agent.settings import Settings
+from gpu_agent.systemd import Systemd
 
 logger = logging.getLogger("gpu_agent")
 
@@ -18,7 +19,8 @@ def main() -> int:
     set_up_logs()
     try:
         settings = Settings.from_environ(os.environ)
-        service = Service(settings, load_engine(settings.engine))
+        systemd = Systemd.from_environ(os.environ)
+        service = Service(settings, load_engine(settings.engine), systemd)
     except (AgentError, OSError) as error:
         logger.critical("%s", error)
         return 2

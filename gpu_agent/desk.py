@@ -42,6 +42,7 @@ class Desk:
         slots: Most live jobs.
         token: Signs the receipts of drains.
         engine: ``{name, version, description}``.
+        image_version: Version of the VM's disk image, or empty.
         clock: Seconds on the boot clock.
     """
 
@@ -53,6 +54,7 @@ class Desk:
         slots: int,
         token: str,
         engine: Mapping[str, str],
+        image_version: str = "",
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
         self.changed = threading.Condition()
@@ -62,6 +64,7 @@ class Desk:
         self._vm_name = vm_name
         self._token = token
         self._engine = dict(engine)
+        self._image_version = image_version
         self._clock = clock
         self._began_at = clock()
         self._set_up = SetUp(phase="setting_up", percent=0, detail="Waiting for the engine.")
@@ -371,6 +374,7 @@ class Desk:
             lease_left_s=None if left is None else round(left, 3),
             uptime_s=round(now - self._began_at, 3),
             engine=dict(self._engine),
+            image_version=self._image_version,
         )
 
 

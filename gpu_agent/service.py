@@ -19,6 +19,7 @@ from gpu_agent.metrics import Metrics
 from gpu_agent.runner import Runner
 from gpu_agent.settings import Settings
 from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
+from gpu_agent.systemd import Pulse, Systemd, ask_phase
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +38,14 @@ class Service:
     Args:
         settings: From the environment.
         engine: Makes the models.
+        systemd: What runs the process, if systemd does.
 
     Raises:
         LedgerError: Another agent has the data folder, or the disk refuses.
         OSError: The port can't be had.
     """
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, systemd: Systemd | None = None) -> None:
         machine_boot = settings.machine_boot_id or read_boot_id()
         info = engine.info
         self.desk = Desk(
@@ -56,6 +58,7 @@ class Service:
                 "version": info.version,
                 "description": info.description,
             },
+            image_version=settings.image_version or "",
         )
         metrics = Metrics()
         self._runner = Runner(
@@ -84,6 +87,10 @@ class Service:
             ident="gpu-agent",
         )
         self._has_answered = threading.Event()
+        self._systemd = systemd or Systemd()
+        self._pulse = Pulse(
+            self._systemd, lambda: ask_phase(settings.host, settings.port, settings.token)
+        )
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. From the main thread only.
@@ -95,9 +102,13 @@ class Service:
             signal.signal(number, self._hear_signal)
         self._runner.start()
         logger.info("serving")
+        # The port listens since the server was made: whoever comes now waits for the loop below.
+        self._systemd.tell_ready()
+        self._pulse.start()
         try:
             self._server.run()
         finally:
+            self._pulse.stop()
             self.desk.end()
             if not self._runner.join(THREADS_WITHIN_S):
                 logger.warning("an engine still works; left behind")
@@ -111,6 +122,7 @@ class Service:
 
     def _answer_and_leave(self) -> None:
         """Let the server's own loop send the last answers, then have the signal stop it."""
+        self._systemd.tell_stopping()
         self.desk.end()
         end = read_boot_clock() + ANSWER_WITHIN_S
         pause = threading.Event()

@@ -21,6 +21,7 @@ class Settings:
         port: Port to listen on, 1 to 65535.
         data_dir: Folder of the ledger.
         vm_name: The VM's name, as the control plane knows it.
+        image_version: Version of the disk image that the VM was made from, or None.
         machine_boot_id: Identity of the machine's boot, or None to ask the machine.
         engine: Name of the engine.
         slots: Most live jobs, and the number of threads that work on them.
@@ -37,6 +38,7 @@ class Settings:
     port: int = 8470
     data_dir: Path
     vm_name: str
+    image_version: str | None = None
     machine_boot_id: str | None = None
     engine: str = "preview"
     slots: int = 4
@@ -66,6 +68,7 @@ class Settings:
             port=int(reader.number("PORT", 8470, low=1, high=65535, whole=True)),
             data_dir=Path(reader.required("DATA_DIR")),
             vm_name=reader.required("VM_NAME"),
+            image_version=reader.text("IMAGE_VERSION"),
             machine_boot_id=reader.text("MACHINE_BOOT_ID"),
             engine=reader.text("ENGINE") or "preview",
             slots=int(reader.number("SLOTS", 4, low=1, high=64, whole=True)),

@@ -184,6 +184,7 @@ class AgentStatus(_Message):
             epoch, state, stage, percent}``.
         lease_left_s: Seconds until the lease runs out, or None before the first lease.
         engine: ``{name, version, description}``.
+        image_version: Version of the disk image that the VM was made from, or empty.
     """
 
     vm: str
@@ -195,6 +196,7 @@ class AgentStatus(_Message):
     lease_left_s: float | None = None
     uptime_s: float = 0.0
     engine: dict[str, Any] = field(default_factory=dict)
+    image_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from gpu_agent.errors import LedgerError
 from gpu_agent.ledger import Ledger
 
 ROOT = Path(__file__).parents[3]
+LIMIT_S = 30.0
 SLOW = {"GPU_AGENT_STAGE_MIN_S": "600"}
 
 
@@ -275,3 +278,34 @@ def press_cancels(agent, fence: int, kill_after: int) -> list[int]:
     agent.kill()
     thread.join()
     return acknowledged
+
+
+class TestSystemd:
+    def test_hears_of_the_beginning_the_life_and_the_end(self, agent):
+        # Such an address holds at most 103 bytes, fewer than a test's own folder may have.
+        with (
+            tempfile.TemporaryDirectory(dir="/tmp") as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        ):
+            manager.bind(f"{folder}/notify")
+            manager.settimeout(LIMIT_S)
+
+            agent.start(NOTIFY_SOCKET=f"{folder}/notify", WATCHDOG_USEC="300000")
+            ready = manager.recv(4096).decode()
+            alive = manager.recv(4096).decode()
+            status = agent.terminate()
+            while (last := manager.recv(4096).decode()).startswith("WATCHDOG"):
+                pass
+
+        assert ready == "READY=1"
+        assert alive.startswith("WATCHDOG=1\nSTATUS=")
+        assert '"phase":' in alive
+        assert last == "STOPPING=1"
+        assert status == 0
+
+
+class TestStatus:
+    def test_names_the_image_that_the_machine_was_made_from(self, agent):
+        agent.start(GPU_AGENT_IMAGE_VERSION="1.4.2")
+
+        assert agent.call("GET", "/status").json()["image_version"] == "1.4.2"
