@@ -65,6 +65,11 @@ class LocalControls:
         """Read how many requests were refused because there were too many."""
         return int(self._send("GET", "meter")["throttled"])
 
+    def requests(self) -> list[dict[str, Any]]:
+        """Read the latest requests, oldest first; see `localcloud.arm.request_log.Logged`."""
+        logged: list[dict[str, Any]] = self._send("GET", "requests")["requests"]
+        return logged
+
     def set_fault(self, name: str, *, vm: str | None = None, **options: Any) -> int:
         """Set a fault, or let it happen (see `localcloud.arm.faults`); return its number."""
         body = {"name": name, **({"vm": vm} if vm else {}), **options}

@@ -267,6 +267,10 @@ class Stack:
         """Read how many requests ARM refused because there were too many."""
         return self._controls.throttled()
 
+    def requests_to_arm(self) -> list[dict[str, Any]]:
+        """Read the latest requests to ARM; see `localcloud.arm.request_log.Logged`."""
+        return self._controls.requests()
+
     def fault(self, name: str, *, vm: str | None = None, **options: Any) -> int:
         """Make something go wrong; see `localcloud.arm.faults` for names and options."""
         return self._controls.set_fault(name, vm=vm, **options)

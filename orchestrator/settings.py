@@ -72,6 +72,7 @@ class Settings:
             starting_s=reader.seconds("START_TIMEOUT_S", 1200.0),
             unseen_s=reader.seconds("AGENT_UNREACHABLE_S", 60.0),
             look_awake_s=reader.seconds("LOOK_AWAKE_S", 60.0),
+            reconciler_overdue_s=reader.seconds("RECONCILER_OVERDUE_S", 300.0),
             lease_s=reader.seconds("LEASE_S", 900.0),
             max_failures=reader.read("MAX_FAILED_WAKES", _positive_int, 3),
             warm_windows=reader.read("WARM_WINDOWS", parse_warm_windows, ()),

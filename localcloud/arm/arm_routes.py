@@ -21,6 +21,7 @@ from localcloud.arm.rendering import (
     render_operation,
     render_vm,
 )
+from localcloud.arm.request_log import RequestLog
 from localcloud.arm.settings import VmSpec
 from localcloud.arm.throttle import Throttle, find_throttling
 from localcloud.arm.vm import Operation, OperationStatus, Vm
@@ -41,6 +42,7 @@ class ArmRoutes:
         throttle: Throttle,
         subscription_id: str,
         clock: Callable[[], float],
+        log: RequestLog,
     ) -> None:
         """Answer for a region.
 
@@ -50,12 +52,14 @@ class ArmRoutes:
             throttle: Counts their requests.
             subscription_id: Whose the VMs are.
             clock: Gives epoch seconds.
+            log: Is told of every request.
         """
         self._region = region
         self._issuer = issuer
         self._throttle = throttle
         self._subscription_id = subscription_id
         self._clock = clock
+        self._log = log
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -63,13 +67,22 @@ class ArmRoutes:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, unless a fault gets in its way."""
+        code = None
         try:
             response = self._answer(request)
         except ArmError as error:
             logger.info(
                 "%s %s: %d %s", request.method, request.path, error.status, error.detail.code
             )
+            code = error.detail.code
             response = reply_with_error(error)
+        is_dropped = request.transport is None or request.transport.is_closing()
+        self._log.note(
+            read_path(request.path),
+            at=self._clock(),
+            status=0 if is_dropped else response.status,
+            code=code,
+        )
         response.headers["x-ms-request-id"] = str(uuid.uuid4())
         kind, left = ("reads", "3749") if request.method == "GET" else ("writes", "2999")
         response.headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = left

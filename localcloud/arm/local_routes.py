@@ -10,27 +10,33 @@ from localcloud.arm.arm_routes import reply_with_error
 from localcloud.arm.errors import ArmError, bad_request
 from localcloud.arm.region import Region
 from localcloud.arm.rendering import render_meter
+from localcloud.arm.request_log import RequestLog
 from localcloud.arm.throttle import Throttle
 
 
 class LocalRoutes:
     """Answers requests under ``/_local``."""
 
-    def __init__(self, region: Region, throttle: Throttle, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, region: Region, throttle: Throttle, clock: Callable[[], float], log: RequestLog
+    ) -> None:
         """Answer for a region.
 
         Args:
             region: Where the VMs are.
             throttle: Knows how many requests it refused.
             clock: Gives epoch seconds.
+            log: Remembers the latest requests.
         """
         self._region = region
         self._throttle = throttle
         self._clock = clock
+        self._log = log
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
         app.router.add_get("/_local/meter", self.read_meter)
+        app.router.add_get("/_local/requests", self.list_requests)
         app.router.add_get("/_local/faults", self.list_faults)
         app.router.add_post("/_local/faults", self.add_fault)
         app.router.add_delete("/_local/faults", self.clear_faults)
@@ -41,6 +47,10 @@ class LocalRoutes:
         now = self._clock()
         vms = {spec.name: render_meter(vm, spec, now=now) for vm, spec in self._region.list_vms()}
         return web.json_response({"now": now, "vms": vms, "throttled": self._throttle.refused})
+
+    async def list_requests(self, _: web.Request) -> web.Response:
+        """List the latest requests and how each was answered, oldest first."""
+        return web.json_response({"requests": self._log.list()})
 
     async def list_faults(self, _: web.Request) -> web.Response:
         """List the faults that are set."""

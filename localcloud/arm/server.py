@@ -15,6 +15,7 @@ from localcloud.arm.identity import TokenIssuer
 from localcloud.arm.identity_routes import IdentityRoutes
 from localcloud.arm.local_routes import LocalRoutes
 from localcloud.arm.region import Region
+from localcloud.arm.request_log import RequestLog
 from localcloud.arm.settings import Settings, SettingsError
 from localcloud.arm.throttle import Throttle
 from localcloud.certificate import prepare_certificate
@@ -81,8 +82,9 @@ async def _open(settings: Settings, region: Region, closing: contextlib.AsyncExi
     arm = web.Application()
     arm.on_response_prepare.append(omit_empty_content_type)
     throttle = Throttle(time.time, is_on=settings.limits_rates)
-    ArmRoutes(region, issuer, throttle, settings.subscription_id, time.time).add_to(arm)
-    LocalRoutes(region, throttle, time.time).add_to(arm)
+    log = RequestLog()
+    ArmRoutes(region, issuer, throttle, settings.subscription_id, time.time, log).add_to(arm)
+    LocalRoutes(region, throttle, time.time, log).add_to(arm)
     for app, port, context in (
         (identity, settings.imds_port, None),
         (arm, settings.port, _build_ssl_context(settings)),

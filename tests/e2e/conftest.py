@@ -44,10 +44,13 @@ class Cloud:
         """Read a job's status."""
         return requests.get(f"{self.api}/jobs/{job_id}", timeout=30).json()
 
+    def pool(self) -> dict:
+        """Read the pool as the API shows it."""
+        return requests.get(f"{self.api}/pool", timeout=30).json()
+
     def vm(self, name: str = "gpu-0") -> dict:
         """Read a VM as the pool sees it."""
-        vms = requests.get(f"{self.api}/pool", timeout=30).json()["vms"]
-        return next(vm for vm in vms if vm["name"] == name)
+        return next(vm for vm in self.pool()["vms"] if vm["name"] == name)
 
     def wait_for(self, condition, *, timeout_s: float = 90.0):
         """Wait until a condition gives something true, and give that."""
@@ -91,26 +94,30 @@ class Cloud:
         return json.loads(answer.content)
 
 
+def make_vm(name: str = "gpu-0", *, stage_s: float = 0.0, **figures) -> LocalVm:
+    """Describe a VM that boots, goes and has its agent started again in half a second each."""
+    return LocalVm(
+        name=name,
+        boot_s=0.5,
+        deallocate_s=0.5,
+        restart_agent_after_s=0.5,
+        agent_environ={"GPU_AGENT_STAGE_MIN_S": str(stage_s)},
+        **figures,
+    )
+
+
 @pytest.fixture(name="start_cloud")
 def _start_cloud(tmp_path: Path):
     """Start a local cloud; it ends with the test."""
     stacks = []
 
     def start_cloud(
-        *, vm=None, stage_s=0.0, idle_window_s=600.0, host_arguments=(), **settings: str
+        *, vms=None, stage_s=0.0, idle_window_s=600.0, host_arguments=(), **settings: str
     ) -> Cloud:
         stack = Stack(
             ROOT,
             tmp_path / "cloud",
-            vms=[
-                vm
-                or LocalVm(
-                    boot_s=0.5,
-                    deallocate_s=0.5,
-                    restart_agent_after_s=0.5,
-                    agent_environ={"GPU_AGENT_STAGE_MIN_S": str(stage_s)},
-                )
-            ],
+            vms=vms or [make_vm(stage_s=stage_s)],
             app_environ={**QUICK, "IDLE_WINDOW_S": str(idle_window_s), **settings},
             host_arguments=host_arguments,
         )

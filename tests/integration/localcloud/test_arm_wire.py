@@ -127,3 +127,15 @@ class TestLocalRoutes:
 
         assert response.status_code == 400
         assert arm.controls.list_faults() == []
+
+    def test_tell_what_was_asked_for_and_how_it_was_answered(self, arm, session, bearer):
+        before = len(arm.controls.requests())
+        for act in ("deallocate", "instanceView"):
+            session.post(f"{arm.url}{PATH}/{act}", params=VERSION, headers=bearer)
+
+        taken, refused = arm.controls.requests()[before:]
+
+        assert (taken["vm"], taken["target"], taken["status"]) == ("untouched", "deallocate", 202)
+        assert (refused["target"], refused["status"]) == ("instanceView", 405)
+        assert (taken["code"], refused["code"]) == (None, "MethodNotAllowed")
+        assert taken["at"] <= refused["at"]
