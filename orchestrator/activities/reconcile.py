@@ -150,9 +150,8 @@ class ReconcileActivities:
         if candidate is None:
             return seen
         try:
-            seen = replace(
-                seen, power=(await asyncio.to_thread(self._power.read, candidate)).power
-            )
+            power = await asyncio.to_thread(self._power.read, candidate)
+            seen = replace(seen, power=power.power, failure=power.failure_code)
         except ArmError as error:
             logger.warning("power of %s could not be read: %s", vm.name, error)
         is_asked = vm.phase is VmPhase.READY and seen.power != "deallocated"

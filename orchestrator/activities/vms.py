@@ -17,6 +17,8 @@ from orchestrator.domain.pool import (
     Drained,
     DrainRefused,
     PoolPolicy,
+    PowerAsked,
+    PowerRefused,
     StartAccepted,
     StartFailed,
     Vm,
@@ -26,7 +28,11 @@ from orchestrator.domain.pool import (
     VmRunning,
 )
 from orchestrator.domain.ports import AgentClient, Clock, Durable, VmPower
-from orchestrator.domain.start_errors import StartProblem, classify_start_error
+from orchestrator.domain.start_errors import (
+    StartProblem,
+    classify_start_error,
+    may_have_acted,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +71,13 @@ class VmActivities:
         if found is None:
             return STALE
         candidate, vm = found
-        at = self._clock()
+        at = await self._announce(vm, client)
+        if at is None:
+            return STALE
         try:
             await asyncio.to_thread(self._power.start, candidate)
         except ArmError as error:
+            await self._note_refusal(vm, at, error, client)
             if classify_start_error(error.code, error.message) is StartProblem.BUSY:
                 return {
                     "outcome": "later",
@@ -186,10 +195,13 @@ class VmActivities:
         if found is None or found[1].drain != retire["drain"]:
             return STALE
         candidate, vm = found
-        at = self._clock()
+        at = await self._announce(vm, client)
+        if at is None:
+            return STALE
         try:
             await asyncio.to_thread(self._power.deallocate, candidate)
         except ArmError as error:
+            await self._note_refusal(vm, at, error, client)
             logger.warning("deallocation of %s was refused: %s", vm.name, error)
             return {"outcome": "later", "code": error.code, "retry_after_s": error.retry_after_s}
         await self._pool.apply(DeallocationAccepted(vm=vm.name, epoch=vm.epoch, at=at), client)
@@ -216,6 +228,21 @@ class VmActivities:
             return {"outcome": "deallocated"}
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
+
+    async def _announce(self, vm: Vm, client: Durable) -> float | None:
+        """Note in the pool that ARM is asked now, for the answer may be lost.
+
+        Returns:
+            The moment in epoch seconds, or None if the pool does not want it any more.
+        """
+        at = self._clock()
+        asked = PowerAsked(vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at)
+        reply = await self._pool.apply(asked, client)
+        return at if reply["answer"] == "done" else None
+
+    async def _note_refusal(self, vm: Vm, at: float, error: ArmError, client: Durable) -> None:
+        if not may_have_acted(error.code):
+            await self._pool.apply(PowerRefused(vm=vm.name, epoch=vm.epoch, at=at), client)
 
     async def _fenced(
         self, order: dict[str, Any], *phases: VmPhase

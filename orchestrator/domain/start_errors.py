@@ -55,6 +55,15 @@ _BUSY = frozenset(
         "Unreachable",
     }
 )
+_UNANSWERED = frozenset(
+    {
+        "InternalServerError",
+        "ServiceUnavailable",
+        "ServerTimeout",
+        "GatewayTimeout",
+        "Unreachable",
+    }
+)
 _QUOTA_WORDS = ("quota", "approved cores", "core limit")
 
 
@@ -72,3 +81,12 @@ def classify_start_error(code: str, message: str = "") -> StartProblem:
     if code in _CONFIGURATION:
         return StartProblem.CONFIGURATION
     return StartProblem.BUSY if code in _BUSY else StartProblem.PLATFORM
+
+
+def may_have_acted(code: str) -> bool:
+    """Tell whether ARM may have done what it was asked for, although this is its answer.
+
+    Args:
+        code: ``error.code`` of ARM's answer, ``Unreachable`` if there was none.
+    """
+    return code in _UNANSWERED or code.startswith("http_5")

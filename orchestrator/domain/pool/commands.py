@@ -56,8 +56,31 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerAsked:
+    """ARM is about to be asked to start or to deallocate a VM, `at` (epoch seconds).
+
+    Whoever hears no answer, or ends before it, leaves this behind: the moment from which the VM
+    may have been billed, or no longer. Reply ``stale`` if it must not be asked.
+    """
+
+    vm: str
+    epoch: int
+    drain: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerRefused:
+    """ARM has answered that it will not do what it was asked for `at`: that call began nothing."""
+
+    vm: str
+    epoch: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartAccepted:
-    """ARM took the start: billing begins `at` (epoch seconds)."""
+    """ARM took the start that it was asked for `at` (epoch seconds): billing begins."""
 
     vm: str
     epoch: int
@@ -133,7 +156,7 @@ class DrainRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeallocationAccepted:
-    """ARM took the deallocation: billing ends `at` (epoch seconds)."""
+    """ARM took the deallocation that it was asked for `at` (epoch seconds): billing ends."""
 
     vm: str
     epoch: int
@@ -177,6 +200,7 @@ class VmSeen:
     Attributes:
         epoch, phase_since: The pool's belief at the time; a later change makes this stale.
         power: Azure's power state, or None when it could not be read.
+        failure: ``error.code`` of the VM's last operation, or None if that did not fail.
         agent: ``up``, ``closed`` or ``unreachable``; None when it was not asked.
         jobs: Live jobs on the agent as (job_id, fence), or None when not known.
     """
@@ -185,6 +209,7 @@ class VmSeen:
     epoch: int
     phase_since: float
     power: str | None = None
+    failure: str | None = None
     agent: str | None = None
     jobs: list[list[Any]] | None = None
 
@@ -219,6 +244,8 @@ Command = (
     | Acquire
     | Release
     | Cancel
+    | PowerAsked
+    | PowerRefused
     | StartAccepted
     | VmRunning
     | VmReady
@@ -241,6 +268,8 @@ _KINDS: dict[str, type[Any]] = {
         Acquire,
         Release,
         Cancel,
+        PowerAsked,
+        PowerRefused,
         StartAccepted,
         VmRunning,
         VmReady,

@@ -14,6 +14,8 @@ from orchestrator.domain.pool.commands import (
     Drained,
     DrainRefused,
     Enqueue,
+    PowerAsked,
+    PowerRefused,
     Prewarm,
     Release,
     ResetVm,
@@ -102,6 +104,8 @@ def _apply(pool: Working, command: Command) -> dict[str, Any]:
 _TRANSITIONS: dict[type[Any], Callable[[Working, Any], dict[str, Any]]] = {
     Release: queue.release,
     Cancel: queue.cancel,
+    PowerAsked: vms.power_asked,
+    PowerRefused: vms.power_refused,
     StartAccepted: vms.start_accepted,
     VmRunning: vms.vm_running,
     VmReady: vms.vm_ready,

@@ -81,6 +81,7 @@ class Vm:
         epoch: Number of the wake period; 0 before the first.
         billed_since: Start of the open billed interval, or None.
         is_estimated: The open interval's start was discovered and not made by the pool.
+        asked_at: When ARM was first asked for what this phase wants; None once it has answered.
         counted_to: Up to when the open interval's seconds have found their parts.
         parts: Seconds of the open interval by month and `ledger.Part`.
         shares: Seconds by job with a slot: compute, cold start, idle.
@@ -106,6 +107,7 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    asked_at: float | None = None
     counted_to: float = 0.0
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)

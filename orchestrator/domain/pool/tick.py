@@ -1,21 +1,26 @@
 """The reconciler's round: hold the belief against what was observed."""
 
-from orchestrator.domain.pool.commands import JobSeen, Tick, VmSeen
+from orchestrator.domain.pool.commands import JobSeen, StartFailed, Tick, VmSeen
 from orchestrator.domain.pool.effects import StopJob
 from orchestrator.domain.pool.ledger import open_interval, settle
 from orchestrator.domain.pool.queue import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import (
-    ON_THE_WAY_UP,
+    close_found,
     end_attempts,
+    give_up_wake,
     lose,
+    open_found,
     switched_off,
     wake,
 )
 from orchestrator.domain.pool.working import Working
+from orchestrator.domain.start_errors import StartProblem, classify_start_error
 
 ON = ("starting", "running")
 OFF = "deallocated"
+GOING_OFF = "deallocating"
+"""No longer billed."""
 STOPPED = "stopped"
 """A guest shutdown: still billed."""
 
@@ -44,29 +49,69 @@ def tick(pool: Working, command: Tick) -> bool:
 
 def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
     if seen.power is not None:
-        _compare_power(pool, vm, seen.power)
+        _compare_power(pool, vm, seen.power, seen.failure)
     if vm.phase is VmPhase.READY and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
         _compare_agent(pool, vm, seen)
 
 
-def _compare_power(pool: Working, vm: Vm, power: str) -> None:
-    if vm.phase is VmPhase.DEALLOCATING and power == OFF:
-        switched_off(pool, vm, at=pool.now, estimated=True)
-    elif vm.phase in (VmPhase.READY, VmPhase.WARMING, VmPhase.DRAINING) and power == OFF:
-        end_attempts(pool, vm)
-        vm.reason = "stopped from outside"
-        switched_off(pool, vm, at=pool.now, estimated=True)
-    elif vm.phase in (VmPhase.READY, VmPhase.WARMING) and power == STOPPED:
-        lose(pool, vm, "shut down from inside, which is still billed")
-    elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY) and power in ON:
+def _compare_power(pool: Working, vm: Vm, power: str, failure: str | None) -> None:
+    if vm.phase is VmPhase.DEALLOCATING:
+        _compare_deallocating(pool, vm, power)
+    elif vm.phase is VmPhase.STARTING:
+        _compare_starting(pool, vm, power, failure)
+    elif vm.phase in (VmPhase.WARMING, VmPhase.READY, VmPhase.DRAINING):
+        _compare_running(pool, vm, power)
+    elif vm.phase is not VmPhase.BROKEN and power in ON:
         wake(pool, vm, "started from outside")
         open_interval(vm, at=pool.now, estimated=True)
-    elif vm.phase in (VmPhase.DEALLOCATED, VmPhase.NO_CAPACITY, VmPhase.BROKEN) and power != OFF:
-        if power in (*ON, STOPPED):
-            open_interval(vm, at=pool.now, estimated=True)
-            lose(pool, vm, f"found {power}, which is billed")
-    elif vm.phase in ON_THE_WAY_UP and power in ON and vm.billed_since is None:
+    elif power in (*ON, STOPPED):
         open_interval(vm, at=pool.now, estimated=True)
+        lose(pool, vm, f"found {power}, which is billed")
+
+
+def _compare_deallocating(pool: Working, vm: Vm, power: str) -> None:
+    if power == OFF:
+        switched_off(pool, vm)
+    elif power == GOING_OFF:
+        close_found(pool, vm)
+
+
+def _compare_starting(pool: Working, vm: Vm, power: str, failure: str | None) -> None:
+    if power in ON:
+        open_found(pool, vm)
+    # What was observed before ARM took the start says nothing about what came of it.
+    elif vm.billed_since is None or pool.now - vm.billed_since < pool.policy.look_awake_s:
+        return
+    elif power == OFF and failure is not None:
+        problem = classify_start_error(failure)
+        failed = StartFailed(
+            vm=vm.name,
+            epoch=vm.epoch,
+            code=failure,
+            is_capacity=problem is StartProblem.CAPACITY,
+            is_configuration=problem is StartProblem.CONFIGURATION,
+        )
+        give_up_wake(pool, vm, failed)
+    elif power in (OFF, GOING_OFF):
+        _stopped_from_outside(pool, vm, power)
+
+
+def _compare_running(pool: Working, vm: Vm, power: str) -> None:
+    if power in (OFF, GOING_OFF):
+        _stopped_from_outside(pool, vm, power)
+    elif power == STOPPED and vm.phase is not VmPhase.DRAINING:
+        lose(pool, vm, "shut down from inside, which is still billed")
+
+
+def _stopped_from_outside(pool: Working, vm: Vm, power: str) -> None:
+    close_found(pool, vm)
+    if power == GOING_OFF:
+        # It can't be started again before that has ended; the retirement waits for it.
+        lose(pool, vm, "stopped from outside")
+        return
+    end_attempts(pool, vm)
+    vm.reason = "stopped from outside"
+    switched_off(pool, vm)
 
 
 def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:

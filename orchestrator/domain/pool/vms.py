@@ -8,6 +8,8 @@ from orchestrator.domain.pool.commands import (
     DeallocationAccepted,
     Drained,
     DrainRefused,
+    PowerAsked,
+    PowerRefused,
     Prewarm,
     ResetVm,
     StartAccepted,
@@ -41,6 +43,8 @@ STALE: Reply = {"answer": "stale"}
 
 def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
     """Change a VM's phase."""
+    if vm.phase is not phase:
+        vm.asked_at = None
     vm.phase = phase
     vm.phase_since = pool.now
     vm.reason = reason
@@ -99,9 +103,9 @@ def end_attempts(pool: Working, vm: Vm) -> None:
     vm.slots.clear()
 
 
-def switched_off(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
+def switched_off(pool: Working, vm: Vm) -> None:
     """Note that a VM is deallocated."""
-    close_interval(pool, vm, at=at, estimated=estimated)
+    close_found(pool, vm)
     if vm.failures >= pool.policy.max_failures:
         enter(pool, vm, VmPhase.BROKEN, vm.reason)
     elif vm.retry_at > pool.now:
@@ -110,14 +114,50 @@ def switched_off(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
         enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
 
 
+def power_asked(pool: Working, command: PowerAsked) -> Reply:
+    """Note when ARM is first asked, before it is; or say that it must not be."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
+    if vm is None or vm.drain != command.drain:
+        return STALE
+    if vm.asked_at is None:
+        vm.asked_at = command.at
+    return DONE
+
+
+def power_refused(pool: Working, command: PowerRefused) -> Reply:
+    """Forget the moment at which ARM was asked, unless an earlier call still has no answer."""
+    vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
+    if vm is None:
+        return STALE
+    if vm.asked_at == command.at:
+        vm.asked_at = None
+    return DONE
+
+
 def start_accepted(pool: Working, command: StartAccepted) -> Reply:
-    """Open the billed interval at the moment ARM took the start."""
+    """Open the billed interval at the moment ARM took the start.
+
+    An earlier call without an answer may have been taken: then it began with that one, or so.
+    """
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
         return STALE
+    began_at = command.at if vm.asked_at is None else vm.asked_at
+    vm.asked_at = None
     if vm.billed_since is None:
-        open_interval(vm, at=command.at, estimated=False)
+        open_interval(vm, at=began_at, estimated=began_at < command.at)
     return DONE
+
+
+def open_found(pool: Working, vm: Vm) -> None:
+    """Open the billed interval of a VM that is found on, unless it is open."""
+    if vm.billed_since is None:
+        open_interval(vm, at=vm.asked_at or pool.now, estimated=True)
+
+
+def close_found(pool: Working, vm: Vm) -> None:
+    """Close the billed interval of a VM that is found off, or on its way there."""
+    close_interval(pool, vm, at=vm.asked_at or pool.now, estimated=True)
 
 
 def vm_running(pool: Working, command: VmRunning) -> Reply:
@@ -125,6 +165,7 @@ def vm_running(pool: Working, command: VmRunning) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING)
     if vm is None:
         return STALE
+    open_found(pool, vm)
     enter(pool, vm, VmPhase.WARMING, "the agent sets up")
     return DONE
 
@@ -138,8 +179,7 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm.failures = vm.capacity_failures = 0
     vm.retry_at = 0.0
     vm.last_busy_at = pool.now
-    if vm.billed_since is None:
-        open_interval(vm, at=pool.now, estimated=True)
+    open_found(pool, vm)
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
 
@@ -173,7 +213,7 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
         vm.reason = reason
         # ARM refused, or never found a host: nothing was allocated that could be billed.
         drop_interval(vm)
-        switched_off(pool, vm, at=pool.now, estimated=False)
+        switched_off(pool, vm)
 
 
 def _jitter(vm: Vm) -> float:
@@ -222,11 +262,16 @@ def drain_refused(pool: Working, command: DrainRefused) -> Reply:
 
 
 def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply:
-    """Close the billed interval at the moment ARM took the deallocation."""
+    """Close the billed interval at the moment ARM took the deallocation.
+
+    An earlier call without an answer may have been taken: then it ended with that one, or so.
+    """
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
     if vm is None:
         return STALE
-    close_interval(pool, vm, at=command.at, estimated=False)
+    ended_at = command.at if vm.asked_at is None else vm.asked_at
+    vm.asked_at = None
+    close_interval(pool, vm, at=ended_at, estimated=ended_at < command.at)
     return DONE
 
 
@@ -235,7 +280,7 @@ def deallocated(pool: Working, command: Deallocated) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
     if vm is None:
         return STALE
-    switched_off(pool, vm, at=pool.now, estimated=True)
+    switched_off(pool, vm)
     return DONE
 
 

@@ -61,6 +61,27 @@ class TestStartVm:
         assert answer == {"outcome": "later", "code": code, "retry_after_s": 7.0}
         assert starting.vm().phase == "starting"
 
+    def test_a_call_without_an_answer_may_have_begun_the_bill(self, starting: Parts, do):
+        asked_at = starting.now
+        starting.power.errors = [ArmError("Unreachable", "no answer")]
+
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.now += 20
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+
+        assert starting.vm().billed_since == asked_at
+        assert starting.vm().is_estimated
+
+    def test_a_refusal_has_begun_nothing(self, starting: Parts, do):
+        starting.power.errors = [ArmError("TooManyRequests", "busy", retry_after_s=7.0)]
+
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.now += 20
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+
+        assert starting.vm().billed_since == starting.now
+        assert not starting.vm().is_estimated
+
     def test_a_stock_out_cools_the_candidate_down(self, starting: Parts, do):
         starting.power.errors = [ArmError("ZonalAllocationFailed", "no room")]
 

@@ -24,6 +24,8 @@ from orchestrator.domain.pool import (
     Enqueue,
     JobSeen,
     PoolState,
+    PowerAsked,
+    PowerRefused,
     Prewarm,
     Release,
     ResetVm,
@@ -57,7 +59,10 @@ LATEST = 40
 
 ANY = tuple(VmPhase)
 ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
+ON_THE_WAY = (VmPhase.STARTING, VmPhase.DEALLOCATING)
 LEGAL: dict[type[Command], tuple[VmPhase, ...]] = {
+    PowerAsked: ON_THE_WAY,
+    PowerRefused: ON_THE_WAY,
     StartAccepted: ON_THE_WAY_UP,
     VmRunning: (VmPhase.STARTING,),
     VmReady: ON_THE_WAY_UP,
@@ -245,8 +250,9 @@ class Walk:
         if kind is ResetVm:
             return ResetVm(vm=vm.name)
         more: dict[str, object] = {"vm": vm.name, "epoch": vm.epoch}
-        if kind in (StartAccepted, DeallocationAccepted):
+        if kind in (PowerAsked, PowerRefused, StartAccepted, DeallocationAccepted):
             more["at"] = self._bench.now
+            more |= {"drain": vm.drain} if kind is PowerAsked else {}
         elif kind is VmLost:
             more["reason"] = "lost"
         elif kind in (Drained, DrainRefused):

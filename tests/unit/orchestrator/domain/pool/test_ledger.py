@@ -1,6 +1,9 @@
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.domain.pool import (
     Candidate,
@@ -10,6 +13,8 @@ from orchestrator.domain.pool import (
     Enqueue,
     PoolPolicy,
     PoolState,
+    PowerAsked,
+    PowerRefused,
     RecordInterval,
     Release,
     StartAccepted,
@@ -17,6 +22,7 @@ from orchestrator.domain.pool import (
     Tick,
     VmReady,
     VmRunning,
+    VmSeen,
     decide,
 )
 from orchestrator.domain.pool.view import view_pool
@@ -176,3 +182,159 @@ class TestLedger:
         decision = decide(pool.state, VmRunning(vm="gpu", epoch=1), pool.now + 5, POLICY)
 
         assert decision.state is pool.state
+
+
+class Call(NamedTuple):
+    """A call to ARM: whether it acts on it, whether its answer comes, and the pause after it."""
+
+    acts: bool
+    answers: bool
+    pause_s: float
+
+
+calls = st.lists(st.builds(Call, st.booleans(), st.booleans(), st.floats(0.1, 90)), max_size=6)
+TICK_S = POLICY.look_awake_s
+
+
+def pauses_s(calls: list[Call]) -> float:
+    """Give the time between the first call and the last, and a bit for rounding."""
+    return sum(call.pause_s for call in calls) + 1e-3
+
+
+class Azure(Pool):
+    """A pool whose calls to ARM may be lost on the way there or back, and the meter beside it."""
+
+    power, metered_at = "deallocated", 0.0
+
+    def ask(self, second: float, call: Call, *, wanted: str) -> float:
+        """Make one call as the activity does; give the second after its pause."""
+        vm, at = self.state.vms["gpu"], self.began_at + second
+        asked = PowerAsked(vm="gpu", epoch=vm.epoch, drain=vm.drain, at=at)
+        assert self.at(second, asked) == {"answer": "done"}
+        if call.acts and self.power != wanted:
+            self.power, self.metered_at = wanted, at
+        accepted = StartAccepted if wanted == "starting" else DeallocationAccepted
+        if call.acts and call.answers:
+            self.at(second + 0.1, accepted(vm="gpu", epoch=vm.epoch, at=at))
+        elif call.answers:
+            self.at(second + 0.1, PowerRefused(vm="gpu", epoch=vm.epoch, at=at))
+        return second + call.pause_s
+
+    def look(self, second: float) -> None:
+        vm = self.state.vms["gpu"]
+        seen = VmSeen(vm="gpu", epoch=vm.epoch, phase_since=vm.phase_since, power=self.power)
+        self.at(second, Tick(generation=1, seen=[seen]))
+
+
+class TestLostAnswers:
+    """Invariant 6: to the second what the pool made, within a tick and marked what it found."""
+
+    @given(calls=calls, has_tick=st.booleans())
+    def test_a_start_begins_the_bill_when_it_was_taken_or_says_that_it_guesses(
+        self, calls: list[Call], has_tick: bool
+    ):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        second = 0.2
+        for call in calls:
+            if pool.state.vms["gpu"].billed_since is None:
+                second = pool.ask(second, call, wanted="starting")
+        if has_tick:
+            pool.look(second)
+        if pool.state.vms["gpu"].billed_since is None:
+            pool.ask(second, Call(acts=True, answers=True, pause_s=0), wanted="starting")
+
+        vm = pool.state.vms["gpu"]
+        lost = [call for call in calls if not call.answers]
+        if vm.is_estimated:
+            assert lost
+            assert abs(vm.billed_since - pool.metered_at) <= pauses_s(calls)
+        else:
+            assert vm.billed_since == pool.metered_at
+
+    @given(calls=calls, has_tick=st.booleans())
+    def test_a_deallocation_ends_the_bill_when_it_was_taken_or_says_that_it_guesses(
+        self, calls: list[Call], has_tick: bool
+    ):
+        pool = Azure()
+        pool.wake("a")
+        pool.power = "running"
+        pool.at(150, Release(job_id="a", fence=101, ran=True))
+        pool.at(450, Tick(generation=1))
+        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        second = 452.0
+        for call in calls:
+            if not pool.intervals:
+                second = pool.ask(second, call, wanted="deallocating")
+        if has_tick:
+            pool.look(second)
+        if not pool.intervals:
+            pool.ask(second, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
+
+        interval = pool.intervals[0]
+        assert sum(interval.parts.values()) == pytest.approx(interval.ended_at - interval.began_at)
+        if interval.is_estimated:
+            assert any(not call.answers for call in calls)
+            assert abs(interval.ended_at - pool.metered_at) <= pauses_s(calls)
+        else:
+            assert interval.ended_at == pool.metered_at
+
+
+class TestFoundOff:
+    """A VM that goes off by itself while the pool waits for it."""
+
+    def starting(self) -> Azure:
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.ask(1, Call(acts=True, answers=True, pause_s=0), wanted="starting")
+        return pool
+
+    def test_a_start_that_somebody_undoes_is_given_up_within_a_tick(self):
+        pool = self.starting()
+        pool.power = "deallocated"
+
+        pool.look(1 + TICK_S)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.is_estimated
+        assert interval.ended_at - interval.began_at == TICK_S
+        assert pool.state.vms["gpu"].phase in ("deallocated", "starting")
+        assert pool.state.vms["gpu"].billed_since is None
+
+    def test_an_observation_from_before_the_start_ends_nothing(self):
+        pool = self.starting()
+        pool.power = "deallocated"
+
+        pool.look(1 + TICK_S / 2)
+
+        assert pool.state.vms["gpu"].phase == "starting"
+        assert pool.state.vms["gpu"].billed_since == pool.began_at + 1
+
+    def test_a_start_that_azure_gives_up_is_never_billed(self):
+        pool = self.starting()
+        vm = pool.state.vms["gpu"]
+        seen = VmSeen(
+            vm="gpu",
+            epoch=vm.epoch,
+            phase_since=vm.phase_since,
+            power="deallocated",
+            failure="AllocationFailed",
+        )
+
+        pool.at(1 + TICK_S, Tick(generation=1, seen=[seen]))
+
+        assert pool.intervals == []
+        assert pool.state.vms["gpu"].phase == "no_capacity"
+
+    def test_a_vm_that_somebody_stops_is_not_billed_while_it_goes_off(self):
+        pool = Azure()
+        pool.wake("a")
+        pool.power = "deallocating"
+
+        pool.look(150)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.is_estimated
+        assert interval.ended_at == pool.began_at + 150
+        assert pool.state.vms["gpu"].phase == "deallocating"
+        assert pool.state.vms["gpu"].slots == {}

@@ -25,6 +25,8 @@ from orchestrator.domain.pool import (
     Enqueue,
     JobSeen,
     Look,
+    PowerAsked,
+    PowerRefused,
     Prewarm,
     Release,
     ResetVm,
@@ -51,7 +53,8 @@ THOROUGHNESS = int(os.environ.get("POOL_TEST_THOROUGHNESS", "1"))
 VMS = ("gpu-1", "gpu-2", "gpu-3")
 JOBS = tuple("abcdefg")
 STEPS_S = (0.0, 0.5, 5.0, 10.0, 31.0, 61.0, 91.0, 301.0, 601.0, 905.0, 1201.0, 2401.0)
-VM_COMMANDS = (VmRunning, VmReady, Deallocated, VmLost, StartAccepted, DeallocationAccepted)
+ASKED = (PowerAsked, PowerRefused, StartAccepted, DeallocationAccepted)
+VM_COMMANDS = (VmRunning, VmReady, Deallocated, VmLost, *ASKED)
 POWERS = (None, "running", "deallocated", "starting", "deallocating", "stopped")
 
 vms = st.sampled_from(VMS)
@@ -138,8 +141,10 @@ class PoolMachine(RuleBasedStateMachine):
     def a_vm_is_heard_of(self, index: int, kind: type, old: int) -> None:
         vm = self.bench.vm(self.name(index))
         more = {VmLost: {"reason": "lost"}}.get(kind, {})
-        if kind in (StartAccepted, DeallocationAccepted):
+        if kind in ASKED:
             more = {"at": self.bench.now}
+        if kind is PowerAsked:
+            more["drain"] = vm.drain
         epoch = vm.epoch - (old == 0)
         self.tell(kind(vm=vm.name, epoch=epoch, **more))
 
