@@ -79,6 +79,8 @@ rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=la
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
 	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements-demo.txt
+	$(UV_COMPILE) --upgrade requirements/agent.in --constraint requirements-demo.txt \
+		--output-file requirements-agent.txt
 	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements-dev.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) || \
 		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)

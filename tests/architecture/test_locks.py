@@ -7,6 +7,7 @@ import pytest
 LOCKS = {
     "requirements.txt": "requirements/app.in",
     "requirements-demo.txt": "requirements/demo.in",
+    "requirements-agent.txt": "requirements/agent.in",
     "requirements-dev.txt": "requirements/dev.in",
     "requirements-engine.txt": "requirements/engine.in",
 }
@@ -67,12 +68,13 @@ class TestLock:
 
 class TestLocks:
     def test_hold_one_version_of_each_package(self, root):
-        app, demo, dev, engine = (
+        app, demo, agent, dev, engine = (
             {name: version for name, (version, _) in read_lock(root / lock).items()}
             for lock in LOCKS
         )
 
         assert app.items() <= demo.items()
+        assert agent.items() <= demo.items()
         assert demo.items() <= dev.items()
         # The engine's lock is for one platform, the others for all.
         assert required(root / "requirements-dev.txt").items() <= engine.items()

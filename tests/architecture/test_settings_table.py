@@ -3,6 +3,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+import gpu_agent.boot.settings
 import gpu_agent.settings
 import gpu_agent.switch.settings
 import orchestrator.settings
@@ -65,6 +66,18 @@ class TestSettingsTable:
             gpu_agent.switch.settings.Settings.from_environ(environ)
 
         table = documented(root, "Switch")
+        assert environ.asked == table.keys()
+        assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
+            name for name, default in table.items() if default == "required"
+        }
+
+    def test_lists_what_the_boot_program_reads(self, root):
+        environ = RecordingEnviron()
+
+        with pytest.raises(SettingsError) as caught:
+            gpu_agent.boot.settings.Settings.from_environ(environ)
+
+        table = documented(root, "Boot")
         assert environ.asked == table.keys()
         assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
             name for name, default in table.items() if default == "required"

@@ -1,4 +1,4 @@
-"""Azure as a VM's switch meets it on the wire: instance metadata over http, ARM over https."""
+"""Azure as a VM meets it: instance metadata over http, ARM and Key Vault over https."""
 
 import json
 import ssl
@@ -25,7 +25,7 @@ class Call:
 
 @dataclass
 class Answer:
-    """What is answered; `status` 0 hangs up instead."""
+    """What is answered, a text as it is; `status` 0 hangs up instead."""
 
     status: int
     body: Any = None
@@ -40,6 +40,8 @@ class FakeAzure:
         imds_calls: What the metadata service was asked.
         answers: For ARM, used up.
         imds_answers: By the first words of a path, instead of the right one.
+        secrets: What Key Vault holds, by name; it answers where ARM does.
+        vault_answers: For Key Vault, used up before it gives a secret.
     """
 
     def __init__(self, *, chain: Path, key: Path) -> None:
@@ -47,6 +49,8 @@ class FakeAzure:
         self.imds_calls: list[Call] = []
         self.answers: list[Answer] = []
         self.imds_answers: dict[str, Answer] = {}
+        self.secrets: dict[str, str] = {}
+        self.vault_answers: list[Answer] = []
         self._arm = self._serve(self._answer_arm)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain, key)
@@ -63,10 +67,26 @@ class FakeAzure:
             server.server_close()
 
     def _answer_arm(self, call: Call) -> Answer:
+        if call.path.startswith("/secrets/"):
+            return self._answer_vault(call)
         if call.method == "GET":
             return Answer(404)
         self.calls.append(call)
         return self.answers.pop(0) if self.answers else Answer(202)
+
+    def _answer_vault(self, call: Call) -> Answer:
+        if call.headers.get("Authorization") != f"Bearer {TOKEN}":
+            # The client insists on a resource of which the vault's own host is a part.
+            resource = f"https://{self.arm_url.rpartition('/')[2].removeprefix('127.')}"
+            challenge = f'Bearer authorization="https://login.invalid/t", resource="{resource}"'
+            return Answer(401, headers={"WWW-Authenticate": challenge})
+        if self.vault_answers:
+            return self.vault_answers.pop(0)
+        name = call.path.partition("?")[0].split("/")[2]
+        if name not in self.secrets:
+            return Answer(404, {"error": {"code": "SecretNotFound", "message": "no"}})
+        url = f"{self.arm_url}/secrets/{name}/{'0' * 32}"
+        return Answer(200, {"id": url, "value": self.secrets[name], "attributes": {}})
 
     def _answer_imds(self, call: Call) -> Answer:
         self.imds_calls.append(call)
@@ -76,7 +96,8 @@ class FakeAzure:
                 return answer
         if path.startswith("instance"):
             return Answer(200, {"compute": {"resourceId": RESOURCE_ID}})
-        return Answer(200, {"access_token": TOKEN, "token_type": "Bearer"})
+        token = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": "86400"}
+        return Answer(200, {**token, "resource": "https://any.invalid"})
 
     def _serve(self, answer_call) -> ThreadingHTTPServer:
         class Handler(BaseHTTPRequestHandler):
@@ -92,11 +113,14 @@ class FakeAzure:
                 if not answer.status:
                     self.close_connection = True
                     return
-                body = b"" if answer.body is None else json.dumps(answer.body).encode()
+                is_text = isinstance(answer.body, str)
+                text = answer.body if is_text else json.dumps(answer.body)
+                body = b"" if answer.body is None else text.encode()
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Type", "text/plain" if is_text else "application/json")
                 self.end_headers()
                 self.wfile.write(body)
 
