@@ -195,6 +195,8 @@ def app_environ(blueprint: Blueprint) -> dict[str, str]:
     return {
         "ARM_URL": urls.arm,
         "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION_ID,
+        "AzureWebJobsStorage__blobServiceUri": urls.blob,
+        "AzureWebJobsStorage__credential": "managedidentity",
         "GPU_AGENT_TOKEN": blueprint.agent_token,
         "GPU_VMS": json.dumps(listed),
         "IDENTITY_ENDPOINT": urls.identity,

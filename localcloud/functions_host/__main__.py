@@ -9,10 +9,12 @@ import signal
 import sys
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 from localcloud.clock import SystemClock
+from localcloud.functions_host.blob_triggers import POLL_INTERVAL
 from localcloud.functions_host.errors import DataFolderError, HostError
 from localcloud.functions_host.host_settings import load_app_settings, read_host_settings
 from localcloud.functions_host.loader import load_app
@@ -70,6 +72,7 @@ async def _serve(options: argparse.Namespace) -> None:
         environ=os.environ,
         is_strict=options.strict,
         delivers_twice=options.duplicate_delivery,
+        blob_poll_interval=timedelta(seconds=options.blob_poll_s),
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,6 +101,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--duplicate-delivery",
         action="store_true",
         help="deliver each activity and each result twice",
+    )
+    parser.add_argument(
+        "--blob-poll-s",
+        type=float,
+        default=POLL_INTERVAL.total_seconds(),
+        help="seconds between two looks of a blob trigger (%(default)s)",
     )
     parser.add_argument(
         "--strict", action="store_true", help="fail where Azure would go astray in silence"

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import azure.functions as func
 from azure.functions.meta import Datum
 
+from localcloud.functions_host.blob_source import BlobContent, BlobVersion
 from localcloud.functions_host.moments import to_history_text
 
 
@@ -51,14 +52,15 @@ class InvocationContext(func.Context):  # type: ignore[misc]
         return None
 
 
-def decode(kind: str, datum: Datum) -> Any:
+def decode(kind: str, datum: Datum, metadata: Mapping[str, Datum] | None = None) -> Any:
     """Turn what the host sends into what the function gets.
 
     Args:
         kind: Binding type.
         datum: What the host would put on the wire.
+        metadata: What it would tell of the trigger besides.
     """
-    return func.get_binding_registry().get(kind).decode(datum, trigger_metadata=None)
+    return func.get_binding_registry().get(kind).decode(datum, trigger_metadata=metadata)
 
 
 def encode_result(kind: str, value: Any) -> Datum:
@@ -131,6 +133,34 @@ def to_timer_datum(
         ),
         "json",
     )
+
+
+def to_blob_datum(
+    container: str, version: BlobVersion, content: BlobContent, tokens: Mapping[str, str]
+) -> tuple[Datum, dict[str, Datum]]:
+    """Build the datum of a blob and its trigger metadata.
+
+    Args:
+        container: Where it lies.
+        version: Which one.
+        content: What it holds.
+        tokens: What the tokens of the trigger's path stand for.
+    """
+    properties = {
+        "ContentLength": len(content.data),
+        "ContentType": content.content_type,
+        "CreatedOn": content.created_at.isoformat(),
+        "ETag": f'"{version.etag}"',
+        "LastModified": content.modified_at.isoformat(),
+    }
+    return Datum(content.data, "bytes"), {
+        # A token must not hide what the host says.
+        **{name: Datum(value, "string") for name, value in tokens.items()},
+        "BlobTrigger": Datum(f"{container}/{version.name}", "string"),
+        "Uri": Datum(json.dumps(content.uri), "json"),
+        "Properties": Datum(json.dumps(properties), "json"),
+        "Metadata": Datum(json.dumps(dict(content.metadata)), "json"),
+    }
 
 
 def to_client_text(*, public_url: str, rpc_url: str, hub_name: str, key: str) -> str:

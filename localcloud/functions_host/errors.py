@@ -5,6 +5,7 @@
     HostError
     ├── AppLoadError             the app cannot run, and why; the host ends
     ├── DataFolderError          the data folder cannot be used
+    ├── BlobsUnavailableError    a storage account does not answer; asked again later
     └── RequestRefusedError      a management call that can't be done; carries its HTTP status
         ├── UnknownFunctionError
         ├── InvalidInstanceIdError
@@ -29,6 +30,10 @@ class AppLoadError(HostError):
 
 class DataFolderError(HostError):
     """The data folder is in use by another host or can't be written."""
+
+
+class BlobsUnavailableError(HostError):
+    """A storage account does not answer, or refuses; the next look may succeed."""
 
 
 class RequestRefusedError(HostError):

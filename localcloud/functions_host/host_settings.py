@@ -26,6 +26,8 @@ class HostSettings:
         max_entity_batch: Most operations of one entity batch.
         http_poll_interval: Pause between polls of ``call_http``.
         function_timeout: Longest run of an activity; None for no limit.
+        max_concurrent_blobs: Most blobs that one blob function works on at the same time.
+        blob_attempts: Deliveries of a blob after which it is given up.
     """
 
     route_prefix: str = "api"
@@ -34,6 +36,8 @@ class HostSettings:
     max_entity_batch: int = 5000
     http_poll_interval: timedelta = timedelta(seconds=30)
     function_timeout: timedelta | None = timedelta(minutes=30)
+    max_concurrent_blobs: int = 8
+    blob_attempts: int = 5
 
 
 def load_app_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None:
@@ -69,16 +73,19 @@ def read_host_settings(app_dir: Path, environ: Mapping[str, str]) -> HostSetting
     extensions = document.get("extensions") or {}
     durable = extensions.get("durableTask") or {}
     http = extensions.get("http") or {}
+    blobs = extensions.get("blobs") or {}
     poll_ms = (durable.get("httpSettings") or {}).get("defaultAsyncRequestSleepTimeMilliseconds")
     return HostSettings(
         route_prefix=str(http.get("routePrefix", "api")).strip("/"),
-        hub_name=_resolve(str(durable.get("hubName", "TestHubName")), environ),
+        hub_name=resolve(str(durable.get("hubName", "TestHubName")), environ),
         max_concurrent_activities=int(
             durable.get("maxConcurrentActivityFunctions") or 10 * (os.cpu_count() or 1)
         ),
         max_entity_batch=int(durable.get("maxEntityOperationBatchSize") or 5000),
         http_poll_interval=timedelta(milliseconds=float(poll_ms or 30_000)),
         function_timeout=_read_timeout(document.get("functionTimeout")),
+        max_concurrent_blobs=int(blobs.get("maxDegreeOfParallelism") or 8 * (os.cpu_count() or 1)),
+        blob_attempts=int(blobs.get("poisonBlobThreshold") or 5),
     )
 
 
@@ -91,6 +98,11 @@ def parse_timespan(text: str) -> timedelta | None:
     return timedelta(
         days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds)
     )
+
+
+def resolve(text: str, environ: Mapping[str, str]) -> str:
+    """Put the settings named between percent signs in their places; an unknown one stays."""
+    return re.sub(r"%([^%]+)%", lambda match: environ.get(match[1], match[0]), text)
 
 
 def _read_timeout(value: object) -> timedelta | None:
@@ -113,10 +125,6 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
         for step in path:
             place = place.setdefault(step, {})
         place[last] = value
-
-
-def _resolve(text: str, environ: Mapping[str, str]) -> str:
-    return re.sub(r"%([^%]+)%", lambda match: environ.get(match[1], match[0]), text)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

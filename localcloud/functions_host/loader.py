@@ -22,7 +22,14 @@ from azure.functions.decorators.function_app import FunctionRegister
 from localcloud.functions_host.errors import AppLoadError
 
 SUPPORTED_TRIGGERS = frozenset(
-    {"httpTrigger", "timerTrigger", "orchestrationTrigger", "activityTrigger", "entityTrigger"}
+    {
+        "httpTrigger",
+        "timerTrigger",
+        "blobTrigger",
+        "orchestrationTrigger",
+        "activityTrigger",
+        "entityTrigger",
+    }
 )
 _DURABLE_NAME_FIELDS = {
     "orchestrationTrigger": "orchestration",

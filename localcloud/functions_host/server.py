@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -16,6 +17,8 @@ from azure.functions.meta import Datum
 from localcloud.clock import Clock
 from localcloud.functions_host import bindings
 from localcloud.functions_host.activities import ActivityRunner
+from localcloud.functions_host.blob_source import connect_blobs
+from localcloud.functions_host.blob_triggers import POLL_INTERVAL, BlobTriggers
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.host_settings import HostSettings
 from localcloud.functions_host.http_triggers import HttpTriggers
@@ -45,6 +48,7 @@ class FunctionsHost:
         environ: Mapping[str, str],
         is_strict: bool = False,
         delivers_twice: bool = False,
+        blob_poll_interval: timedelta = POLL_INTERVAL,
     ) -> None:
         """Put the parts together; nothing runs yet.
 
@@ -57,9 +61,10 @@ class FunctionsHost:
             environ: App settings.
             is_strict: Turn silent anomalies into failures.
             delivers_twice: Deliver activities and results twice.
+            blob_poll_interval: Between two looks of a blob trigger.
 
         Raises:
-            AppLoadError: A route or schedule can't be read.
+            AppLoadError: A route, schedule or blob path can't be read.
         """
         threads = environ.get("PYTHON_THREADPOOL_THREAD_COUNT")
         self._settings = settings
@@ -91,6 +96,16 @@ class FunctionsHost:
         )
         self._http = HttpTriggers(app, self._worker, settings.route_prefix)
         self._timers = TimerTriggers(self._worker, store, self._engine.alarm, clock, environ)
+        self._blobs = BlobTriggers(
+            self._worker,
+            store,
+            self._engine.alarm,
+            clock,
+            environ=environ,
+            connect=connect_blobs,
+            settings=settings,
+            poll_interval=blob_poll_interval,
+        )
         self._management = ManagementApi(
             self._engine, store, hub_name=settings.hub_name, key=self._key
         )
@@ -131,11 +146,13 @@ class FunctionsHost:
         )
         self._engine.start(self._activities)
         self._timers.start()
+        self._blobs.start()
         return url
 
     async def stop(self) -> None:
         """Free the port and end, within a few seconds whatever the functions do."""
         self._engine.stop()
+        self._blobs.stop()
         self._worker.stop()
         for runner in self._runners:
             await runner.cleanup()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ CREATE TABLE IF NOT EXISTS schedules (
     last_at REAL,
     next_at REAL NOT NULL,
     updated_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blob_receipts (
+    function TEXT NOT NULL,
+    container TEXT NOT NULL,
+    name TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (function, container, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -203,6 +213,35 @@ class ScheduleRow:
     last_at: datetime | None
     next_at: datetime
     updated_at: datetime
+
+
+class BlobState(StrEnum):
+    """How a function stands to a version of a blob."""
+
+    TAKEN = "taken"
+    FAILED = "failed"
+    POISON = "poison"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobReceipt:
+    """What became of the newest version of a blob that a function was given.
+
+    Attributes:
+        function: Name of the function.
+        container: Container of the blob.
+        name: Name of the blob.
+        etag: The version.
+        failures: Deliveries of it that failed.
+        state: What follows from that.
+    """
+
+    function: str
+    container: str
+    name: str
+    etag: str
+    failures: int
+    state: BlobState
 
 
 @dataclass
@@ -490,6 +529,47 @@ class Store:
                     row.next_at.timestamp(),
                     row.updated_at.timestamp(),
                 ),
+            )
+
+    def read_blob_receipts(self, function: str, container: str) -> dict[str, BlobReceipt]:
+        """Read the receipts of a function, by name of the blob."""
+        rows = self._read(
+            "SELECT name, etag, failures, state FROM blob_receipts "
+            "WHERE function = ? AND container = ?",
+            (function, container),
+        )
+        return {
+            name: BlobReceipt(function, container, name, etag, failures, BlobState(state))
+            for name, etag, failures, state in rows
+        }
+
+    def write_blob_receipt(self, receipt: BlobReceipt) -> None:
+        """Write a receipt, in the place of that of an earlier version."""
+        with self._lock, self._transaction() as writer:
+            writer.execute(
+                "INSERT OR REPLACE INTO blob_receipts VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    receipt.function,
+                    receipt.container,
+                    receipt.name,
+                    receipt.etag,
+                    receipt.failures,
+                    receipt.state,
+                ),
+            )
+
+    def drop_blob_receipts(self, function: str, container: str, names: Sequence[str]) -> None:
+        """Forget the receipts of blobs that are gone: should one come back, it is a new version.
+
+        Args:
+            function: Whose receipts.
+            container: Container of the blobs.
+            names: Names of the blobs.
+        """
+        with self._lock, self._transaction() as writer:
+            writer.executemany(
+                "DELETE FROM blob_receipts WHERE function = ? AND container = ? AND name = ?",
+                [(function, container, name) for name in names],
             )
 
     def read_or_write_fact(self, name: str, value: str) -> str:
