@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from orchestrator.domain.errors import InvalidRequestError
+from orchestrator.domain.options import check_options
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _COMPLEMENT = str.maketrans(_ALPHABET, _ALPHABET[::-1])
@@ -81,13 +82,6 @@ def artifact_url(job_id: str, name: str) -> str:
 
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 
-_INTEGER_OPTIONS = {
-    "seed": (0, 2**31 - 1),
-    "face_count": (2_000, 200_000),
-    "texture_size": (256, 2048),
-}
-_BOOLEAN_OPTIONS = frozenset({"texture", "remove_background"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
@@ -119,36 +113,11 @@ class JobRequest:
                 "start_within_s and one of image_url, image_base64"
             )
         return cls(
-            options=_options(data.get("options") or {}),
+            options=check_options(data.get("options") or {}),
             metadata=_metadata(data.get("metadata") or {}),
             priority=_priority(data.get("priority", "normal")),
             start_within_s=_start_within(data.get("start_within_s")),
         )
-
-
-def _options(data: Any) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise InvalidRequestError("options must be a JSON object")
-    unknown = set(data) - set(_INTEGER_OPTIONS) - _BOOLEAN_OPTIONS
-    if unknown:
-        known = ", ".join(sorted({*_INTEGER_OPTIONS, *_BOOLEAN_OPTIONS}))
-        raise InvalidRequestError(
-            f"unknown option {_quoted(unknown)}: known are {known}", code="invalid_option"
-        )
-    for name, value in data.items():
-        if name in _BOOLEAN_OPTIONS:
-            if not isinstance(value, bool):
-                raise InvalidRequestError(
-                    f"option {name} must be true or false", code="invalid_option"
-                )
-        else:
-            low, high = _INTEGER_OPTIONS[name]
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise InvalidRequestError(
-                    f"option {name} must be a whole number from {low} to {high}",
-                    code="invalid_option",
-                )
-    return dict(data)
 
 
 def _metadata(data: Any) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""Import hy3dgen, torch and rembg the one safe way: offline, quiet, without their surprises.
+
+Nothing else in the agent imports them, so that what is set here holds before their imports.
+"""
+
+import logging
+import os
+import sys
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from gpu_agent.errors import EngineError
+
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "DIFFUSERS_OFFLINE")
+
+_keep: list[Any] = []
+"""A torch library takes its operators with it when it is collected."""
+
+
+def go_offline() -> None:
+    """Forbid the libraries to fetch anything, and hy3dgen to count time with CUDA events."""
+    for name in _OFFLINE:
+        os.environ[name] = "1"
+    # hy3dgen's debug timer crashes without CUDA.
+    os.environ.pop("HY3DGEN_DEBUG", None)
+
+
+@cache
+def torch() -> Any:
+    """Give torch, with torchvision importable beside it."""
+    go_offline()
+    module: Any = _import("torch")
+    if module.version.cuda is None:
+        _declare_vision_operators(module)
+    return module
+
+
+@cache
+def shapegen() -> Any:
+    """Give `hy3dgen.shapegen`, its log lines at their proper level."""
+    torch()
+    module = _import("hy3dgen.shapegen")
+    _hush("hy3dgen.shapgen")  # sic
+    return module
+
+
+@cache
+def shapegen_attention_processors() -> Any:
+    """Give the module with the attention of hy3dgen's volume decoder."""
+    shapegen()
+    return _import("hy3dgen.shapegen.models.autoencoders.attention_processors")
+
+
+@cache
+def texgen(rasterizer: str) -> Any:
+    """Give `hy3dgen.texgen.pipelines`.
+
+    Args:
+        rasterizer: The module to serve as ``custom_rasterizer``: that one itself on CUDA.
+    """
+    torch()
+    sys.modules["custom_rasterizer"] = _import(rasterizer)
+    return _import("hy3dgen.texgen.pipelines")
+
+
+@cache
+def rembg() -> Any:
+    """Give rembg."""
+    go_offline()
+    return _import("rembg")
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise EngineError(
+            "engine_unavailable", f"The hunyuan3d engine lacks {name}: {error}"
+        ) from error
+
+
+def _declare_vision_operators(module: Any) -> None:
+    """Let torchvision's CUDA build be imported beside a CPU torch.
+
+    Its compiled operators don't load there, and it fails on naming them. hy3dgen uses nothing but
+    `transforms`, so it is enough that they have a schema.
+    """
+    library = module.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _keep.append(library)
+
+
+def _hush(name: str) -> None:
+    """Take a logger's own console away: the agent's log lines are JSON."""
+    logger = logging.getLogger(name)
+    logger.handlers.clear()
+    logger.setLevel(logging.WARNING)
