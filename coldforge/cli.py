@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from coldforge.doctor.command import doctor
 from coldforge.errors import ColdforgeError
 from coldforge.exit_codes import HELP, ExitCode, exit_code_for
 from coldforge.following import Followed
@@ -277,6 +278,9 @@ def jobs(
         return
     for job in found:
         _print_json(job.raw)
+
+
+cli.add_command(doctor)
 
 
 def main() -> None:

@@ -6,15 +6,16 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.arm.estate import Estate
 from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, BOOTED_AT_PLACEHOLDER
 from localcloud.arm.vm import Overlap
 from localcloud.certificate import Certificate
 from localcloud.ports import choose_free_ports
-from localcloud.storage import blob_url, queue_url, table_url
+from localcloud.storage import ACCOUNT, blob_url, queue_url, table_url
 
 ROOT = Path(__file__).parents[1]
 """The checkout: where ``node_modules`` and the programs are."""
@@ -23,7 +24,7 @@ SUBSCRIPTION_ID = "00000000-0000-4000-8000-00000000c01d"
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
-_LOOPBACK = "127.0.0.1,localhost,::1"
+LOOPBACK = "127.0.0.1,localhost,::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class LocalVm:
         deallocate_s: From a deallocation's acceptance to deallocated, in seconds.
         restart_agent_after_s: When a dead agent is started again, as systemd would; None: never.
         start_during_deallocation: What a start does while the VM is being deallocated.
+        image_version: From which version of the image it was made.
         agent_environ: Further settings of its agent.
         switch_environ: Further settings of its dead-man's switch; None: it has none.
     """
@@ -49,6 +51,7 @@ class LocalVm:
     deallocate_s: float = 2.0
     restart_agent_after_s: float | None = 2.0
     start_during_deallocation: Overlap = Overlap.CONFLICT
+    image_version: str = "1.0.0"
     agent_environ: Mapping[str, str] = field(default_factory=dict)
     switch_environ: Mapping[str, str] | None = None
 
@@ -164,7 +167,7 @@ def base_environ(outer: Mapping[str, str], certificate: Certificate) -> dict[str
         outer: Environment of whoever starts the local cloud.
         certificate: The local certificate, trusted on top of the public ones.
     """
-    exempt = ",".join(filter(None, [outer.get("NO_PROXY") or outer.get("no_proxy"), _LOOPBACK]))
+    exempt = ",".join(filter(None, [outer.get("NO_PROXY") or outer.get("no_proxy"), LOOPBACK]))
     return {
         **outer,
         "NO_PROXY": exempt,
@@ -206,10 +209,43 @@ def app_environ(blueprint: Blueprint) -> dict[str, str]:
     }
 
 
+def draw_estate(blueprint: Blueprint) -> Estate:
+    """Return what this deployment has besides its VMs."""
+    urls = blueprint.urls
+    first = blueprint.vms[0] if blueprint.vms else LocalVm()
+    return Estate(
+        resource_group=first.resource_group,
+        location=first.region,
+        app="coldforge-local",
+        app_host=urls.app.removeprefix("http://"),
+        settings=app_environ(blueprint),
+        storage=ACCOUNT,
+        endpoints={"blob": urls.blob, "table": urls.table, "queue": urls.queue},
+        vault="coldforge-local",
+        secrets={"gpu-agent-token": blueprint.agent_token},
+    )
+
+
+def describe_deployment(blueprint: Blueprint) -> dict[str, Any]:
+    """Return what ``coldforge doctor`` has to know, as Terraform's output ``doctor`` says it."""
+    estate = draw_estate(blueprint)
+    return {
+        "subscription_id": SUBSCRIPTION_ID,
+        "app_id": estate.app_id(SUBSCRIPTION_ID),
+        "app_url": blueprint.urls.app,
+        "storage_account_id": estate.storage_id(SUBSCRIPTION_ID),
+        "key_vault_id": estate.vault_id(SUBSCRIPTION_ID),
+        "key_vault_url": blueprint.urls.arm,
+        "image_versions": {vm.name: vm.image_version for vm in blueprint.vms},
+        "arm_url": blueprint.urls.arm,
+    }
+
+
 def list_vms(blueprint: Blueprint) -> dict[str, Any]:
     """Return the list of VMs that the stand-in for Azure Resource Manager reads."""
     return {
         "subscription_id": SUBSCRIPTION_ID,
+        "estate": asdict(draw_estate(blueprint)),
         "vms": [
             {
                 "name": vm.name,
@@ -218,6 +254,7 @@ def list_vms(blueprint: Blueprint) -> dict[str, Any]:
                 "location": vm.region,
                 "zone": vm.zone,
                 "price_per_hour_usd": vm.price_per_hour_usd,
+                "image_version": vm.image_version,
                 "boot_s": vm.boot_s,
                 "deallocate_s": vm.deallocate_s,
                 "restart_agent_after_s": vm.restart_agent_after_s,
@@ -240,6 +277,11 @@ def list_vms(blueprint: Blueprint) -> dict[str, Any]:
             for vm in blueprint.vms
         ],
     }
+
+
+def write_environ(environ: Mapping[str, str]) -> str:
+    """Return variables as a shell reads them; they are exported."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environ.items())
 
 
 def write_private(path: Path, text: str) -> None:

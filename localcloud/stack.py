@@ -100,6 +100,8 @@ class Stack:
         # Out of memory everything would be gone: better to say so than to start again empty.
         self._keeper = Keeper(self._storage) if keeps_storage else None
         self._vms_file = self.folder / "vms.json"
+        self._deployment_file = self.folder / "doctor.json"
+        self._doctor_environ_file = self.folder / "doctor.env"
         python = [sys.executable, "-m"]
         self._arm = Component(
             name="arm",
@@ -168,6 +170,20 @@ class Stack:
         """All log files, by component or VM."""
         parts = [part.name for part in (self._storage, self._arm, self._host)]
         return {**{name: self._blueprint.log(name) for name in parts}, **self.agent_log}
+
+    @property
+    def doctor_environ(self) -> Mapping[str, str]:
+        """What ``coldforge doctor`` needs in its environment to examine this local cloud.
+
+        A shell finds it in the file ``doctor.env`` of the folder.
+        """
+        return {
+            "COLDFORGE_DEPLOYMENT": str(self._deployment_file),
+            "IDENTITY_ENDPOINT": self.urls.identity,
+            "IDENTITY_HEADER": self._blueprint.identity_header,
+            "REQUESTS_CA_BUNDLE": str(self.bundle),
+            "NO_PROXY": plan.LOOPBACK,
+        }
 
     @property
     def storage_restarts(self) -> int:
@@ -284,6 +300,10 @@ class Stack:
             raise StackError(f"another local cloud runs in {self.folder}")
         self._watchdog = Watchdog(self._tag)
         plan.write_private(self._vms_file, json.dumps(plan.list_vms(self._blueprint), indent=2))
+        plan.write_private(self._doctor_environ_file, plan.write_environ(self.doctor_environ))
+        self._deployment_file.write_text(
+            json.dumps(plan.describe_deployment(self._blueprint), indent=2)
+        )
         self._storage.start()
         self._arm.start()
         self._arm.wait_until_ready()

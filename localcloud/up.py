@@ -113,6 +113,8 @@ def _describe(stack: Stack) -> Table:
     table.add_row("  faults to order", f"{urls.arm}/_local/faults")
     table.add_row("blobs", urls.blob)
     table.add_row("tables", urls.table)
+    environ = shorten(stack.folder / "doctor.env")
+    table.add_row("examine all of it", f". {environ} && {command} doctor")
     table.add_row("certificate", shorten(stack.bundle))
     table.add_row("logs", shorten(stack.folder / "logs"))
     return table

@@ -1,9 +1,11 @@
 """Azure Resource Manager's HTTP: who asks, about what, and what is answered."""
 
+import email.utils
 import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +13,8 @@ from aiohttp import web
 
 from localcloud.arm.addresses import Address, Target, read_path
 from localcloud.arm.errors import ArmError, bad_request, not_found
-from localcloud.arm.faults import FaultName, find_refusal
+from localcloud.arm.estate_routes import EstateRoutes
+from localcloud.arm.faults import FaultName, find, find_refusal
 from localcloud.arm.identity import MANAGEMENT_AUDIENCES, TENANT_ID, TokenError, TokenIssuer
 from localcloud.arm.region import Region
 from localcloud.arm.rendering import (
@@ -43,6 +46,7 @@ class ArmRoutes:
         subscription_id: str,
         clock: Callable[[], float],
         log: RequestLog,
+        estate: EstateRoutes | None = None,
     ) -> None:
         """Answer for a region.
 
@@ -53,8 +57,10 @@ class ArmRoutes:
             subscription_id: Whose the VMs are.
             clock: Gives epoch seconds.
             log: Is told of every request.
+            estate: Answers what is asked about anything but VMs; None: nothing else is there.
         """
         self._region = region
+        self._estate = estate
         self._issuer = issuer
         self._throttle = throttle
         self._subscription_id = subscription_id
@@ -84,6 +90,9 @@ class ArmRoutes:
             code=code,
         )
         response.headers["x-ms-request-id"] = str(uuid.uuid4())
+        if skews := find(self._region.faults, FaultName.CLOCK_SKEW, None):
+            moment = self._clock() + skews[-1].options["seconds"]
+            response.headers["Date"] = email.utils.formatdate(moment, usegmt=True)
         kind, left = ("reads", "3749") if request.method == "GET" else ("writes", "2999")
         response.headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = left
         if remaining := request.get(_REMAINING):
@@ -95,6 +104,10 @@ class ArmRoutes:
     def _answer(self, request: web.Request) -> web.Response:
         claims = self._check_token(request)
         _check_api_version(request)
+        if self._estate and "xms_mirid" not in claims:
+            body = self._estate.answer(request.method, request.path, request.query)
+            if body is not None:
+                return web.json_response(body)
         address = read_path(request.path)
         if address is None:
             raise not_found("InvalidResourceType", f"Nothing is served under {request.path}.")
@@ -182,7 +195,16 @@ class ArmRoutes:
             raise not_found(
                 "ResourceGroupNotFound", f"Resource group '{group}' could not be found."
             )
-        return found
+        faults = self._region.faults
+        return [
+            (vm, self._with_image(spec))
+            for vm, spec in found
+            if not find(faults, FaultName.VM_MISSING, spec.name)
+        ]
+
+    def _with_image(self, spec: VmSpec) -> VmSpec:
+        others = find(self._region.faults, FaultName.IMAGE, spec.name)
+        return replace(spec, image_version=others[-1].options["version"]) if others else spec
 
     def _list(self, address: Address, request: web.Request) -> web.Response:
         listed = (

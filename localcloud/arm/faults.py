@@ -20,6 +20,18 @@ lost_reply       the same after the request was carried out                reque
 agent_dies       at once: the agent is killed                              stays_dead
 power_lost       at once: the VM is deallocated, as its host failed
 guest_shutdown   at once: the VM shuts itself down, and is still billed
+agent_setting    the agent is started with another setting                 setting, value
+vm_missing       the VM is not there when it is asked about
+image            the VM was made from another version of the image         version
+role_missing     the app has no role on storage, vm or key_vault           on
+app_setting      the app has another setting; none if the value is empty   setting, value
+secret_missing   the Key Vault lacks a secret                              secret
+provider_        a resource provider is not registered                     namespace
+unregistered
+quota            the quota of every VM family is that many vCPUs           limit
+size_restricted  every VM size is closed to the subscription in a zone     zone
+budget_spent     that share of the budget is spent                         share
+clock_skew       Azure's clock is ahead of this machine's by so much       seconds
 ===============  ========================================================  ======================
 
 Every fault takes ``vm`` (all VMs if absent); those that don't happen at once also take ``count``
@@ -53,6 +65,17 @@ class FaultName(StrEnum):
     AGENT_DIES = "agent_dies"
     POWER_LOST = "power_lost"
     GUEST_SHUTDOWN = "guest_shutdown"
+    AGENT_SETTING = "agent_setting"
+    VM_MISSING = "vm_missing"
+    IMAGE = "image"
+    ROLE_MISSING = "role_missing"
+    APP_SETTING = "app_setting"
+    SECRET_MISSING = "secret_missing"  # noqa: S105 - a name
+    PROVIDER_UNREGISTERED = "provider_unregistered"
+    QUOTA = "quota"
+    SIZE_RESTRICTED = "size_restricted"
+    BUDGET_SPENT = "budget_spent"
+    CLOCK_SKEW = "clock_skew"
 
 
 _IMMEDIATE = frozenset({FaultName.AGENT_DIES, FaultName.POWER_LOST, FaultName.GUEST_SHUTDOWN})
@@ -84,6 +107,17 @@ _DEFAULTS: dict[FaultName, dict[str, Any]] = {
     FaultName.AGENT_DIES: {"stays_dead": False},
     FaultName.POWER_LOST: {},
     FaultName.GUEST_SHUTDOWN: {},
+    FaultName.AGENT_SETTING: {"setting": "GPU_AGENT_TOKEN", "value": "another"},
+    FaultName.VM_MISSING: {},
+    FaultName.IMAGE: {"version": "0.0.1"},
+    FaultName.ROLE_MISSING: {"on": "storage"},
+    FaultName.APP_SETTING: {"setting": "GPU_AGENT_TOKEN", "value": ""},
+    FaultName.SECRET_MISSING: {"secret": "gpu-agent-token"},
+    FaultName.PROVIDER_UNREGISTERED: {"namespace": "Microsoft.Compute"},
+    FaultName.QUOTA: {"limit": 0},
+    FaultName.SIZE_RESTRICTED: {"zone": "1"},
+    FaultName.BUDGET_SPENT: {"share": 1.0},
+    FaultName.CLOCK_SKEW: {"seconds": 600.0},
 }
 
 
@@ -146,6 +180,8 @@ def read_fault(body: Any, *, fault_id: int) -> Fault:
         raise bad_request("InvalidFault", f"{name}: status must be {lowest} to {lowest + 99}")
     if options.get("retry_after_s", 0) < 0:
         raise bad_request("InvalidFault", f"{name}: retry_after_s must not be negative")
+    if options.get("on", "vm") not in ("storage", "vm", "key_vault"):
+        raise bad_request("InvalidFault", f"{name}: on must be storage, vm or key_vault")
     vm, count = body.get("vm"), body.get("count")
     if not (vm is None or isinstance(vm, str)):
         raise bad_request("InvalidFault", "vm must be the name of a VM")
@@ -158,6 +194,11 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return type(value) in (int, float) and value >= 0
     return type(value) is type(default)
+
+
+def find(faults: tuple[Fault, ...], name: FaultName, vm: str | None) -> list[Fault]:
+    """List the faults of a name that concern a VM; they are not used up by that."""
+    return [fault for fault in faults if fault.name is name and fault.concerns(vm)]
 
 
 def take(

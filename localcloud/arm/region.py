@@ -11,7 +11,15 @@ from pathlib import Path
 from localcloud.arm import machine
 from localcloud.arm.agents import AgentProcesses
 from localcloud.arm.errors import ArmError, bad_request, not_found
-from localcloud.arm.faults import Fault, FaultName, plan_release, plan_start, read_fault, take
+from localcloud.arm.faults import (
+    Fault,
+    FaultName,
+    find,
+    plan_release,
+    plan_start,
+    read_fault,
+    take,
+)
 from localcloud.arm.settings import (
     BOOT_ID_PLACEHOLDER,
     BOOTED_AT_PLACEHOLDER,
@@ -245,6 +253,9 @@ class Region:
             )
             for name, value in program.environ.items()
         }
+        if unit is AGENT:
+            for fault in find(self.faults, FaultName.AGENT_SETTING, vm.name):
+                own[fault.options["setting"]] = fault.options["value"]
         try:
             process = self._agents.spawn(unit.key(vm.name), program, identity | own)
         except OSError as error:

@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from localcloud.arm.estate import principal_of
 from localcloud.arm.machine import measure_billed_s
 from localcloud.arm.settings import VmSpec
 from localcloud.arm.vm import Operation, OperationStatus, PowerState, Vm
@@ -30,7 +31,13 @@ def render_vm(
         "vmId": str(uuid.uuid5(uuid.NAMESPACE_URL, resource_id)),
         "hardwareProfile": {"vmSize": spec.size},
         "storageProfile": {
-            "osDisk": {"osType": "Linux", "name": f"{vm.name}-os", "createOption": "FromImage"}
+            "imageReference": {
+                "id": f"/subscriptions/{subscription_id}/resourceGroups/{spec.resource_group}"
+                "/providers/Microsoft.Compute/galleries/coldforge/images/gpu-agent/versions/"
+                f"{spec.image_version}",
+                "exactVersion": spec.image_version,
+            },
+            "osDisk": {"osType": "Linux", "name": f"{vm.name}-os", "createOption": "FromImage"},
         },
         "osProfile": {"computerName": vm.name, "adminUsername": "azureuser"},
         "provisioningState": _provisioning(vm).capitalize(),
@@ -44,6 +51,7 @@ def render_vm(
         "location": spec.location,
         **({"zones": [spec.zone]} if spec.zone else {}),
         "tags": {},
+        "identity": {"type": "SystemAssigned", "principalId": principal_of(spec.name)},
         "etag": f'"{hashlib.sha256(repr(vm).encode()).hexdigest()[:16]}"',
         "properties": properties,
     }

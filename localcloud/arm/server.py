@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from localcloud.arm.arm_routes import ArmRoutes, omit_empty_content_type
+from localcloud.arm.estate_routes import EstateRoutes
 from localcloud.arm.identity import TokenIssuer
 from localcloud.arm.identity_routes import IdentityRoutes
 from localcloud.arm.local_routes import LocalRoutes
@@ -18,6 +19,7 @@ from localcloud.arm.region import Region
 from localcloud.arm.request_log import RequestLog
 from localcloud.arm.settings import Settings, SettingsError
 from localcloud.arm.throttle import Throttle
+from localcloud.arm.vault_routes import VaultRoutes
 from localcloud.certificate import prepare_certificate
 from localcloud.leash import Lock, Watchdog
 
@@ -83,7 +85,16 @@ async def _open(settings: Settings, region: Region, closing: contextlib.AsyncExi
     arm.on_response_prepare.append(omit_empty_content_type)
     throttle = Throttle(time.time, is_on=settings.limits_rates)
     log = RequestLog()
-    ArmRoutes(region, issuer, throttle, settings.subscription_id, time.time, log).add_to(arm)
+    estate = (
+        EstateRoutes(settings.estate, region, settings.subscription_id)
+        if settings.estate
+        else None
+    )
+    ArmRoutes(region, issuer, throttle, settings.subscription_id, time.time, log, estate).add_to(
+        arm
+    )
+    if estate:
+        VaultRoutes(estate, issuer).add_to(arm)
     LocalRoutes(region, throttle, time.time, log).add_to(arm)
     for app, port, context in (
         (identity, settings.imds_port, None),

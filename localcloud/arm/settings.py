@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from localcloud.arm.estate import Estate
 from localcloud.arm.vm import Overlap, Pace
 
 BOOT_ID_PLACEHOLDER = "${BOOT_ID}"
@@ -52,6 +53,7 @@ class VmSpec:
     pace: Pace
     agent: AgentSpec
     switch: AgentSpec | None = None
+    image_version: str = "1.0.0"
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any], folder: Path) -> Self:
@@ -86,6 +88,7 @@ class VmSpec:
                 switch=_read_program(switch, folder, f"{body['name']}-switch.log")
                 if switch
                 else None,
+                image_version=str(body.get("image_version", "1.0.0")),
             )
         except KeyError as error:
             raise SettingsError(f"{name}: {error.args[0]} is missing") from error
@@ -114,6 +117,7 @@ class Settings:
         limits_rates: Whether too many requests are refused, as Azure does.
         subscription_id: Whose the VMs are.
         vms: By name.
+        estate: What the deployment has besides; None: nothing that can be asked about.
     """
 
     port: int
@@ -125,6 +129,7 @@ class Settings:
     limits_rates: bool
     subscription_id: str
     vms: Mapping[str, VmSpec]
+    estate: Estate | None
 
 
 def _read_program(body: Mapping[str, Any], folder: Path, log_name: str) -> AgentSpec:
@@ -174,6 +179,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str]) -
         limits_rates=options.limits_rates,
         subscription_id=subscription_id,
         vms=vms,
+        estate=read_estate(options.vms),
     )
 
 
@@ -198,3 +204,16 @@ def read_vms(path: Path, folder: Path) -> tuple[str, dict[str, VmSpec]]:
     if len(set(names)) < len(names):
         raise SettingsError(f"{path}: two VMs have one name")
     return subscription_id, {vm.name: vm for vm in listed}
+
+
+def read_estate(path: Path) -> Estate | None:
+    """Read what a deployment has besides its VMs, from the file that lists those.
+
+    Raises:
+        SettingsError: It can't be read.
+    """
+    try:
+        body = json.loads(path.read_text()).get("estate")
+        return Estate.from_json(body) if body else None
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"{path}: estate: {error}") from error

@@ -1,0 +1,116 @@
+"""The command ``coldforge doctor``."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from coldforge.doctor.deployment import Deployment
+from coldforge.doctor.errors import DeploymentError
+from coldforge.doctor.examination import Examination, Manner
+from coldforge.doctor.report import choose_exit_code, show, summarise, to_json
+from coldforge.exit_codes import ExitCode
+from coldforge.server_options import DEFAULT_URL, Server, takes_server
+
+HELP = """\
+\b
+Exit status:
+  0  no fault; what was skipped is said
+  1  at least one fault, each with its fix
+  2  the command line is wrong, or the deployment's file can't be used
+  4  no fault found, but something could not be looked at
+"""
+
+
+@click.command(epilog=HELP)
+@click.option(
+    "--deployment",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="COLDFORGE_DEPLOYMENT",
+    help="File that Terraform's output `doctor` was written to: `make doctor ENV=dev` writes it, "
+    "and so does `make up`.  [env var: COLDFORGE_DEPLOYMENT]",
+)
+@click.option("--wake", "wakes", is_flag=True, help="Wake a VM too; it costs some minutes of it.")
+@click.option(
+    "--wake-timeout",
+    "wake_limit_s",
+    type=click.FloatRange(min=1),
+    default=1500.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a VM may take to become ready.",
+)
+@click.option(
+    "--timeout",
+    "limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each question may take.",
+)
+@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Show only what is not ok.")
+@takes_server
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    path: Path | None,
+    *,
+    wakes: bool,
+    wake_limit_s: float,
+    limit_s: float,
+    is_quiet: bool,
+    server: Server,
+) -> None:
+    """Look for what is wrong with this machine and a deployment, and say how to mend it.
+
+    \b
+    Examples:
+      coldforge doctor --deployment out/doctor-dev.json
+      coldforge doctor --wake --json | jq .findings
+    """  # noqa: D301 - click reads the control character
+    if path is None:
+        raise click.UsageError("Name the deployment: --deployment FILE.")
+    manner = Manner(limit_s=limit_s, wakes=wakes, wake_limit_s=wake_limit_s)
+    examination = _open(path, server, manner)
+    if server.is_json:
+        outcomes = list(examination.run(_tell_progress(Console(stderr=True))))
+        click.echo(json.dumps(to_json(outcomes), ensure_ascii=False))
+        ctx.exit(choose_exit_code(outcomes))
+    console, outcomes = Console(), []
+    for outcome in examination.run(_tell_progress(Console(stderr=True))):
+        outcomes.append(outcome)
+        if not is_quiet or choose_exit_code([outcome]) is not ExitCode.OK:
+            show(console, outcome)
+    click.echo(summarise(outcomes))
+    ctx.exit(choose_exit_code(outcomes))
+
+
+def _open(path: Path, server: Server, manner: Manner) -> Examination:
+    try:
+        deployment = Deployment.from_json(path.read_text("utf-8"))
+    except DeploymentError as error:
+        raise click.UsageError(f"{path}: {error}") from error
+    try:
+        # An extra: the rest of the command must not need it.
+        from coldforge.doctor.examiner import build_examination
+    except ImportError as error:
+        raise click.UsageError(
+            f"The doctor needs Azure's SDKs ({error.name} is missing): "
+            "pip install 'coldforge[doctor]'."
+        ) from error
+    url = server.url if server.url != DEFAULT_URL else deployment.app_url
+    return build_examination(deployment.at(url), key=server.key, token=server.token, manner=manner)
+
+
+def _tell_progress(console: Console) -> Callable[[str], None]:
+    """Say what is being looked at, where somebody watches: a line that the next one replaces."""
+
+    def tell(check: str) -> None:
+        if console.is_terminal:
+            console.print(f"… {check}", end="\r", markup=False, highlight=False)
+
+    return tell

@@ -1,0 +1,359 @@
+"""Goes through all checks in order: asks a probe, lets a rule judge, says how it went.
+
+A check whose ground another one found bad is skipped, so that one fault is one finding. A check
+that could not be made is said to be unknown, never passed over.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from coldforge.doctor.deadline import run_within
+from coldforge.doctor.deployment import Deployment
+from coldforge.doctor.errors import NotLoggedInError, NotThereError, ProbeError
+from coldforge.doctor.facts import AgentAnswer, Facts, FoundVm, Quota, Size, WantedVm
+from coldforge.doctor.findings import Finding, Outcome, Verdict
+from coldforge.doctor.ports import AccountProbes, AppProbes, MachineProbes
+from coldforge.doctor.rules import access, account, app, machines
+
+T = TypeVar("T")
+
+WAKE_SLACK_S = 30.0
+"""So that the wake's own limit, which cleans up, comes before the doctor's."""
+
+
+class _SkipError(Exception):
+    """A check has nothing to look at; says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How to examine.
+
+    Attributes:
+        limit_s: Limit for each question, in seconds.
+        wakes: Whether to have a VM woken, which costs.
+        wake_limit_s: Limit for that.
+    """
+
+    limit_s: float = 30.0
+    wakes: bool = False
+    wake_limit_s: float = 1500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    name: str
+    needs: tuple[str, ...]
+    make: Callable[[], tuple[list[Finding], str]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Examination:
+    """One examination of one deployment; run it once."""
+
+    deployment: Deployment
+    account: AccountProbes
+    app: AppProbes
+    machines: MachineProbes
+    manner: Manner = field(default_factory=Manner)
+    _facts: Facts = field(default_factory=Facts)
+
+    def run(self, on_begin: Callable[[str], None] = lambda _: None) -> Iterable[Outcome]:
+        """Make all checks; give each outcome as soon as it is there.
+
+        Args:
+            on_begin: Told the name of each check before it is made.
+        """
+        ended: dict[str, Verdict] = {}
+        for check in self._list():
+            on_begin(check.name)
+            outcome = self._make(check, ended)
+            ended[check.name] = outcome.verdict
+            yield outcome
+
+    def _list(self) -> tuple[_Check, ...]:
+        login, site, settings = ("login",), ("login", "app"), ("login", "app", "settings")
+        return tuple(
+            _Check(name=name, needs=needs, make=make)
+            for name, needs, make in (
+                ("clock", (), self._clock),
+                ("login", (), self._login),
+                ("subscription", login, self._subscription),
+                ("providers", (*login, "subscription"), self._providers),
+                ("app", (*login, "subscription"), self._site),
+                ("settings", site, self._settings),
+                ("storage", settings, self._storage),
+                ("storage content", (*settings, "storage"), self._storage_content),
+                ("key vault", login, self._vault),
+                ("sizes", settings, self._sizes),
+                ("quota", (*settings,), self._quota),
+                ("vms", settings, self._vms),
+                ("images", settings, self._images),
+                ("roles on storage", (*settings, "storage"), self._storage_roles),
+                ("roles on vms", settings, self._vm_roles),
+                ("roles on key vault", site, self._vault_roles),
+                ("budget", login, self._budget),
+                ("health", (), self._health),
+                ("wake", ("health",), self._wake),
+                ("pool", ("health",), self._pool),
+                ("agents", settings, self._agents),
+            )
+        )
+
+    def _make(self, check: _Check, ended: Mapping[str, Verdict]) -> Outcome:
+        bad = [name for name in check.needs if ended[name] is not Verdict.OK]
+        if bad:
+            note = f"not looked at: it stands on {bad[0]!r}"
+            return Outcome(check=check.name, verdict=Verdict.SKIPPED, note=note)
+        try:
+            findings, note = check.make()
+        except _SkipError as reason:
+            return Outcome(check=check.name, verdict=Verdict.SKIPPED, note=str(reason))
+        except ProbeError as error:
+            return Outcome(check=check.name, verdict=Verdict.UNKNOWN, note=error.message)
+        verdict = Verdict.FAULT if findings else Verdict.OK
+        return Outcome(check=check.name, verdict=verdict, note=note, findings=tuple(findings))
+
+    def _ask(self, question: Callable[[], T], limit_s: float | None = None) -> T:
+        return run_within(question, limit_s or self.manner.limit_s)
+
+    def _know(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def _clock(self) -> tuple[list[Finding], str]:
+        skew_s = self._ask(self.account.measure_skew_s)
+        findings = account.judge_clock(skew_s)
+        self._know(replace(self._facts, clock_is_right=not findings))
+        return findings, f"{abs(skew_s):.0f} s from Azure's"
+
+    def _login(self) -> tuple[list[Finding], str]:
+        try:
+            return [], f"as {self._ask(self.account.log_in)}"
+        except NotLoggedInError as error:
+            if not self._facts.clock_is_right:
+                raise _SkipError("no token, and the clock may be to blame for it") from error
+            finding = Finding(
+                code="login.none",
+                subject="this machine",
+                message=f"Nobody is logged in to Azure on this machine ({error.message}).",
+                fix=f"az login && az account set -s {self.deployment.subscription_id}",
+            )
+            return [finding], ""
+
+    def _subscription(self) -> tuple[list[Finding], str]:
+        wanted = self.deployment.subscription_id
+        try:
+            state = self._ask(self.account.read_subscription)
+        except NotThereError:
+            finding = Finding(
+                code="subscription.not_seen",
+                subject=wanted,
+                message=f"This login does not see the subscription {wanted}.",
+                fix="Log in to its tenant (az login --tenant TENANT), or let its owner give you "
+                "a role in it.",
+            )
+            return [finding], ""
+        return account.judge_subscription(state, wanted), state
+
+    def _providers(self) -> tuple[list[Finding], str]:
+        findings = account.judge_providers(self._ask(self.account.list_providers))
+        return findings, f"{len(account.PROVIDERS) - len(findings)} registered"
+
+    def _site(self) -> tuple[list[Finding], str]:
+        name = self.deployment.app_id.rsplit("/", 1)[-1]
+        try:
+            site = self._ask(self.app.read_site)
+        except NotThereError:
+            finding = Finding(
+                code="app.missing",
+                subject=name,
+                message=f"There is no function app {name}.",
+                fix="Apply infra/terraform, then make deploy ENV=…",
+            )
+            return [finding], ""
+        self._know(replace(self._facts, site=site))
+        return app.judge_site(site, name), name
+
+    def _settings(self) -> tuple[list[Finding], str]:
+        settings = self._ask(self.app.read_settings)
+        findings = app.judge_settings(settings)
+        if not findings:
+            self._know(replace(self._facts, settings=settings, vms=app.read_vms(settings)))
+        return findings, f"{len(settings)} set"
+
+    def _storage(self) -> tuple[list[Finding], str]:
+        name = self.deployment.storage_account_id.rsplit("/", 1)[-1]
+        try:
+            endpoints = self._ask(self.app.read_endpoints)
+        except NotThereError:
+            finding = Finding(
+                code="storage.account_missing",
+                subject=name,
+                message=f"There is no storage account {name}.",
+                fix="Apply infra/terraform; a deleted account can be restored within 14 days "
+                "(portal, Storage accounts, Restore deleted account).",
+            )
+            return [finding], ""
+        return app.judge_storage_name(self._facts.settings, endpoints), name
+
+    def _storage_content(self) -> tuple[list[Finding], str]:
+        settings = self._facts.settings
+        containers = self._ask(lambda: self.app.list_containers(settings["STORAGE_BLOB_URL"]))
+        tables = self._ask(lambda: self.app.list_tables(settings["STORAGE_TABLE_URL"]))
+        note = f"{len(containers)} containers, {len(tables)} tables"
+        return app.judge_storage_content(containers, tables), note
+
+    def _vault(self) -> tuple[list[Finding], str]:
+        url = self.deployment.key_vault_url
+        if not url:
+            raise _SkipError("the deployment has no Key Vault")
+        return app.judge_secrets(self._ask(lambda: self.app.list_secrets(url)), url), url
+
+    def _sizes(self) -> tuple[list[Finding], str]:
+        sizes: dict[tuple[str, str], Size] = {}
+        for region in self._regions():
+            sizes |= self._ask(partial(self.account.list_sizes, region))
+        self._know(replace(self._facts, sizes=sizes))
+        names = sorted({vm.size for vm in self._facts.vms})
+        return account.judge_sizes(self._facts.vms, sizes), ", ".join(names)
+
+    def _quota(self) -> tuple[list[Finding], str]:
+        if not self._facts.sizes:
+            raise _SkipError("the families of the VM sizes are not known")
+        quotas: dict[tuple[str, str], Quota] = {}
+        for region in self._regions():
+            quotas |= self._ask(partial(self.account.list_quotas, region))
+        findings = account.judge_quota(self._facts.vms, self._facts.sizes, quotas)
+        return findings, ", ".join(self._regions())
+
+    def _vms(self) -> tuple[list[Finding], str]:
+        findings, found, notes = [], {}, []
+        for vm in self._facts.vms:
+            seen = self._ask(partial(self.machines.read_vm, vm))
+            if seen is not None:
+                found[vm.name] = seen
+                notes.append(f"{vm.name} {seen.power or 'in no known state'}")
+            findings += machines.judge_vm(vm, seen)
+        self._know(replace(self._facts, found=found))
+        return findings, ", ".join(notes)
+
+    def _images(self) -> tuple[list[Finding], str]:
+        wanted = self.deployment.image_versions
+        if not wanted:
+            raise _SkipError("the deployment does not say which image it wants")
+        pairs = self._pairs()
+        findings = [
+            finding
+            for vm, found in pairs
+            for finding in machines.judge_image(vm, found, wanted.get(vm.name, ""))
+        ]
+        return findings, ", ".join(f"{vm.name} {found.image_version}" for vm, found in pairs)
+
+    def _storage_roles(self) -> tuple[list[Finding], str]:
+        scope = self.deployment.storage_account_id
+        return self._app_roles("role.storage", scope, access.APP_ON_STORAGE), "of the app"
+
+    def _vault_roles(self) -> tuple[list[Finding], str]:
+        scope = self.deployment.key_vault_id
+        if not scope:
+            raise _SkipError("the deployment has no Key Vault")
+        return self._app_roles("role.key_vault", scope, access.APP_ON_VAULT), "of the app"
+
+    def _vm_roles(self) -> tuple[list[Finding], str]:
+        findings = []
+        for vm, found in self._pairs():
+            findings += self._app_roles("role.vm", found.id, access.APP_ON_VM)
+            findings += self._roles(
+                "role.vm_itself",
+                f"The VM {vm.name}",
+                found.principals,
+                found.id,
+                access.VM_ON_ITSELF,
+            )
+        return findings, "of the app and of each VM"
+
+    def _app_roles(self, code: str, scope: str, needs: tuple[access.Need, ...]) -> list[Finding]:
+        site = self._facts.site
+        return self._roles(code, "The app", site.principals if site else (), scope, needs)
+
+    def _roles(
+        self,
+        code: str,
+        who: str,
+        principals: tuple[str, ...],
+        scope: str,
+        needs: tuple[access.Need, ...],
+    ) -> list[Finding]:
+        grants = self._ask(lambda: self.account.list_grants(scope, principals))
+        return access.find_missing_roles(
+            code=code, who=who, principals=principals, scope=scope, needs=needs, grants=grants
+        )
+
+    def _budget(self) -> tuple[list[Finding], str]:
+        budgets = self._ask(lambda: self.account.list_budgets(self.deployment.group_id))
+        if not budgets:
+            raise _SkipError("the resource group has no budget")
+        notes = [f"{one.spent:.2f} of {one.amount:.2f}" for one in budgets]
+        return account.judge_budgets(budgets), ", ".join(notes)
+
+    def _health(self) -> tuple[list[Finding], str]:
+        self._ask(self.app.check_health)
+        return [], self.deployment.app_url
+
+    def _wake(self) -> tuple[list[Finding], str]:
+        if not self.manner.wakes:
+            raise _SkipError("not asked for (--wake); it costs a few minutes of a VM")
+        limit_s = self.manner.wake_limit_s
+        pool = self._ask(lambda: self.app.wake(limit_s), limit_s + WAKE_SLACK_S)
+        # What the VMs are now is not what was seen before.
+        found = {
+            vm.name: seen
+            for vm in self._facts.vms
+            if (seen := self._ask(partial(self.machines.read_vm, vm))) is not None
+        }
+        self._know(replace(self._facts, pool=pool, found=found))
+        ready = [vm.name for vm in pool.values() if vm.phase == "ready"]
+        return machines.judge_wake(pool, limit_s), f"{', '.join(ready)} ready"
+
+    def _pool(self) -> tuple[list[Finding], str]:
+        pool = self._ask(self.app.read_pool)
+        self._know(replace(self._facts, pool=pool))
+        notes = [f"{vm.name} {vm.phase}" for vm in pool.values()]
+        return machines.judge_pool(pool), ", ".join(notes)
+
+    def _agents(self) -> tuple[list[Finding], str]:
+        findings, notes, asked = [], [], 0
+        for vm, found in self._pairs():
+            if found.power != "running":
+                notes.append(f"{vm.name} is {found.power}: not asked (--wake wakes one)")
+                continue
+            answer = self._ask_agent(vm)
+            pool = self._facts.pool.get(vm.name)
+            if machines.is_out_of_sight(answer, pool):
+                notes.append(f"{vm.name} can't be seen from this machine, but the app sees it")
+                continue
+            asked += 1
+            notes.append(f"{vm.name} {answer.value}")
+            findings += machines.judge_agent(vm, answer, pool)
+        if not asked:
+            raise _SkipError("; ".join(notes) or "there is no VM")
+        return findings, "; ".join(notes)
+
+    def _ask_agent(self, vm: WantedVm) -> AgentAnswer:
+        token = self._facts.settings.get(app.TOKEN_SETTING)
+        if not token:
+            url = self._facts.settings[app.VAULT_SETTING]
+            token = self._ask(lambda: self.app.read_secret(url, app.TOKEN_SECRET))
+        return self._ask(lambda: self.machines.ask_agent(vm, token))
+
+    def _regions(self) -> list[str]:
+        return sorted({vm.region for vm in self._facts.vms})
+
+    def _pairs(self) -> list[tuple[WantedVm, FoundVm]]:
+        found = self._facts.found
+        pairs = [(vm, found[vm.name]) for vm in self._facts.vms if vm.name in found]
+        if not pairs:
+            raise _SkipError("no VM could be looked at")
+        return pairs

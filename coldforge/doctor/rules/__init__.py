@@ -1,0 +1,1 @@
+"""The decisions of the doctor. Equal facts give equal findings; nothing here asks anybody."""

@@ -1,0 +1,148 @@
+"""The function app: its state, its settings, its storage and its Key Vault."""
+
+import json
+from collections.abc import Collection, Mapping
+
+from coldforge.doctor.facts import Site, WantedVm
+from coldforge.doctor.findings import Finding
+
+REQUIRED_SETTINGS = (
+    "AZURE_SUBSCRIPTION_ID",
+    "GPU_VMS",
+    "STORAGE_BLOB_URL",
+    "STORAGE_TABLE_URL",
+)
+"""Those of docs/settings.md that the app does not start without; a test compares them."""
+
+TOKEN_SETTING = "GPU_AGENT_TOKEN"  # noqa: S105 - its name
+VAULT_SETTING = "KEY_VAULT_URL"
+TOKEN_SECRET = "gpu-agent-token"  # noqa: S105 - its name
+CONTAINERS = ("jobs", "pool", "inbox", "failed")
+TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
+
+_APPLY = "Apply infra/terraform: make plan ENV=…, then terraform apply"
+
+
+def judge_site(site: Site, name: str) -> list[Finding]:
+    """Complain about an app that does not run."""
+    if site.state.lower() == "running":
+        return []
+    return [
+        Finding(
+            code="app.stopped",
+            subject=name,
+            message=f"The function app {name} is {site.state or 'in no known state'}.",
+            fix=f"az functionapp start -n {name} -g RESOURCE_GROUP",
+        )
+    ]
+
+
+def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
+    """Complain about each setting without which the app does not start."""
+    required = list(REQUIRED_SETTINGS)
+    if not settings.get(VAULT_SETTING):
+        required.append(TOKEN_SETTING)
+    findings = [
+        Finding(
+            code="setting.missing",
+            subject=name,
+            message=f"The app's setting {name} is missing: the app does not start.",
+            fix=f"{_APPLY}; docs/settings.md says what belongs there.",
+        )
+        for name in required
+        if not settings.get(name)
+    ]
+    try:
+        read_vms(settings)
+    except ValueError as error:
+        findings.append(
+            Finding(
+                code="setting.wrong",
+                subject="GPU_VMS",
+                message=f"The app's setting GPU_VMS can't be read: {error}.",
+                fix=f"{_APPLY}; docs/settings.md says what belongs there.",
+            )
+        )
+    return findings
+
+
+def read_vms(settings: Mapping[str, str]) -> tuple[WantedVm, ...]:
+    """Read the VMs that the app may wake; none where the setting is missing.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    text = settings.get("GPU_VMS") or "[]"
+    try:
+        return tuple(
+            WantedVm(
+                name=str(item["name"]),
+                resource_group=str(item["resource_group"]),
+                size=str(item["size"]),
+                region=str(item["region"]),
+                zone=str(item["zone"]) if item.get("zone") else None,
+                agent_url=str(item["agent_url"]).rstrip("/"),
+            )
+            for item in json.loads(text)
+        )
+    except KeyError as error:
+        raise ValueError(f"a VM has no {error.args[0]}") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError("it is no list of objects") from error
+
+
+def judge_storage_name(settings: Mapping[str, str], endpoints: Mapping[str, str]) -> list[Finding]:
+    """Complain if the app is sent to another account than that of the deployment.
+
+    Args:
+        settings: The app's.
+        endpoints: The account's own, by service: ``blob``, ``table``.
+    """
+    for name, service in (("STORAGE_BLOB_URL", "blob"), ("STORAGE_TABLE_URL", "table")):
+        told, own = settings.get(name, "").rstrip("/"), endpoints.get(service, "").rstrip("/")
+        if told.lower() != own.lower():
+            return [
+                Finding(
+                    code="storage.wrong_name",
+                    subject=name,
+                    message=f"The app's setting {name} is {told}, but the deployment's storage "
+                    f"account answers at {own}.",
+                    fix=f"{_APPLY}, which sets it to {own}.",
+                )
+            ]
+    return []
+
+
+def judge_storage_content(containers: Collection[str], tables: Collection[str]) -> list[Finding]:
+    """Complain about each container and table that is missing."""
+    return [
+        Finding(
+            code=f"storage.{kind}_missing",
+            subject=name,
+            message=f"The storage account has no {kind} {name!r}: jobs fail.",
+            fix=f"{_APPLY}, which makes it; or: az storage {kind} create --auth-mode login "
+            f"--account-name ACCOUNT --name {name}",
+        )
+        for kind, wanted, there in (
+            ("container", CONTAINERS, containers),
+            ("table", TABLES, tables),
+        )
+        for name in wanted
+        if name not in there
+    ]
+
+
+def judge_secrets(names: Collection[str], vault_url: str) -> list[Finding]:
+    """Complain if the Key Vault lacks the agents' token; `names` are those that it has."""
+    if TOKEN_SECRET in names:
+        return []
+    return [
+        Finding(
+            code="vault.secret_missing",
+            subject=TOKEN_SECRET,
+            message=f"The Key Vault {vault_url} has no secret {TOKEN_SECRET!r}, or it is disabled:"
+            " app and agents can't agree.",
+            fix="make deploy ENV=…, which makes it; a disabled one: az keyvault secret "
+            f"set-attributes --vault-name NAME --name {TOKEN_SECRET} --enabled true",
+        )
+    ]
