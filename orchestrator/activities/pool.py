@@ -68,6 +68,9 @@ class PoolGate:
         self._policy = policy
         self._clock = clock
         self._workflow_input = dict(workflow_input)
+        # Those of one process take turns: the version guards against other processes alone. Left
+        # to conflicts, ten writers on a long queue take turns of seconds, and newcomers win.
+        self._turn = asyncio.Lock()
 
     def read(self) -> PoolState:
         """Read the state as it is."""
@@ -81,7 +84,8 @@ class PoolGate:
         Raises:
             StoreConflictError: Others changed the state for seconds on end.
         """
-        decision = await self._decide(command)
+        async with self._turn:
+            decision = await self._decide(command)
         followups = [c for e in decision.effects if (c := await self._perform(e, durable))]
         confirmed = [e for c in followups if isinstance(c, Confirm) for e in c.effects]
         releases: list[Command] = [c for c in followups if isinstance(c, Release)]

@@ -54,6 +54,19 @@ class TestApply:
         assert len(parts.state.queue) == 12
         assert len(parts.durable.started("wake_vm")) == 1
 
+    def test_has_those_of_one_process_take_turns(self, parts: Parts):
+        """None of them decides on a state that another is about to replace."""
+        tries = []
+        parts.store.before_write = lambda: tries.append(1)
+
+        async def crowd() -> None:
+            commands = [Enqueue(job_id=f"job-{n}", fence=1) for n in range(12)]
+            await asyncio.gather(*(parts.gate.apply(c, parts.durable) for c in commands))
+
+        asyncio.run(crowd())
+
+        assert len(tries) == parts.store.writes
+
     def test_answers_although_the_confirmation_finds_the_door_jammed(
         self, parts: Parts, monkeypatch
     ):
