@@ -213,12 +213,17 @@ def draw_estate(blueprint: Blueprint) -> Estate:
     """Return what this deployment has besides its VMs."""
     urls = blueprint.urls
     first = blueprint.vms[0] if blueprint.vms else LocalVm()
+    secret = f"{urls.arm}/secrets/gpu-agent-token"
     return Estate(
         resource_group=first.resource_group,
         location=first.region,
         app="coldforge-local",
         app_host=urls.app.removeprefix("http://"),
-        settings=app_environ(blueprint),
+        # As in Azure: a reference to the secret, which the platform puts the value in place of.
+        settings={
+            **app_environ(blueprint),
+            "GPU_AGENT_TOKEN": f"@Microsoft.KeyVault(SecretUri={secret})",
+        },
         storage=ACCOUNT,
         endpoints={"blob": urls.blob, "table": urls.table, "queue": urls.queue},
         vault="coldforge-local",
@@ -227,7 +232,7 @@ def draw_estate(blueprint: Blueprint) -> Estate:
 
 
 def describe_deployment(blueprint: Blueprint) -> dict[str, Any]:
-    """Return what ``coldforge doctor`` has to know, as Terraform's output ``doctor`` says it."""
+    """Return what ``coldforge doctor`` has to know, as a file of its own form says it."""
     estate = draw_estate(blueprint)
     return {
         "subscription_id": SUBSCRIPTION_ID,
@@ -235,7 +240,7 @@ def describe_deployment(blueprint: Blueprint) -> dict[str, Any]:
         "app_url": blueprint.urls.app,
         "storage_account_id": estate.storage_id(SUBSCRIPTION_ID),
         "key_vault_id": estate.vault_id(SUBSCRIPTION_ID),
-        "key_vault_url": blueprint.urls.arm,
+        "budget_id": estate.budget_id(SUBSCRIPTION_ID),
         "image_versions": {vm.name: vm.image_version for vm in blueprint.vms},
         "arm_url": blueprint.urls.arm,
     }

@@ -30,8 +30,8 @@ Exit status:
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="COLDFORGE_DEPLOYMENT",
-    help="File that Terraform's output `doctor` was written to: `make doctor ENV=dev` writes it, "
-    "and so does `make up`.  [env var: COLDFORGE_DEPLOYMENT]",
+    help="File that describes it: Terraform's output `coldforge` as JSON (`make doctor ENV=dev`); "
+    "`make up` writes one, too.  [env var: COLDFORGE_DEPLOYMENT]",
 )
 @click.option("--wake", "wakes", is_flag=True, help="Wake a VM too; it costs some minutes of it.")
 @click.option(

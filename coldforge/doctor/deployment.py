@@ -1,4 +1,4 @@
-"""Where a deployment is: the file that Terraform's output ``doctor`` is written to. Pure."""
+"""Where a deployment is: a file of its own form, or Terraform's output ``coldforge``. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Deployment:
         app_url: Where the app answers, without ``/api``.
         storage_account_id: Resource id of the app's storage account.
         key_vault_id: Resource id of the Key Vault; empty: there is none.
-        key_vault_url: Where it answers.
+        budget_id: Resource id of the budget; empty: there is none.
         image_versions: The image version that each VM should have, by name of the VM.
         arm_url: Azure Resource Manager.
     """
@@ -30,14 +30,14 @@ class Deployment:
     app_url: str
     storage_account_id: str
     key_vault_id: str = ""
-    key_vault_url: str = ""
+    budget_id: str = ""
     image_versions: Mapping[str, str] = field(default_factory=dict)
     arm_url: str = "https://management.azure.com"
 
     @property
-    def group_id(self) -> str:
-        """Resource id of the app's resource group, which has the budget."""
-        return self.app_id.lower().split("/providers/")[0]
+    def jobs_container_id(self) -> str:
+        """Resource id of the container that the agents read from and write to."""
+        return f"{self.storage_account_id}/blobServices/default/containers/jobs"
 
     def at(self, app_url: str) -> Self:
         """Return the same deployment, reached at another address."""
@@ -56,10 +56,34 @@ class Deployment:
             raise DeploymentError(f"The deployment's file is no JSON: {error}.") from error
         if not isinstance(body, dict):
             raise DeploymentError("The deployment's file must hold a JSON object.")
-        # `terraform output -json` without a name wraps every value.
-        if isinstance(body.get("doctor"), dict) and "value" in body["doctor"]:
-            body = body["doctor"]["value"]
+        if "roles_input" in body:
+            body = _from_terraform(body)
         return cls(**_checked(body, set(cls.__dataclass_fields__)))
+
+
+def _from_terraform(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's own form of an environment's output `coldforge`.
+
+    Raises:
+        DeploymentError: It is of another shape than it had when this was written.
+    """
+    try:
+        app_id = str(output["app"]["id"])
+        subscription_id = app_id.split("/")[2]
+        return {
+            "subscription_id": subscription_id,
+            "app_id": app_id,
+            "app_url": output["app"]["url"],
+            "storage_account_id": output["roles_input"]["scopes"]["storage_account"],
+            "key_vault_id": output["vault"]["id"],
+            "budget_id": f"/subscriptions/{subscription_id}/providers/Microsoft.Consumption/"
+            f"budgets/{output['roles_input']['name']}-budget",
+            "image_versions": output.get("image_versions") or {},
+        }
+    except (KeyError, TypeError, IndexError) as error:
+        raise DeploymentError(
+            f"Terraform's output `coldforge` lacks {error}: apply it again with this version."
+        ) from error
 
 
 def _checked(body: Mapping[str, Any], known: set[str]) -> dict[str, Any]:

@@ -206,10 +206,12 @@ class Examination:
         return app.judge_storage_content(containers, tables), note
 
     def _vault(self) -> tuple[list[Finding], str]:
-        url = self.deployment.key_vault_url
-        if not url:
+        vault_id = self.deployment.key_vault_id
+        if not vault_id:
             raise _SkipError("the deployment has no Key Vault")
-        return app.judge_secrets(self._ask(lambda: self.app.list_secrets(url)), url), url
+        name = vault_id.rsplit("/", 1)[-1]
+        names = self._ask(lambda: self.app.list_secrets(vault_id))
+        return app.judge_secrets(names, name), name
 
     def _sizes(self) -> tuple[list[Finding], str]:
         sizes: dict[tuple[str, str], Size] = {}
@@ -256,22 +258,26 @@ class Examination:
         return self._app_roles("role.storage", scope, access.APP_ON_STORAGE), "of the app"
 
     def _vault_roles(self) -> tuple[list[Finding], str]:
-        scope = self.deployment.key_vault_id
+        scope, site = self.deployment.key_vault_id, self._facts.site
         if not scope:
             raise _SkipError("the deployment has no Key Vault")
-        return self._app_roles("role.key_vault", scope, access.APP_ON_VAULT), "of the app"
+        # Azure resolves references to secrets with the system-assigned identity.
+        principals = tuple(reversed(site.principals)) if site else ()
+        needs = access.APP_ON_VAULT
+        return self._roles("role.key_vault", "The app", principals, scope, needs), "of the app"
 
     def _vm_roles(self) -> tuple[list[Finding], str]:
         findings = []
         for vm, found in self._pairs():
             findings += self._app_roles("role.vm", found.id, access.APP_ON_VM)
-            findings += self._roles(
-                "role.vm_itself",
-                f"The VM {vm.name}",
-                found.principals,
-                found.id,
-                access.VM_ON_ITSELF,
-            )
+            for code, scope, needs in (
+                ("role.vm_itself", found.id, access.VM_ON_ITSELF),
+                ("role.vm_jobs", self.deployment.jobs_container_id, access.VM_ON_JOBS),
+                ("role.vm_key_vault", self.deployment.key_vault_id, access.VM_ON_VAULT),
+            ):
+                if scope:
+                    who = f"The VM {vm.name}"
+                    findings += self._roles(code, who, found.principals, scope, needs)
         return findings, "of the app and of each VM"
 
     def _app_roles(self, code: str, scope: str, needs: tuple[access.Need, ...]) -> list[Finding]:
@@ -292,11 +298,14 @@ class Examination:
         )
 
     def _budget(self) -> tuple[list[Finding], str]:
-        budgets = self._ask(lambda: self.account.list_budgets(self.deployment.group_id))
-        if not budgets:
-            raise _SkipError("the resource group has no budget")
-        notes = [f"{one.spent:.2f} of {one.amount:.2f}" for one in budgets]
-        return account.judge_budgets(budgets), ", ".join(notes)
+        budget_id = self.deployment.budget_id
+        if not budget_id:
+            raise _SkipError("the deployment has no budget")
+        try:
+            budget = self._ask(lambda: self.account.read_budget(budget_id))
+        except NotThereError:
+            raise _SkipError("there is no such budget: nobody is told of what is spent") from None
+        return account.judge_budget(budget), f"{budget.spent:.2f} of {budget.amount:.2f}"
 
     def _health(self) -> tuple[list[Finding], str]:
         self._ask(self.app.check_health)
@@ -329,7 +338,7 @@ class Examination:
             if found.power != "running":
                 notes.append(f"{vm.name} is {found.power}: not asked (--wake wakes one)")
                 continue
-            answer = self._ask_agent(vm)
+            answer = self._ask(partial(self.machines.knock, vm)) or self._ask_agent(vm)
             pool = self._facts.pool.get(vm.name)
             if machines.is_out_of_sight(answer, pool):
                 notes.append(f"{vm.name} can't be seen from this machine, but the app sees it")
@@ -342,10 +351,9 @@ class Examination:
         return findings, "; ".join(notes)
 
     def _ask_agent(self, vm: WantedVm) -> AgentAnswer:
-        token = self._facts.settings.get(app.TOKEN_SETTING)
-        if not token:
-            url = self._facts.settings[app.VAULT_SETTING]
-            token = self._ask(lambda: self.app.read_secret(url, app.TOKEN_SECRET))
+        token = self._facts.settings[app.TOKEN_SETTING]
+        if secret := app.find_secret(token):
+            token = self._ask(lambda: self.app.read_secret(secret))
         return self._ask(lambda: self.machines.ask_agent(vm, token))
 
     def _regions(self) -> list[str]:

@@ -45,8 +45,12 @@ class AccountProbes(Protocol):
     def list_quotas(self, region: str) -> Mapping[tuple[str, str], Quota]:
         """List a region's quotas, by region and family in lower case."""
 
-    def list_budgets(self, scope: str) -> Sequence[Budget]:
-        """List the budgets of a scope."""
+    def read_budget(self, budget_id: str) -> Budget:
+        """Read a budget.
+
+        Raises:
+            NotThereError: There is no such budget.
+        """
 
     def list_grants(self, scope: str, principals: Sequence[str]) -> Sequence[Grant]:
         """List the roles of some identities that hold on a scope, inherited ones included."""
@@ -78,11 +82,11 @@ class AppProbes(Protocol):
     def list_tables(self, table_url: str) -> frozenset[str]:
         """List the account's tables, with the identity of this login."""
 
-    def list_secrets(self, vault_url: str) -> frozenset[str]:
-        """List the names of a Key Vault's enabled secrets."""
+    def list_secrets(self, vault_id: str) -> frozenset[str]:
+        """List the names of a Key Vault's enabled secrets, through Azure Resource Manager."""
 
-    def read_secret(self, vault_url: str, name: str) -> str:
-        """Read the newest version of a secret."""
+    def read_secret(self, url: str) -> str:
+        """Read a secret from its Key Vault, which may be closed to this machine's network."""
 
     def check_health(self) -> None:
         """See the app answer that it and its storage are well."""
@@ -99,6 +103,9 @@ class MachineProbes(Protocol):
 
     def read_vm(self, vm: WantedVm) -> FoundVm | None:
         """Read a VM; None if it does not exist."""
+
+    def knock(self, vm: WantedVm) -> AgentAnswer | None:
+        """See whether anything listens where a VM's agent should; None if it does."""
 
     def ask_agent(self, vm: WantedVm, token: str) -> AgentAnswer:
         """Ask a VM's agent whether it is ready."""

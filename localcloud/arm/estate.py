@@ -64,6 +64,13 @@ class Estate:
             f"{self.storage}"
         )
 
+    def budget_id(self, subscription_id: str) -> str:
+        """Return the id of the budget, which is the subscription's, as Terraform makes it."""
+        return (
+            f"/subscriptions/{subscription_id}/providers/Microsoft.Consumption/budgets/"
+            f"{self.budget}"
+        )
+
     def vault_id(self, subscription_id: str) -> str:
         """Return the id of the Key Vault."""
         return f"{self.group_id(subscription_id)}/providers/Microsoft.KeyVault/vaults/{self.vault}"

@@ -56,11 +56,8 @@ class EstateRoutes:
                     r".*/providers/Microsoft\.Authorization/roleDefinitions/(?P<role>[^/]+)",
                     self._role,
                 ),
-                (
-                    "GET",
-                    r"(?P<scope>.*)/providers/Microsoft\.Consumption/budgets",
-                    self._budgets,
-                ),
+                ("GET", re.escape(estate.budget_id(subscription_id)), self._budget),
+                ("GET", re.escape(estate.vault_id(subscription_id)) + "/secrets", self._secrets),
                 ("GET", re.escape(estate.app_id(subscription_id)), self._site),
                 (
                     "POST",
@@ -156,27 +153,34 @@ class EstateRoutes:
             f"The specified role definition with ID '{match['role']}' does not exist.",
         )
 
-    def _budgets(self, match: re.Match[str], _: Mapping[str, str]) -> Any:
-        scope = self._estate.group_id(self._subscription_id)
-        if match["scope"].lower() != scope.lower():
-            return {"value": []}
+    def _budget(self, _: re.Match[str], __: Mapping[str, str]) -> Any:
         shares = [fault.options["share"] for fault in self._faults(FaultName.BUDGET_SPENT)]
         amount = self._estate.budget_amount
         spent = amount * max(shares, default=0.25)
         return {
+            "id": self._estate.budget_id(self._subscription_id),
+            "name": self._estate.budget,
+            "type": "Microsoft.Consumption/budgets",
+            "properties": {
+                "category": "Cost",
+                "amount": amount,
+                "timeGrain": "Monthly",
+                "currentSpend": {"amount": spent, "unit": "USD"},
+                "notifications": {},
+            },
+        }
+
+    def _secrets(self, _: re.Match[str], __: Mapping[str, str]) -> Any:
+        vault_id = self._estate.vault_id(self._subscription_id)
+        return {
             "value": [
                 {
-                    "id": f"{scope}/providers/Microsoft.Consumption/budgets/{self._estate.budget}",
-                    "name": self._estate.budget,
-                    "type": "Microsoft.Consumption/budgets",
-                    "properties": {
-                        "category": "Cost",
-                        "amount": amount,
-                        "timeGrain": "Monthly",
-                        "currentSpend": {"amount": spent, "unit": "USD"},
-                        "notifications": {},
-                    },
+                    "id": f"{vault_id}/secrets/{name}",
+                    "name": name,
+                    "type": "Microsoft.KeyVault/vaults/secrets",
+                    "properties": {"attributes": {"enabled": True}},
                 }
+                for name in self.list_secrets()
             ]
         }
 

@@ -58,6 +58,15 @@ TABLE_CONTRIBUTOR = Role(
         for verb in ("read", "write", "delete", "add/action", "update/action")
     ),
 )
+BLOB_CONTRIBUTOR = Role(
+    id="ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    name="Storage Blob Data Contributor",
+    actions=(f"{_BLOBS}/containers/*", f"{_BLOBS}/generateUserDelegationKey/action"),
+    data_actions=tuple(
+        f"{_BLOBS}/containers/blobs/{verb}"
+        for verb in ("delete", "read", "write", "move/action", "add/action")
+    ),
+)
 SECRETS_USER = Role(
     id="4633458b-17de-408a-b874-0445c86b69e6",
     name="Key Vault Secrets User",
@@ -83,7 +92,15 @@ VM_SWITCH = Role(
     actions=(f"{_VMS}/deallocate/action",),
     is_built_in=False,
 )
-ROLES = (BLOB_OWNER, QUEUE_CONTRIBUTOR, TABLE_CONTRIBUTOR, SECRETS_USER, VM_OPERATOR, VM_SWITCH)
+ROLES = (
+    BLOB_OWNER,
+    BLOB_CONTRIBUTOR,
+    QUEUE_CONTRIBUTOR,
+    TABLE_CONTRIBUTOR,
+    SECRETS_USER,
+    VM_OPERATOR,
+    VM_SWITCH,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +141,13 @@ def list_assignments(
             if target not in taken
         ),
         *(
-            Assignment(principal=principal_of(name), role=VM_SWITCH, scope=vm_id)
+            Assignment(principal=principal_of(name), role=role, scope=scope)
             for name, vm_id in vm_ids.items()
+            for role, scope in (
+                (VM_SWITCH, vm_id),
+                (BLOB_CONTRIBUTOR, f"{storage}/blobServices/default/containers/jobs"),
+                (SECRETS_USER, vault),
+            )
         ),
     ]
 

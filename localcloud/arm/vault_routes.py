@@ -29,17 +29,8 @@ class VaultRoutes:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_get("/secrets", self.list_secrets)
         app.router.add_get("/secrets/{name}", self.give_secret)
         app.router.add_get("/secrets/{name}/", self.give_secret)
-
-    async def list_secrets(self, request: web.Request) -> web.Response:
-        """List the secrets without their values."""
-        if refusal := self._refuse(request):
-            return refusal
-        secrets = self._estate.list_secrets()
-        value = [_describe(request, name, with_version=False) for name in secrets]
-        return web.json_response({"value": value, "nextLink": None})
 
     async def give_secret(self, request: web.Request) -> web.Response:
         """Give the newest version of a secret."""
@@ -51,7 +42,7 @@ class VaultRoutes:
             return reply_with_error(
                 not_found("SecretNotFound", f"A secret with (name/id) {name} was not found.")
             )
-        body = _describe(request, name, with_version=True) | {"value": secrets[name]}
+        body = {**_describe(request, name), "value": secrets[name]}
         return web.json_response(body)
 
     def _refuse(self, request: web.Request) -> web.Response | None:
@@ -73,10 +64,10 @@ class VaultRoutes:
         return None
 
 
-def _describe(request: web.Request, name: str, *, with_version: bool) -> dict[str, Any]:
-    version = f"/{uuid.uuid5(uuid.NAMESPACE_URL, name).hex}" if with_version else ""
+def _describe(request: web.Request, name: str) -> dict[str, Any]:
+    version = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
     return {
-        "id": f"https://{request.host}/secrets/{name}{version}",
+        "id": f"https://{request.host}/secrets/{name}/{version}",
         "attributes": {"enabled": True, "created": 0, "updated": 0},
         "tags": {},
     }

@@ -14,7 +14,7 @@ DEPLOYMENT = Deployment(
     app_url="https://app.invalid",
     storage_account_id=f"{GROUP}/providers/Microsoft.Storage/storageAccounts/store",
     key_vault_id=f"{GROUP}/providers/Microsoft.KeyVault/vaults/vault",
-    key_vault_url="https://vault.invalid",
+    budget_id="/subscriptions/s/providers/Microsoft.Consumption/budgets/monthly",
     image_versions={"gpu-0": "1.0.0"},
 )
 SIZE = "Standard_NC24ads_A100_v4"
@@ -54,6 +54,8 @@ def grant_all(scope):
         *access.APP_ON_VM,
         *access.APP_ON_VAULT,
         *access.VM_ON_ITSELF,
+        *access.VM_ON_JOBS,
+        *access.VM_ON_VAULT,
     ]
     return Grant(
         scope=scope,
@@ -85,7 +87,7 @@ class FakeAccountProbes:
         )
     )
     quota: Quota = field(default_factory=lambda: Quota(family=FAMILY, used=24, limit=96))
-    budgets: object = (Budget(name="monthly", amount=100.0, spent=25.0),)
+    budget: object = Budget(name="monthly", amount=100.0, spent=25.0)
     granted: bool = True
 
     def measure_skew_s(self):
@@ -106,8 +108,8 @@ class FakeAccountProbes:
     def list_quotas(self, region):
         return {(region, self.quota.family.lower()): self.quota}
 
-    def list_budgets(self, scope):
-        return answer(self.budgets)
+    def read_budget(self, budget_id):
+        return answer(self.budget)
 
     def list_grants(self, scope, principals):
         return [grant_all(scope)] if self.granted and principals else []
@@ -149,10 +151,10 @@ class FakeAppProbes:
     def list_tables(self, table_url):
         return answer(self.tables)
 
-    def list_secrets(self, vault_url):
+    def list_secrets(self, vault_id):
         return answer(self.secrets)
 
-    def read_secret(self, vault_url, name):
+    def read_secret(self, url):
         return answer(self.secret)
 
     def check_health(self):
@@ -172,10 +174,14 @@ class FakeMachineProbes:
 
     vm: FoundVm | None = VM
     agent: AgentAnswer = AgentAnswer.READY
+    door: AgentAnswer | None = None
     token: str = ""
 
     def read_vm(self, vm):
         return answer(self.vm)
+
+    def knock(self, vm):
+        return self.door
 
     def ask_agent(self, vm, token):
         self.token = token

@@ -107,17 +107,14 @@ class AzureAccountProbes:
             for one in listed
         }
 
-    def list_budgets(self, scope: str) -> Sequence[Budget]:
-        """See `AccountProbes.list_budgets`."""
-        path = f"{scope}/providers/Microsoft.Consumption/budgets"
-        return [
-            Budget(
-                name=one["name"],
-                amount=float(one["properties"]["amount"]),
-                spent=float((one["properties"].get("currentSpend") or {}).get("amount", 0.0)),
-            )
-            for one in self._rest.list(path, version=_BUDGETS)
-        ]
+    def read_budget(self, budget_id: str) -> Budget:
+        """See `AccountProbes.read_budget`."""
+        one = self._rest.read(budget_id, version=_BUDGETS)
+        return Budget(
+            name=one["name"],
+            amount=float(one["properties"]["amount"]),
+            spent=float((one["properties"].get("currentSpend") or {}).get("amount", 0.0)),
+        )
 
     def list_grants(self, scope: str, principals: Sequence[str]) -> Sequence[Grant]:
         """See `AccountProbes.list_grants`."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
@@ -18,6 +19,7 @@ from coldforge.transport import Transport, read_json_object
 
 _SITES = "2024-04-01"
 _ACCOUNTS = "2023-05-01"
+_VAULTS = "2023-07-01"
 _SECRETS = "7.4"
 _WAKE_POLL_S = 2.0
 _SETTLED = frozenset({"broken", "no_capacity"})
@@ -81,18 +83,19 @@ class AzureAppProbes:
             except AzureError as error:
                 raise translate(error, table_url) from error
 
-    def list_secrets(self, vault_url: str) -> frozenset[str]:
+    def list_secrets(self, vault_id: str) -> frozenset[str]:
         """See `AppProbes.list_secrets`."""
-        listed = self._vault(vault_url).list("/secrets", version=_SECRETS)
         return frozenset(
-            str(one["id"]).rsplit("/", 1)[-1]
-            for one in listed
-            if (one.get("attributes") or {}).get("enabled", True)
+            str(one["name"])
+            for one in self._rest.list(f"{vault_id}/secrets", version=_VAULTS)
+            if (one["properties"].get("attributes") or {}).get("enabled", True)
         )
 
-    def read_secret(self, vault_url: str, name: str) -> str:
+    def read_secret(self, url: str) -> str:
         """See `AppProbes.read_secret`."""
-        return str(self._vault(vault_url).read(f"/secrets/{name}", version=_SECRETS)["value"])
+        parts = urlsplit(url)
+        vault = AzureRest(self._credential, f"{parts.scheme}://{parts.netloc}", scope=KEY_VAULT)
+        return str(vault.read(parts.path.rstrip("/"), version=_SECRETS)["value"])
 
     def check_health(self) -> None:
         """See `AppProbes.check_health`."""
@@ -124,9 +127,6 @@ class AzureAppProbes:
         finally:
             # From here on the pool's idle window decides when the VM stops.
             self._call("POST", "/api/pool/prewarm", {"vms": 0, "for_s": 1})
-
-    def _vault(self, url: str) -> AzureRest:
-        return AzureRest(self._credential, url.rstrip("/"), scope=KEY_VAULT)
 
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         url = self._deployment.app_url

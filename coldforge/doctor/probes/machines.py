@@ -36,8 +36,8 @@ class AzureMachineProbes:
             raise translate(error, "Azure") from error
         return _read_vm(found)
 
-    def ask_agent(self, vm: WantedVm, token: str) -> AgentAnswer:
-        """See `MachineProbes.ask_agent`."""
+    def knock(self, vm: WantedVm) -> AgentAnswer | None:
+        """See `MachineProbes.knock`."""
         parts = urlsplit(vm.agent_url)
         if not parts.hostname:
             raise ProbeError(f"{vm.agent_url!r} is no address of an agent")
@@ -48,22 +48,26 @@ class AzureMachineProbes:
             return AgentAnswer.CLOSED
         except OSError:
             return AgentAnswer.SILENT
-        return _ask_ready(vm.agent_url, token)
+        return None
+
+    def ask_agent(self, vm: WantedVm, token: str) -> AgentAnswer:
+        """See `MachineProbes.ask_agent`."""
+        with requests.Session() as session:
+            # Neither a proxy nor a .netrc of this machine has to do with it.
+            session.trust_env = False
+            try:
+                answer = session.get(
+                    f"{vm.agent_url}/v1/ready",
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=(_CONNECT_S, _ANSWER_S),
+                    allow_redirects=False,
+                )
+            except requests.RequestException:
+                return AgentAnswer.SILENT
+        return _read_answer(answer)
 
 
-def _ask_ready(url: str, token: str) -> AgentAnswer:
-    with requests.Session() as session:
-        # Neither a proxy nor a .netrc of this machine has to do with it.
-        session.trust_env = False
-        try:
-            answer = session.get(
-                f"{url}/v1/ready",
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=(_CONNECT_S, _ANSWER_S),
-                allow_redirects=False,
-            )
-        except requests.RequestException:
-            return AgentAnswer.SILENT
+def _read_answer(answer: requests.Response) -> AgentAnswer:
     if answer.status_code in (401, 403):
         return AgentAnswer.TOKEN_REFUSED
     try:

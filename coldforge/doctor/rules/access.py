@@ -66,7 +66,21 @@ APP_ON_VAULT = (
     Need(
         role="Key Vault Secrets User",
         data_actions=("Microsoft.KeyVault/vaults/secrets/getSecret/action",),
-        symptom="the app does not start",
+        symptom="agents answer 401, for GPU_AGENT_TOKEN holds the text of its reference",
+    ),
+)
+VM_ON_JOBS = (
+    Need(
+        role="Storage Blob Data Contributor",
+        data_actions=tuple(f"{_BLOBS}/containers/blobs/{verb}" for verb in ("read", "write")),
+        symptom="jobs on it fail in the stage fetch",
+    ),
+)
+VM_ON_VAULT = (
+    Need(
+        role="Key Vault Secrets User",
+        data_actions=("Microsoft.KeyVault/vaults/secrets/getSecret/action",),
+        symptom="the agent does not start, and the wake is given up",
     ),
 )
 VM_ON_ITSELF = (

@@ -149,8 +149,10 @@ def judge_quota(
     return findings
 
 
-def judge_budgets(budgets: Sequence[Budget]) -> list[Finding]:
-    """Complain about each budget that is used up."""
+def judge_budget(budget: Budget) -> list[Finding]:
+    """Complain about a budget that is used up."""
+    if budget.amount <= 0 or budget.spent < budget.amount:
+        return []
     return [
         Finding(
             code="budget.used_up",
@@ -160,6 +162,4 @@ def judge_budgets(budgets: Sequence[Budget]) -> list[Finding]:
             fix="See `coldforge pool` for what the VMs cost and why; then shorten IDLE_WINDOW_S "
             "and WARM_WINDOWS, or raise the budget's amount in the Terraform variables.",
         )
-        for budget in budgets
-        if budget.amount > 0 and budget.spent >= budget.amount
     ]

@@ -1,6 +1,7 @@
 """The function app: its state, its settings, its storage and its Key Vault."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 
 from coldforge.doctor.facts import Site, WantedVm
@@ -8,6 +9,7 @@ from coldforge.doctor.findings import Finding
 
 REQUIRED_SETTINGS = (
     "AZURE_SUBSCRIPTION_ID",
+    "GPU_AGENT_TOKEN",
     "GPU_VMS",
     "STORAGE_BLOB_URL",
     "STORAGE_TABLE_URL",
@@ -15,11 +17,11 @@ REQUIRED_SETTINGS = (
 """Those of docs/settings.md that the app does not start without; a test compares them."""
 
 TOKEN_SETTING = "GPU_AGENT_TOKEN"  # noqa: S105 - its name
-VAULT_SETTING = "KEY_VAULT_URL"
 TOKEN_SECRET = "gpu-agent-token"  # noqa: S105 - its name
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
+_REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=(?P<url>https://[^)]+)\)")
 _APPLY = "Apply infra/terraform: make plan ENV=…, then terraform apply"
 
 
@@ -39,9 +41,6 @@ def judge_site(site: Site, name: str) -> list[Finding]:
 
 def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
     """Complain about each setting without which the app does not start."""
-    required = list(REQUIRED_SETTINGS)
-    if not settings.get(VAULT_SETTING):
-        required.append(TOKEN_SETTING)
     findings = [
         Finding(
             code="setting.missing",
@@ -49,7 +48,7 @@ def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
             message=f"The app's setting {name} is missing: the app does not start.",
             fix=f"{_APPLY}; docs/settings.md says what belongs there.",
         )
-        for name in required
+        for name in REQUIRED_SETTINGS
         if not settings.get(name)
     ]
     try:
@@ -132,7 +131,13 @@ def judge_storage_content(containers: Collection[str], tables: Collection[str]) 
     ]
 
 
-def judge_secrets(names: Collection[str], vault_url: str) -> list[Finding]:
+def find_secret(value: str) -> str | None:
+    """Return the URL of the secret that a setting refers to; None if it holds the value itself."""
+    match = _REFERENCE.fullmatch(value.strip())
+    return match["url"].rstrip("/") if match else None
+
+
+def judge_secrets(names: Collection[str], vault: str) -> list[Finding]:
     """Complain if the Key Vault lacks the agents' token; `names` are those that it has."""
     if TOKEN_SECRET in names:
         return []
@@ -140,7 +145,7 @@ def judge_secrets(names: Collection[str], vault_url: str) -> list[Finding]:
         Finding(
             code="vault.secret_missing",
             subject=TOKEN_SECRET,
-            message=f"The Key Vault {vault_url} has no secret {TOKEN_SECRET!r}, or it is disabled:"
+            message=f"The Key Vault {vault} has no secret {TOKEN_SECRET!r}, or it is disabled:"
             " app and agents can't agree.",
             fix="make deploy ENV=…, which makes it; a disabled one: az keyvault secret "
             f"set-attributes --vault-name NAME --name {TOKEN_SECRET} --enabled true",

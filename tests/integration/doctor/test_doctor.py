@@ -12,7 +12,8 @@ from coldforge.doctor.examiner import build_examination
 from coldforge.doctor.facts import WantedVm
 from tests.fakes.doctor_probes import FakeAccountProbes, FakeAppProbes, FakeMachineProbes
 
-GROUP, BLOBS, TABLES, VAULT = "the group", "the blobs", "the tables", "the vault"
+BUDGET, BLOBS, TABLES = "the budget", "the blobs", "the tables"
+VAULT, SECRET = "the vault", "the secret"
 WANTED = WantedVm(
     name="gpu-0",
     resource_group="coldforge-local",
@@ -138,14 +139,14 @@ class TestFakeProbes:
             ("account", "list_providers", ()),
             ("account", "list_sizes", ("eastus",)),
             ("account", "list_quotas", ("eastus",)),
-            ("account", "list_budgets", (GROUP,)),
+            ("account", "read_budget", (BUDGET,)),
             ("app", "read_site", ()),
             ("app", "read_settings", ()),
             ("app", "read_endpoints", ()),
             ("app", "list_containers", (BLOBS,)),
             ("app", "list_tables", (TABLES,)),
             ("app", "list_secrets", (VAULT,)),
-            ("app", "read_secret", (VAULT, "gpu-agent-token")),
+            ("app", "read_secret", (SECRET,)),
             ("app", "check_health", ()),
             ("app", "read_pool", ()),
             ("machines", "read_vm", (WANTED,)),
@@ -158,10 +159,11 @@ class TestFakeProbes:
             "machines": FakeMachineProbes(),
         }[room]
         known = {
-            GROUP: real.deployment.group_id,
+            BUDGET: real.deployment.budget_id,
             BLOBS: stack.urls.blob,
             TABLES: stack.urls.table,
-            VAULT: real.deployment.key_vault_url,
+            VAULT: real.deployment.key_vault_id,
+            SECRET: f"{stack.urls.arm}/secrets/gpu-agent-token",
         }
         here = [known.get(one, one) if isinstance(one, str) else one for one in arguments]
 

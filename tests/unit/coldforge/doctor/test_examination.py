@@ -131,17 +131,33 @@ class TestExamination:
         assert outcomes["agents"].note == "gpu-0 ready"
         assert machines.token == SETTINGS["GPU_AGENT_TOKEN"]
 
-    def test_takes_the_token_from_the_key_vault_where_the_app_does(self):
-        settings = {name: value for name, value in SETTINGS.items() if name != "GPU_AGENT_TOKEN"}
+    def test_takes_the_token_from_the_key_vault_where_the_setting_refers_to_it(self):
+        reference = "@Microsoft.KeyVault(SecretUri=https://v.invalid/secrets/gpu-agent-token)"
         machines = FakeMachineProbes(vm=running())
 
         outcomes = examine(
-            app=FakeAppProbes(settings={**settings, "KEY_VAULT_URL": "https://vault.invalid"}),
+            app=FakeAppProbes(settings={**SETTINGS, "GPU_AGENT_TOKEN": reference}),
             machines=machines,
         )
 
         assert codes(outcomes) == []
         assert machines.token == "secret of the vault"
+
+    def test_needs_no_token_of_an_agent_that_it_can_not_reach(self):
+        app = FakeAppProbes(
+            settings={
+                **SETTINGS,
+                "GPU_AGENT_TOKEN": "@Microsoft.KeyVault(SecretUri=https://v.invalid/secrets/x)",
+            },
+            secret=DeniedError("closed to this network"),
+            phase="ready",
+        )
+
+        outcomes = examine(
+            app=app, machines=FakeMachineProbes(vm=running(), door=AgentAnswer.SILENT)
+        )
+
+        assert outcomes["agents"].verdict == "skipped"
 
     @pytest.mark.parametrize(
         ("phase", "code"),
@@ -156,7 +172,7 @@ class TestExamination:
         assert found[0].startswith(code)
 
     def test_does_not_call_an_agent_lost_that_only_the_app_can_see(self):
-        machines = FakeMachineProbes(vm=running(), agent=AgentAnswer.SILENT)
+        machines = FakeMachineProbes(vm=running(), door=AgentAnswer.SILENT)
 
         seen = examine(app=FakeAppProbes(phase="ready"), machines=machines)
         unseen = examine(app=FakeAppProbes(phase="warming"), machines=machines)
@@ -166,7 +182,7 @@ class TestExamination:
         assert codes(unseen) == ["agent.unreachable"]
 
     def test_holds_a_port_that_refuses_against_the_agent_whatever_the_pool_says(self):
-        machines = FakeMachineProbes(vm=running(), agent=AgentAnswer.CLOSED)
+        machines = FakeMachineProbes(vm=running(), door=AgentAnswer.CLOSED)
 
         assert codes(examine(app=FakeAppProbes(phase="ready"), machines=machines)) == [
             "agent.unreachable"
@@ -177,7 +193,7 @@ class TestReport:
     def test_counts_what_is_not_ok(self):
         outcomes = examine(FakeAccountProbes(granted=False)).values()
 
-        assert summarise(outcomes) == "16 ok, 4 faults, 2 skipped"
+        assert summarise(outcomes) == "16 ok, 6 faults, 2 skipped"
         assert choose_exit_code(outcomes) is ExitCode.JOB_FAILED
 
     def test_lists_all_findings_at_one_place_for_programs(self):
@@ -188,6 +204,8 @@ class TestReport:
             "role.storage",
             "role.vm",
             "role.vm_itself",
+            "role.vm_jobs",
+            "role.vm_key_vault",
             "role.key_vault",
         ]
 

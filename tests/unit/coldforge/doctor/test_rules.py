@@ -74,12 +74,12 @@ class TestSizes:
         ]
 
 
-class TestBudgets:
+class TestBudget:
     @pytest.mark.parametrize(("spent", "expected"), [(99.99, []), (100.0, ["budget.used_up"])])
-    def test_are_used_up_at_their_amount(self, spent, expected):
-        budgets = [Budget(name="b", amount=100.0, spent=spent)]
+    def test_is_used_up_at_its_amount(self, spent, expected):
+        budget = Budget(name="b", amount=100.0, spent=spent)
 
-        assert codes(account.judge_budgets(budgets)) == expected
+        assert codes(account.judge_budget(budget)) == expected
 
 
 class TestRoles:
@@ -126,18 +126,19 @@ class TestSettings:
         section = text.split("## Function app\n", 1)[1].split("\n## ")[0]
         required = set(re.findall(r"(?m)^\| `([A-Z0-9_]+)` \| required \|", section))
 
-        assert required - {app.TOKEN_SETTING} == set(app.REQUIRED_SETTINGS)
+        assert required == set(app.REQUIRED_SETTINGS)
 
-    @pytest.mark.parametrize("name", [*app.REQUIRED_SETTINGS, app.TOKEN_SETTING])
+    @pytest.mark.parametrize("name", app.REQUIRED_SETTINGS)
     def test_are_missed_by_name(self, name):
         findings = app.judge_settings({**SETTINGS, name: ""})
 
         assert [(one.code, one.subject) for one in findings] == [("setting.missing", name)]
 
-    def test_need_no_token_where_there_is_a_key_vault(self):
-        settings = {**SETTINGS, "GPU_AGENT_TOKEN": "", "KEY_VAULT_URL": "https://v.invalid"}
+    def test_may_refer_to_a_secret(self):
+        reference = "@Microsoft.KeyVault(SecretUri=https://v.invalid/secrets/t/)"
 
-        assert app.judge_settings(settings) == []
+        assert app.find_secret(reference) == "https://v.invalid/secrets/t"
+        assert app.find_secret("a token") is None
 
     @pytest.mark.parametrize("text", ["nonsense", "[{}]", "7", '["gpu-0"]'])
     def test_with_vms_that_cannot_be_read_are_wrong(self, text):
@@ -198,13 +199,27 @@ BODY = {
 
 
 class TestDeployment:
-    def test_is_read_with_and_without_terraforms_wrapping(self):
-        plain = Deployment.from_json(json.dumps(BODY))
-        wrapped = Deployment.from_json(json.dumps({"doctor": {"value": BODY}}))
+    def test_is_read_from_a_file_of_its_own_form(self):
+        deployment = Deployment.from_json(json.dumps(BODY))
 
-        assert plain == wrapped
-        assert plain.app_url == "https://app.invalid"
-        assert plain.group_id == GROUP.lower()
+        assert deployment.app_url == "https://app.invalid"
+        assert deployment.jobs_container_id == "x/blobServices/default/containers/jobs"
+
+    def test_is_read_from_terraforms_output(self):
+        output = {
+            "app": {"id": BODY["app_id"], "name": "app", "url": "https://app.invalid"},
+            "vault": {"id": f"{GROUP}/providers/Microsoft.KeyVault/vaults/v", "name": "v"},
+            "roles_input": {"name": "dev", "scopes": {"storage_account": "x"}},
+            "vms": [],
+        }
+
+        deployment = Deployment.from_json(json.dumps(output))
+
+        assert deployment.subscription_id == "s"
+        assert deployment.storage_account_id == "x"
+        assert deployment.budget_id.endswith("/Microsoft.Consumption/budgets/dev-budget")
+        with pytest.raises(DeploymentError, match="'vault'"):
+            Deployment.from_json(json.dumps({k: v for k, v in output.items() if k != "vault"}))
 
     @pytest.mark.parametrize(
         ("text", "complaint"),
