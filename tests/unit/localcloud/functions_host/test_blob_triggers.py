@@ -105,11 +105,13 @@ def look(clock, until, monkeypatch):
             return listing(*where)
 
         monkeypatch.setattr(source, "list_versions", note)
-        clock.advance(POLL)
-        # The second one begins only when the first one has ended.
-        until(lambda: bool(seen))
-        clock.advance(POLL)
-        until(lambda: len(seen) >= 2)
+
+        def pass_time():
+            clock.advance(POLL)
+            # The second look begins only when the first one has ended.
+            return len(seen) > 1
+
+        until(pass_time)
         monkeypatch.setattr(source, "list_versions", listing)
 
     return look
