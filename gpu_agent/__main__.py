@@ -3,10 +3,13 @@
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
 
+from gpu_agent.engines import Engine, Equipment
 from gpu_agent.engines.loading import load_engine
 from gpu_agent.errors import AgentError
 from gpu_agent.logs import set_up_logs
+from gpu_agent.metrics import Metrics
 from gpu_agent.service import Service
 from gpu_agent.settings import Settings
 from gpu_agent.systemd import Systemd
@@ -17,15 +20,35 @@ logger = logging.getLogger("gpu_agent")
 def main() -> int:
     """Run the agent until a signal ends it; 2 when it can't begin."""
     set_up_logs()
+    return serve(os.environ, load_engine)
+
+
+def serve(environ: Mapping[str, str], load: Callable[[str, Equipment], Engine]) -> int:
+    """Put the agent together and serve.
+
+    Args:
+        environ: The environment.
+        load: Makes the engine of a name.
+
+    Returns:
+        The exit status: 0, 2 when the agent can't begin, `EXIT_UNFIT` when its engine can't.
+    """
+    metrics = Metrics()
     try:
-        settings = Settings.from_environ(os.environ)
-        systemd = Systemd.from_environ(os.environ)
-        service = Service(settings, load_engine(settings.engine), systemd)
+        settings = Settings.from_environ(environ)
+        equipment = Equipment(
+            environ=environ,
+            work_dir=settings.data_dir / "work",
+            slots=settings.slots,
+            instruments=metrics,
+            give_up=lambda detail: service.give_up(detail),
+        )
+        engine = load(settings.engine, equipment)
+        service = Service(settings, engine, metrics, Systemd.from_environ(environ))
     except (AgentError, OSError) as error:
         logger.critical("%s", error)
         return 2
-    service.run()
-    return 0
+    return service.run()
 
 
 if __name__ == "__main__":

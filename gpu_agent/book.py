@@ -6,6 +6,7 @@ in seconds on the boot clock.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gpu_agent.errors import (
     ClosedError,
@@ -15,7 +16,17 @@ from gpu_agent.errors import (
     StaleFenceError,
     UnknownJobError,
 )
-from gpu_agent.jobs import Job, JobKey, accept_job, bury_key, cancel_job, interrupt_job
+from gpu_agent.jobs import (
+    Job,
+    JobKey,
+    accept_job,
+    begin_job,
+    bury_key,
+    cancel_job,
+    interrupt_job,
+    succeed_job,
+)
+from gpu_agent.pace import Pace, kind_of
 from gpu_agent.wire import DrainAnswer, DrainRequest, JobState, Submission
 
 MAX_REMEMBERED_JOBS = 1000
@@ -34,6 +45,7 @@ class Book:
         is_closed: No new job and no lease until the machine boots again.
         jobs: Every run known, in the order in which they came.
         answers: The answer given to each (epoch, drain).
+        pace: How long the stages of jobs take.
     """
 
     epoch: int = 0
@@ -41,6 +53,7 @@ class Book:
     is_closed: bool = False
     jobs: Mapping[JobKey, Job] = field(default_factory=dict)
     answers: Mapping[tuple[int, int], DrainAnswer] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def live(self) -> list[Job]:
@@ -190,6 +203,24 @@ def find(book: Book, key: JobKey) -> Job:
     if key not in book.jobs:
         raise UnknownJobError("Neither held nor remembered.")
     return book.jobs[key]
+
+
+def begin(book: Book, key: JobKey) -> Book:
+    """Let a queued job run, with what was learned from jobs like it."""
+    job = find(book, key)
+    options = job.submission.options if job.submission is not None else {}
+    return with_jobs(book, [begin_job(job, book.pace.expect(kind_of(options)))])
+
+
+def succeed(book: Book, key: JobKey, manifest: Mapping[str, Any], now: float) -> Book:
+    """End a running job with its manifest, and learn from it how long such jobs take."""
+    was = book.jobs.get(key)
+    if was is None or not was.is_live:
+        return book
+    job = succeed_job(was, manifest, now)
+    options = job.submission.options if job.submission is not None else {}
+    pace = book.pace.learn(kind_of(options), job.stage_seconds)
+    return replace(with_jobs(book, [job]), pace=pace)
 
 
 def find_next(book: Book) -> Job | None:

@@ -32,6 +32,8 @@ from gpu_agent.wire import (
 
 logger = logging.getLogger(__name__)
 
+_HURRY_LOOK_S = 0.1
+
 
 class Desk:
     """Takes jobs, hands them out, remembers them, tells of them. Safe for many threads.
@@ -69,6 +71,7 @@ class Desk:
         self._began_at = clock()
         self._set_up = SetUp(phase="setting_up", percent=0, detail="Waiting for the engine.")
         self._lease_until: float | None = None
+        self._is_winding_up = False
         self._is_ending = False
         self._runs: dict[JobKey, Run] = {}
         self._book = Book()
@@ -208,7 +211,7 @@ class Desk:
                         deadline_at=job.deadline_at,
                     )
                     self._runs[job.key] = run
-                    self._step(job.key, steps.begin_job)
+                    self._change_quietly(books.begin(self._book, job.key))
                     logger.info("job started", extra=_about(job))
                     return run
                 self.changed.wait()
@@ -234,8 +237,10 @@ class Desk:
     def succeed(self, key: JobKey, manifest: Mapping[str, Any]) -> None:
         """End a job with its manifest; dropped when the job is over already."""
         with self.changed:
-            now = self._clock()
-            self._step(key, lambda job: steps.succeed_job(job, manifest, now))
+            book = books.succeed(self._book, key, manifest, self._clock())
+            if book is not self._book:
+                self._change_quietly(book)
+                logger.info("job succeeded", extra=_about(book.jobs[key]))
 
     def fail(self, key: JobKey, error: JobError) -> None:
         """End a job with an error; dropped when the job is over already."""
@@ -271,12 +276,28 @@ class Desk:
         """Whether the process is about to end."""
         return self._is_ending
 
+    def wind_up(self, limit_s: float, hurried: Callable[[], bool] = bool) -> None:
+        """Take no more jobs, and wait until those held are over.
+
+        Args:
+            limit_s: Longest wait in seconds.
+            hurried: Asked at every change and ten times a second: whether to wait no longer.
+        """
+        with self.changed:
+            if not self._is_winding_up:
+                logger.info("taking no more jobs; %d held", len(self._book.live))
+            self._is_winding_up = True
+            self.changed.notify_all()
+            end = self._clock() + limit_s
+            while self._book.live and not hurried() and (left_s := end - self._clock()) > 0:
+                self.changed.wait(min(left_s, _HURRY_LOOK_S))
+
     def end(self) -> None:
         """Take no more jobs, interrupt those held, answer every long-poll. Final."""
         with self.changed:
             if self._is_ending:
                 return
-            self._is_ending = True
+            self._is_winding_up = self._is_ending = True
             now = self._clock()
             held = [steps.interrupt_job(job, now) for job in self._book.live]
             self._change_quietly(books.with_jobs(self._book, held))
@@ -297,7 +318,7 @@ class Desk:
             self._change(heard)
 
     def _require_ready(self) -> None:
-        if self._is_ending:
+        if self._is_winding_up:
             raise NotReadyError("The agent is about to end.")
         if self._set_up.phase != "ready":
             raise NotReadyError(f"The engine is not ready: {self._set_up.detail}")
@@ -354,12 +375,18 @@ class Desk:
         is_drained = self._book.is_drained and self._book.epoch != self._old_drain
         if self._book.is_closed:
             phase, detail = "closed", "Closed until the machine boots again."
-        elif self._is_ending:
+        elif self._is_winding_up:
             phase, detail = "draining", "The agent is about to end."
         elif is_drained and phase == "ready":
             phase, detail = "draining", f"Drained in epoch {self._book.epoch}."
         percent = self._set_up.percent
-        return Readiness(ready=phase == "ready", phase=phase, percent=percent, detail=detail)
+        return Readiness(
+            ready=phase == "ready",
+            phase=phase,
+            percent=percent,
+            detail=detail,
+            steps=dict(self._set_up.steps),
+        )
 
     def _status(self) -> AgentStatus:
         now = self._clock()

@@ -6,25 +6,12 @@ A job that is over never changes again, so a late step of any kind is no step at
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
+from gpu_agent.pace import Expectation
 from gpu_agent.wire import JobState, JobView, Stage, Submission
 
 STAGES = tuple(Stage)
-
-SPANS: Mapping[Stage, tuple[int, int]] = MappingProxyType(
-    {
-        Stage.FETCH: (0, 3),
-        Stage.BACKGROUND: (3, 12),
-        Stage.SHAPE: (12, 60),
-        Stage.TEXTURE: (60, 85),
-        Stage.FINISH: (85, 92),
-        Stage.EXPORT: (92, 96),
-        Stage.UPLOAD: (96, 99),
-    }
-)
-"""Where each stage lies in the percent of the whole job; 100 is for what has succeeded."""
 
 NEWS_PERCENT = 10
 """Points of percent that are worth an answer by themselves …"""
@@ -55,6 +42,7 @@ class Job:
         stage_began_at: When the stage under way began; None while between stages.
         deadline_at: When the job's time is up, or None once it is over.
         ended_at: When it was over, or None.
+        expectation: How its stages divide its time, decided when it began.
     """
 
     key: JobKey
@@ -71,6 +59,7 @@ class Job:
     stage_began_at: float | None = None
     deadline_at: float | None = None
     ended_at: float | None = None
+    expectation: Expectation = field(default_factory=Expectation)
 
     @property
     def is_live(self) -> bool:
@@ -90,6 +79,7 @@ class Job:
             error=dict(self.error) if self.error is not None else None,
             manifest=dict(self.manifest) if self.manifest is not None else None,
             stage_seconds=dict(self.stage_seconds),
+            seconds_left=self.expectation.left_s(self.percent) if self.is_live else None,
         )
 
 
@@ -108,11 +98,17 @@ def bury_key(key: JobKey, epoch: int, now: float) -> Job:
     return Job(key=key, epoch=epoch, submission=None, state=JobState.CANCELLED, ended_at=now)
 
 
-def begin_job(job: Job) -> Job:
-    """Let a queued job run."""
+def begin_job(job: Job, expectation: Expectation | None = None) -> Job:
+    """Let a queued job run, and say what is expected of it."""
     if job.state is not JobState.QUEUED:
         return job
-    return replace(job, state=JobState.RUNNING, seq=job.seq + 1, turn_seq=job.seq + 1)
+    return replace(
+        job,
+        state=JobState.RUNNING,
+        seq=job.seq + 1,
+        turn_seq=job.seq + 1,
+        expectation=expectation or job.expectation,
+    )
 
 
 def advance_job(job: Job, stage: Stage, percent: float, now: float) -> Job:
@@ -131,7 +127,7 @@ def advance_job(job: Job, stage: Stage, percent: float, now: float) -> Job:
         return job
     if job.stage is not None and STAGES.index(stage) < STAGES.index(job.stage):
         return job
-    low, high = SPANS[stage]
+    low, high = job.expectation.spans[stage]
     share = min(max(percent, 0.0), 100.0) / 100.0 if percent == percent else 0.0
     whole = max(job.percent, int(low + (high - low) * share))
     if stage is job.stage:

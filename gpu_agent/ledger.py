@@ -16,6 +16,7 @@ from typing import Any
 from gpu_agent.book import Book
 from gpu_agent.errors import LedgerError
 from gpu_agent.jobs import Job, JobKey
+from gpu_agent.pace import Pace
 from gpu_agent.wire import DrainAnswer, JobState, Stage, Submission
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Ledger:
             is_closed=bool(closed_in) and closed_in == self._machine_boot,
             jobs={job.key: job for job in jobs},
             answers={(answer.epoch, answer.drain): answer for answer in answers},
+            pace=Pace.from_text(notes.get("pace", "{}")),
         )
         return self._saved
 
@@ -114,6 +116,7 @@ class Ledger:
             ("epoch", str(self._saved.epoch), str(book.epoch)),
             ("is_drained", str(int(self._saved.is_drained)), str(int(book.is_drained))),
             ("closed_in", self._closed_in(self._saved), self._closed_in(book)),
+            ("pace", self._saved.pace.to_text(), book.pace.to_text()),
         ):
             if was != now:
                 self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, now))

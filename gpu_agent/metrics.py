@@ -57,6 +57,57 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._queues = Gauge(
+            "gpu_agent_engine_queue_length",
+            "Jobs that wait in one of the engine's queues.",
+            ["queue"],
+            registry=self._registry,
+        )
+        self._batches = Histogram(
+            "gpu_agent_engine_batch_jobs",
+            "Jobs that shared one batch on the GPU.",
+            buckets=(1, 2, 3, 4, 6, 8, 12, 16),
+            registry=self._registry,
+        )
+        self._steps = Histogram(
+            "gpu_agent_engine_step_seconds",
+            "Seconds that a step of the engine took.",
+            ["step"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._restarts = Counter(
+            "gpu_agent_engine_processes_lost",
+            "Child processes that were lost and replaced.",
+            ["process", "cause"],
+            registry=self._registry,
+        )
+        self._gpu_memory = Gauge(
+            "gpu_agent_gpu_memory_bytes",
+            "GPU memory taken by the process that owns the GPU.",
+            registry=self._registry,
+        )
+
+    def set_queue(self, queue: str, length: int) -> None:
+        """Say how many jobs wait in one of the engine's queues."""
+        self._queues.labels(queue=queue).set(length)
+
+    def observe_batch(self, jobs: int) -> None:
+        """Say how many jobs shared one batch."""
+        self._batches.observe(jobs)
+
+    def observe_step(self, step: str, seconds: float) -> None:
+        """Say how long a step of one job took."""
+        self._steps.labels(step=step).observe(seconds)
+
+    def count_restart(self, process: str, cause: str) -> None:
+        """Say that a child process was lost."""
+        self._restarts.labels(process=process, cause=cause).inc()
+
+    def set_gpu_memory(self, used_bytes: int) -> None:
+        """Say how much memory of the GPU is taken."""
+        self._gpu_memory.set(used_bytes)
+
     def count_poll(self) -> AbstractContextManager[object]:
         """Count a request for a job as long as the block lasts."""
         return self._polls.track_inprogress()

@@ -5,10 +5,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 from gpu_agent.engines import Artifact, Engine, EngineError, Generated, Watch
-from gpu_agent.errors import JobError, StoreError
+from gpu_agent.errors import JobError, StoreError, StoreUnavailableError
 from gpu_agent.lane import Lane
 from gpu_agent.runs import Run
 from gpu_agent.store import ArtifactStore, is_path
@@ -21,12 +22,13 @@ MAX_INPUT_BYTES = 64 * 1024 * 1024
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
+FIRST_PAUSE_S = 0.5
+"""Before a store that is not there is asked again, in seconds; doubled each time …"""
 
-class StageWatch(Watch, Protocol):
-    """A watch that can also say that nothing is under way."""
+LONGEST_PAUSE_S = 8.0
+"""… up to this."""
 
-    def end_stage(self) -> None:
-        """Say that the stage is done and the next one has to wait."""
+Answer = TypeVar("Answer")
 
 
 def make_model(
@@ -34,9 +36,10 @@ def make_model(
     *,
     engine: Engine,
     store: ArtifactStore,
-    watch: StageWatch,
+    watch: Watch,
     lane: Lane,
     look: Callable[[], JobView],
+    store_patience_s: float = 0.0,
 ) -> dict[str, Any]:
     """Fetch the image, make the model, put the artifacts and, last of all, the manifest.
 
@@ -51,6 +54,7 @@ def make_model(
         JobError: With a code for the job's owner.
     """
     asked = run.submission
+    store = PatientStore(store, run, watch, patience_s=store_patience_s)
     watch.stage(Stage.FETCH)
     found = _read_manifest(store, asked.manifest_path)
     if found is not None:
@@ -58,7 +62,7 @@ def make_model(
         return found
     image_png = store.read(asked.input_path, MAX_INPUT_BYTES)
     watch.end_stage()
-    with lane.hold(run.stopped):
+    with nullcontext() if engine.info.is_concurrent else lane.hold(run.stopped):
         watch.check()
         generated = _generate(engine, image_png, run, watch)
         # The next job may have the engine while this one uploads.
@@ -82,8 +86,67 @@ def make_model(
         "artifacts": entries,
         "created_at": round(time.time(), 3),
         "notice": generated.notice,
+        "result": dict(generated.result),
     }
     return _put_manifest(store, asked.manifest_path, manifest, watch)
+
+
+class PatientStore:
+    """A store that is asked again while it is unavailable: what was made is not thrown away.
+
+    Args:
+        store: The store.
+        run: Whose end interrupts a pause.
+        watch: Asked after every pause.
+        patience_s: How long a call may go on failing, in seconds.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        run: Run,
+        watch: Watch,
+        *,
+        patience_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._run = run
+        self._watch = watch
+        self._patience_s = patience_s
+        self._clock = clock
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Give a file; see `ArtifactStore.read`."""
+        return self._insist(lambda: self._store.read(path, max_bytes))
+
+    def read_or_none(self, path: str, max_bytes: int) -> bytes | None:
+        """Give a file or None; see `ArtifactStore.read_or_none`."""
+        return self._insist(lambda: self._store.read_or_none(path, max_bytes))
+
+    def write(self, path: str, data: bytes, content_type: str) -> None:
+        """Put a file; see `ArtifactStore.write`."""
+        self._insist(lambda: self._store.write(path, data, content_type))
+
+    def write_if_absent(self, path: str, data: bytes, content_type: str) -> bool:
+        """Put a file unless one is there; see `ArtifactStore.write_if_absent`."""
+        return self._insist(lambda: self._store.write_if_absent(path, data, content_type))
+
+    def _insist(self, call: Callable[[], Answer]) -> Answer:
+        end = self._clock() + self._patience_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return call()
+            except StoreUnavailableError as error:
+                if self._clock() + pause_s > end:
+                    raise
+                about = dict(self._watch.about)
+                logger.warning("the store is asked again: %s", error, extra=about)
+            self._run.stopped.wait(pause_s)
+            self._watch.check()
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _generate(engine: Engine, image_png: bytes, run: Run, watch: Watch) -> Generated:

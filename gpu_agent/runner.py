@@ -1,9 +1,9 @@
-"""The threads that work on jobs: as many as slots, and one at a time in the engine."""
+"""The threads that work on jobs: as many as slots, in the engine one by one or all at once."""
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from gpu_agent.desk import Desk
 from gpu_agent.engines import Engine
@@ -31,6 +31,10 @@ class Gauge(Protocol):
         """Take a job that is over."""
 
 
+def _ignore(_detail: str) -> None:
+    pass
+
+
 class RunWatch:
     """What an engine reports to for one run (see `engines.Watch`).
 
@@ -51,6 +55,11 @@ class RunWatch:
         self._clock = clock
         self._stage: Stage | None = None
         self._stage_began_at = 0.0
+        self.about: Mapping[str, Any] = {
+            "job_id": run.key.job_id,
+            "fence": run.key.fence,
+            "epoch": run.epoch,
+        }
 
     def stage(self, stage: Stage, percent: float = 0.0) -> None:
         """Say which stage is under way and how far it is."""
@@ -90,6 +99,8 @@ class Runner:
         store: Where images come from and models go to.
         gauge: Told of every job that is over, or None.
         stage_min_s: Shortest time that a stage takes, in seconds.
+        store_patience_s: How long a store that is not there is asked again, in seconds.
+        give_up: Called with one sentence when the engine could not be set up.
         clock: Seconds on the boot clock.
     """
 
@@ -101,6 +112,8 @@ class Runner:
         store: ArtifactStore,
         gauge: Gauge | None = None,
         stage_min_s: float = 0.0,
+        store_patience_s: float = 0.0,
+        give_up: Callable[[str], None] = _ignore,
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
         self.lane = Lane(desk.changed)
@@ -109,6 +122,8 @@ class Runner:
         self._store = store
         self._gauge = gauge
         self._stage_min_s = stage_min_s
+        self._store_patience_s = store_patience_s
+        self._give_up = give_up
         self._clock = clock
         self._threads = [
             threading.Thread(target=self._set_up, name="set-up", daemon=True),
@@ -136,20 +151,30 @@ class Runner:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _set_up(self) -> None:
-        def report(percent: int, detail: str) -> None:
-            self._desk.report_set_up(SetUp(phase="setting_up", percent=percent, detail=detail))
+        done = SetUp(phase="setting_up", percent=0, detail="Setting up the engine.")
 
-        report(0, "Setting up the engine.")
+        def report(percent: int, detail: str, step: str = "") -> None:
+            nonlocal done
+            done = done.go_on(percent, detail, step)
+            self._desk.report_set_up(done)
+
+        self._desk.report_set_up(done)
         try:
             self._engine.set_up(report)
-        except Exception as error:
-            logger.exception("the engine could not be set up")
-            detail = str(error) if isinstance(error, EngineError) else "See the agent's log."
-            failed = SetUp(phase="failed", percent=0, detail=f"The set-up failed: {detail}")
-            self._desk.report_set_up(failed)
+        except EngineError as error:
+            self._fail_set_up(f"The set-up failed: {error}")
             return
-        ready = SetUp(phase="ready", percent=100, detail="Takes jobs.")
+        except Exception:
+            logger.exception("the engine could not be set up")
+            self._fail_set_up("The set-up failed: the agent's log says why.")
+            return
+        steps = dict.fromkeys(done.steps, 100)
+        ready = SetUp(phase="ready", percent=100, detail="Takes jobs.", steps=steps)
         self._desk.report_set_up(ready)
+
+    def _fail_set_up(self, detail: str) -> None:
+        self._desk.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
+        self._give_up(detail)
 
     def _keep_deadlines(self) -> None:
         while not self._desk.is_ending:
@@ -173,6 +198,7 @@ class Runner:
                 store=self._store,
                 watch=watch,
                 lane=self.lane,
+                store_patience_s=self._store_patience_s,
                 look=lambda: self._desk.look(run.key),
             )
             self._desk.succeed(run.key, manifest)

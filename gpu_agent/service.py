@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -14,9 +15,11 @@ from gpu_agent.app import MAX_BODY_BYTES, create_app
 from gpu_agent.desk import Desk
 from gpu_agent.engines import Engine
 from gpu_agent.ledger import Ledger
+from gpu_agent.leftovers import find_leftovers, remove_leftovers
 from gpu_agent.machine import read_boot_clock, read_boot_id
 from gpu_agent.metrics import Metrics
 from gpu_agent.runner import Runner
+from gpu_agent.runs import SetUp
 from gpu_agent.settings import Settings
 from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from gpu_agent.systemd import Pulse, Systemd, ask_phase
@@ -29,7 +32,13 @@ ANSWER_WITHIN_S = 2.0
 THREADS_WITHIN_S = 4.0
 """How long the working threads may then take to see that they are stopped, in seconds."""
 
+EXIT_UNFIT = 3
+"""Exit status of an agent whose engine can't be used on this machine."""
+
+LEFTOVERS_EVERY_S = 600.0
+
 _SPARE_THREADS = 8
+_GIB = 1024**3
 
 
 class Service:
@@ -37,7 +46,8 @@ class Service:
 
     Args:
         settings: From the environment.
-        engine: Makes the models.
+        engine: Makes the models; closed when the service ends.
+        metrics: Where the engine leaves its figures, or None if it has none.
         systemd: What runs the process, if systemd does.
 
     Raises:
@@ -45,9 +55,17 @@ class Service:
         OSError: The port can't be had.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, systemd: Systemd | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        metrics: Metrics | None = None,
+        systemd: Systemd | None = None,
+    ) -> None:
         machine_boot = settings.machine_boot_id or read_boot_id()
         info = engine.info
+        self._settings = settings
+        self._engine = engine
         self.desk = Desk(
             ledger=Ledger(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
             vm_name=settings.vm_name,
@@ -60,13 +78,15 @@ class Service:
             },
             image_version=settings.image_version or "",
         )
-        metrics = Metrics()
+        metrics = metrics or Metrics()
         self._runner = Runner(
             desk=self.desk,
             engine=engine,
             store=open_store(settings),
             gauge=metrics,
             stage_min_s=settings.stage_min_s,
+            store_patience_s=settings.store_patience_s,
+            give_up=self.give_up,
         )
         app = create_app(
             desk=self.desk,
@@ -86,21 +106,29 @@ class Service:
             max_request_body_size=8 * MAX_BODY_BYTES,
             ident="gpu-agent",
         )
+        self._is_leaving = False
+        self._is_hurried = threading.Event()
         self._has_answered = threading.Event()
         self._systemd = systemd or Systemd()
         self._pulse = Pulse(
             self._systemd, lambda: ask_phase(settings.host, settings.port, settings.token)
         )
+        self._exit_status = 0
 
-    def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. From the main thread only.
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, or until the engine is given up. From the main thread.
 
-        Then, within about ten seconds: no new job is taken, held jobs become interrupted,
-        hanging long-polls are answered, and the threads end.
+        Then no new job is taken, and those held may go on for `Settings.drain_s`; a second signal
+        ends that wait. Within about ten seconds more what is left becomes interrupted, hanging
+        long-polls are answered, and the threads and the engine's processes end.
+
+        Returns:
+            The exit status: 0, or `EXIT_UNFIT`.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear_signal)
         self._runner.start()
+        threading.Thread(target=self._remove_leftovers, name="leftovers", daemon=True).start()
         logger.info("serving")
         # The port listens since the server was made: whoever comes now waits for the loop below.
         self._systemd.tell_ready()
@@ -112,17 +140,40 @@ class Service:
             self.desk.end()
             if not self._runner.join(THREADS_WITHIN_S):
                 logger.warning("an engine still works; left behind")
+            self._engine.close()
             self.desk.close()
             logger.info("ended")
+        return self._exit_status
+
+    def give_up(self, detail: str) -> None:
+        """End the agent because its engine can make no model: say so for a while, then leave.
+
+        An agent that stays up and says ``failed`` for ever keeps its VM billed for nothing; one
+        that leaves at once takes the reason with it. So the reason is told on ``/v1/ready`` for
+        longer than the control plane's pause between two looks.
+        """
+        logger.critical("%s", detail)
+        self._exit_status = EXIT_UNFIT
+        self.desk.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
+        pause = threading.Timer(self._settings.unfit_s, self._leave)
+        pause.daemon = True
+        pause.start()
 
     def _hear_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._has_answered.is_set():
             raise SystemExit(0)
-        threading.Thread(target=self._answer_and_leave, name="ending", daemon=True).start()
+        if self._is_leaving:
+            self._is_hurried.set()
+        self._is_leaving = True
+        threading.Thread(target=self._leave, name="ending", daemon=True).start()
 
-    def _answer_and_leave(self) -> None:
-        """Let the server's own loop send the last answers, then have the signal stop it."""
+    def _leave(self) -> None:
+        """Let the held jobs go on for a while, then the server's own loop send the last answers.
+
+        Last of all the signal stops that loop.
+        """
         self._systemd.tell_stopping()
+        self.desk.wind_up(self._settings.drain_s, self._is_hurried.is_set)
         self.desk.end()
         end = read_boot_clock() + ANSWER_WITHIN_S
         pause = threading.Event()
@@ -130,6 +181,17 @@ class Service:
             pause.wait(0.02)
         self._has_answered.set()
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _remove_leftovers(self) -> None:
+        pause = threading.Event()
+        while not self.desk.is_ending:
+            remove_leftovers(
+                find_leftovers(self._settings.data_dir, self._settings.store_dir),
+                max_age_s=3600 * self._settings.keep_h,
+                least_free_bytes=int(_GIB * self._settings.least_free_gib),
+                now=time.time(),
+            )
+            pause.wait(LEFTOVERS_EVERY_S)
 
     def _is_answering(self) -> bool:
         channels = [c for c in list(self._sockets.values()) if isinstance(c, HTTPChannel)]

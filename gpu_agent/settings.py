@@ -30,6 +30,12 @@ class Settings:
         store_dir: Folder that stands for the blob service, or None. Exactly one of the two.
         client_id: The managed identity's client id, or None for the machine's only one.
         stage_min_s: Shortest time that a stage takes, in seconds.
+        drain_s: How long jobs may go on after SIGTERM, in seconds.
+        store_patience_s: How long a store that is not there is asked again, in seconds.
+        unfit_s: How long an agent whose engine can't be used says so before it ends, in seconds;
+            longer than the control plane's pause between two looks.
+        keep_h: Age at which what a killed agent left behind is removed, in hours.
+        least_free_gib: With less free space in the data folder it is removed at any age, in GiB.
     """
 
     token: str = field(repr=False)
@@ -47,6 +53,11 @@ class Settings:
     store_dir: Path | None = None
     client_id: str | None = None
     stage_min_s: float = 0.0
+    drain_s: float = 60.0
+    store_patience_s: float = 120.0
+    unfit_s: float = 30.0
+    keep_h: float = 24.0
+    least_free_gib: float = 1.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -77,6 +88,11 @@ class Settings:
             store_dir=Path(store_dir) if store_dir else None,
             client_id=reader.text("CLIENT_ID"),
             stage_min_s=reader.number("STAGE_MIN_S", 0.0, low=0.0, high=600.0),
+            drain_s=reader.number("DRAIN_S", 60.0, low=0.0, high=3600.0),
+            store_patience_s=reader.number("STORE_PATIENCE_S", 120.0, low=0.0, high=3600.0),
+            unfit_s=reader.number("UNFIT_S", 30.0, low=0.0, high=600.0),
+            keep_h=reader.number("KEEP_H", 24.0, low=0.01, high=8760.0),
+            least_free_gib=reader.number("LEAST_FREE_GIB", 1.0, low=0.0, high=1e6),
         )
         reader.raise_complaints()
         return settings

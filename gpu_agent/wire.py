@@ -129,6 +129,8 @@ class JobView(_Message):
         error: ``{code, message, retryable, stage}`` when failed, else None.
         manifest: The manifest's content when succeeded, else None.
         stage_seconds: Seconds spent in each stage that has ended.
+        seconds_left: Seconds of work left, learned from jobs like this one and without the waits
+            for others; None before there was one, and when the job is over.
     """
 
     job_id: str
@@ -141,6 +143,7 @@ class JobView(_Message):
     error: dict[str, Any] | None = None
     manifest: dict[str, Any] | None = None
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +152,17 @@ class Readiness(_Message):
 
     Attributes:
         phase: ``setting_up``, ``warming_up``, ``ready``, ``draining``, ``closed`` or ``failed``.
-        percent: 0 to 100 of the set-up.
+        percent: 0 to 100 of the set-up, or of its step under way where it has steps.
         detail: One sentence for a person.
+        steps: Percent of each step of the set-up that was begun, in order: ``{"weights": 100,
+            "gpu": 100, "model": 40}``.
     """
 
     ready: bool
     phase: str
     percent: int = 0
     detail: str = ""
+    steps: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,6 +305,8 @@ def _agent_environ(blueprint: Blueprint, vm: LocalVm) -> dict[str, str]:
         "GPU_AGENT_VM_NAME": vm.name,
         "GPU_AGENT_MACHINE_BOOT_ID": BOOT_ID_PLACEHOLDER,
         "GPU_AGENT_ENGINE": "preview",
+        # A VM that goes is given `stop_grace_s` and no more.
+        "GPU_AGENT_DRAIN_S": "0",
         "GPU_AGENT_STORE_URL": blueprint.urls.blob,
     }
 

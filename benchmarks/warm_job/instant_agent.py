@@ -4,10 +4,10 @@ What is left of a job's time is then what the control plane, the store and the a
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from gpu_agent.engines import Artifact, EngineInfo, Generated, Watch
+from gpu_agent.engines import Artifact, EngineInfo, Generated, SetUpReport, Watch
 from gpu_agent.logs import set_up_logs
 from gpu_agent.service import Service
 from gpu_agent.settings import Settings
@@ -21,8 +21,11 @@ class InstantEngine:
         name="instant", version="1", description="Makes nothing, for measurements only."
     )
 
-    def set_up(self, report: Callable[[int, str], None]) -> None:
+    def set_up(self, report: SetUpReport) -> None:
         """Be ready."""
+
+    def close(self) -> None:
+        """End nothing."""
 
     def generate(self, image_png: bytes, options: Mapping[str, Any], watch: Watch) -> Generated:
         """Give two small artifacts."""

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import cast
 
-from gpu_agent.engines import Engine
+from gpu_agent.engines import Engine, Equipment
 from gpu_agent.errors import SettingsError
 
-_ENGINES = {"preview": ("gpu_agent.engines.preview", "PreviewEngine")}
+_ENGINES = {"preview": ("gpu_agent.engines.preview", "build_engine")}
 
 
-def load_engine(name: str) -> Engine:
+def load_engine(name: str, equipment: Equipment) -> Engine:
     """Make the engine of a name; it is not set up yet.
 
     Raises:
@@ -20,6 +20,6 @@ def load_engine(name: str) -> Engine:
         raise SettingsError(f"There is no engine {name!r}; there is: {known}.")
     module, kind = _ENGINES[name]
     try:
-        return cast(Engine, getattr(import_module(module), kind)())
+        return cast(Engine, getattr(import_module(module), kind)(equipment))
     except ImportError as error:
         raise SettingsError(f"The engine {name!r} can't be loaded: {error}") from error

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 import gpu_agent.boot.settings
+import gpu_agent.engines.hunyuan3d.settings
 import gpu_agent.settings
 import gpu_agent.switch.settings
 import orchestrator.settings
@@ -58,6 +59,13 @@ class TestSettingsTable:
         assert {name for name in table if re.search(rf"\b{name}\b", str(caught.value))} == {
             name for name, default in table.items() if default in ("required", "one of the two")
         }
+
+    def test_lists_what_the_engine_reads(self, root):
+        environ = RecordingEnviron()
+
+        gpu_agent.engines.hunyuan3d.settings.LaneSettings.from_environ(environ)
+
+        assert environ.asked == documented(root, "Engine hunyuan3d").keys()
 
     def test_lists_what_the_switch_reads(self, root):
         environ = RecordingEnviron()

@@ -14,6 +14,7 @@ class FakeArtifactStore:
         content_types: Path to media type.
         order: Paths in the order in which they were written.
         errors: Path to the error that touching it raises.
+        failures: Path to errors that touching it raises, one each time.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,7 @@ class FakeArtifactStore:
         self.content_types: dict[str, str] = {}
         self.order: list[str] = []
         self.errors: dict[str, Exception] = {}
+        self.failures: dict[str, list[Exception]] = {}
         self._lock = threading.Lock()
 
     def read(self, path: str, max_bytes: int) -> bytes:
@@ -60,3 +62,5 @@ class FakeArtifactStore:
             raise StoreError(f"Not a path: {path!r}")
         if path in self.errors:
             raise self.errors[path]
+        if self.failures.get(path):
+            raise self.failures[path].pop()

@@ -1,10 +1,10 @@
 """A fake of `gpu_agent.engines.Engine`, whose work a test holds up and lets go."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from gpu_agent.engines import Artifact, EngineInfo, Generated, Watch
+from gpu_agent.engines import Artifact, EngineInfo, Generated, SetUpReport, Watch
 from gpu_agent.wire import Stage
 
 WAIT_S = 20.0
@@ -34,14 +34,20 @@ class FakeEngine:
         self.error: BaseException | None = None
         self.set_up_error: Exception | None = None
         self.seen: list[bytes] = []
+        self.steps: list[tuple[int, str]] = []
         self.most_at_once = 0
         self._inside = 0
 
-    def set_up(self, report: Callable[[int, str], None]) -> None:
+    def set_up(self, report: SetUpReport) -> None:
+        for percent, step in self.steps:
+            report(percent, "A step.", step)
         report(50, "Half way.")
         assert self.may_set_up.wait(WAIT_S)
         if self.set_up_error is not None:
             raise self.set_up_error
+
+    def close(self) -> None:
+        self.may_finish.set()
 
     def generate(self, image_png: bytes, options: Mapping[str, Any], watch: Watch) -> Generated:
         self._inside += 1

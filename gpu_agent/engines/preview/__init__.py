@@ -5,6 +5,16 @@ Photo, then `background` (what is the subject), `outline` (its flat triangulatio
 engine). `engine` joins them.
 """
 
+from gpu_agent.engines import Equipment
 from gpu_agent.engines.preview.engine import PreviewEngine
 
-__all__ = ["PreviewEngine"]
+__all__ = ["PreviewEngine", "build_engine"]
+
+
+def build_engine(equipment: Equipment) -> PreviewEngine:
+    """Make the engine; it needs nothing of its equipment.
+
+    rembg's weights are not looked for: what a photo becomes must not hang on what lies in
+    somebody's home.
+    """
+    return PreviewEngine()

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_agent.engines import EngineError
-from gpu_agent.engines.preview.glb import Model, read_glb
-from gpu_agent.render import Camera, TexturedMesh, render, silhouette, srgb_from_linear
+from gpu_agent.engines.glb import Model, drawable, read_glb
+from gpu_agent.render import Camera, render, silhouette, srgb_from_linear
 
 Floats = NDArray[np.float32]
 
@@ -27,18 +27,6 @@ class Place:
 
     metres_per_px: float
     middle_px: Floats
-
-
-def drawable(model: Model) -> TexturedMesh:
-    """Give what the renderer draws; a model without a texture is drawn in light grey."""
-    if model.uv is not None and model.texture is not None:
-        uv, texture = model.uv, model.texture
-    else:
-        uv = np.zeros((len(model.vertices), 2), np.float32)
-        texture = np.full((1, 1, 3), 178, np.uint8)
-    return TexturedMesh(
-        vertices=model.vertices, faces=model.faces, normals=model.normals, uv=uv, texture=texture
-    )
 
 
 def front_colour(model: Model) -> list[float] | None:

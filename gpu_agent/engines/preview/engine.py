@@ -1,7 +1,8 @@
 """The preview engine: a silhouette inflated, the photo put on it. Seconds, no GPU."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, Watch
-from gpu_agent.engines.preview.acceptance import Place, accept, drawable, front_colour
+from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, SetUpReport, Watch
+from gpu_agent.engines.glb import Model, drawable, write_glb
+from gpu_agent.engines.picture import draw_picture
+from gpu_agent.engines.preview.acceptance import Place, accept, front_colour
 from gpu_agent.engines.preview.background import Cutout, cut_out, find_subject
-from gpu_agent.engines.preview.glb import Model, write_glb
 from gpu_agent.engines.preview.inflation import Sheets, inflate
 from gpu_agent.engines.preview.matting import FindSubject, load_matting
 from gpu_agent.engines.preview.options import PreviewOptions
 from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
 from gpu_agent.engines.preview.photo import decode_photo
-from gpu_agent.engines.preview.picture import draw_picture
 from gpu_agent.engines.preview.texture import Atlas, paint_atlas
 from gpu_agent.render import linear_from_srgb
 from gpu_agent.wire import Stage
@@ -55,7 +56,10 @@ class PreviewEngine:
         self._environ = environ
         self._find: FindSubject = find_subject
 
-    def set_up(self, report: Callable[[int, str], None]) -> None:
+    def close(self) -> None:
+        """End nothing: it has started nothing."""
+
+    def set_up(self, report: SetUpReport) -> None:
         """Make one model of a drawn disc, so that the first job finds everything loaded."""
         report(0, "Trying the preview engine on a test picture.")
         if self._environ is not None:
@@ -130,7 +134,12 @@ class PreviewEngine:
 class _NoWatch:
     """Watches a run that nobody waits for."""
 
+    about: Mapping[str, Any] = MappingProxyType({})
+
     def stage(self, stage: Stage, percent: float = 0.0) -> None:
+        pass
+
+    def end_stage(self) -> None:
         pass
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import socket
 import statistics
 import subprocess
@@ -124,7 +125,7 @@ class TestClosing:
 
 class TestTerminate:
     def test_answers_hanging_polls_and_ends(self, agent):
-        agent.start(**SLOW)
+        agent.start(GPU_AGENT_DRAIN_S="0", **SLOW)
         agent.submit("a")
         agent.await_true(lambda: agent.view("a")["stage"] == "fetch")
         seq = agent.view("a")["seq"]
@@ -139,6 +140,35 @@ class TestTerminate:
             assert poll.result(5).json()["state"] == "interrupted"
         assert code == 0
         assert took_s < 10
+
+    def test_lets_a_job_go_on_and_takes_no_other(self, agent):
+        agent.start(GPU_AGENT_STAGE_MIN_S="0.2")
+        agent.submit("a")
+        agent.await_true(lambda: agent.view("a")["stage"] is not None)
+        agent.process.send_signal(signal.SIGTERM)
+        agent.await_true(lambda: agent.call("GET", "/ready").json()["phase"] == "draining")
+        refused = agent.submit("b").json()
+        code = agent.process.wait(30)
+
+        agent.start()
+
+        assert refused["code"] == "not_ready"
+        assert code == 0
+        assert agent.view("a")["state"] == "succeeded"
+        assert agent.call("GET", "/jobs/b/1").status_code == 404
+
+    def test_is_hurried_by_a_second_signal(self, agent):
+        agent.start(**SLOW)
+        agent.submit("a")
+        agent.await_true(lambda: agent.view("a")["stage"] == "fetch")
+        agent.process.send_signal(signal.SIGTERM)
+        agent.await_true(lambda: agent.call("GET", "/ready").json()["phase"] == "draining")
+
+        code = agent.terminate()
+        agent.start()
+
+        assert code == 0
+        assert agent.view("a")["state"] == "interrupted"
 
     def test_leaves_the_port_and_the_ledger_to_the_next(self, agent):
         agent.start()

@@ -70,7 +70,7 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Build agents without HTTP; all are ended after the test."""
     benches: list[Bench] = []
 
-    def build(slots: int = 2, stage_min_s: float = 0.0, token: str = "token") -> Bench:
+    def build(slots: int = 2, token: str = "token", **more) -> Bench:
         engine, store = FakeEngine(), FakeArtifactStore()
         desk = Desk(
             ledger=Ledger(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
@@ -79,8 +79,11 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
             token=token,
             engine={"name": "fake", "version": "1", "description": "Makes nothing."},
         )
-        runner = Runner(desk=desk, engine=engine, store=store, stage_min_s=stage_min_s)
-        benches.append(Bench(desk=desk, runner=runner, engine=engine, store=store))
+        given_up: list[str] = []
+        runner = Runner(desk=desk, engine=engine, store=store, give_up=given_up.append, **more)
+        benches.append(
+            Bench(desk=desk, runner=runner, engine=engine, store=store, given_up=given_up)
+        )
         return benches[-1]
 
     yield build

@@ -1,7 +1,6 @@
 import pytest
 
 from gpu_agent.jobs import (
-    SPANS,
     Job,
     JobKey,
     accept_job,
@@ -16,6 +15,7 @@ from gpu_agent.jobs import (
     succeed_job,
     time_out_job,
 )
+from gpu_agent.pace import FIRST_SPANS
 from gpu_agent.wire import JobState, Stage, Submission
 
 
@@ -75,7 +75,7 @@ class TestAdvanceJob:
         assert advance_job(job, Stage.FETCH, 0.0, now=1.0) is job
 
     def test_knows_where_every_stage_lies_without_a_gap(self):
-        edges = [SPANS[stage] for stage in Stage]
+        edges = [FIRST_SPANS[stage] for stage in Stage]
 
         assert edges[0][0] == 0
         assert [low for low, _ in edges[1:]] == [high for _, high in edges[:-1]]

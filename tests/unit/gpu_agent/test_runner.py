@@ -1,11 +1,13 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from gpu_agent.engines import EngineError
 from gpu_agent.errors import FullError, NotReadyError, StoreUnavailableError
 from gpu_agent.jobs import JobKey
+from gpu_agent.ledger import Ledger
 from gpu_agent.wire import JobState
 
 MANIFEST = "jobs/jobs/a/manifest.json"
@@ -69,6 +71,20 @@ class TestMaking:
 
         assert {bench.await_over(job_id).state for job_id in "abcd"} == {JobState.SUCCEEDED}
         assert bench.engine.most_at_once == 1
+
+    def test_lets_every_job_into_an_engine_with_queues_of_its_own(self, make_bench):
+        bench = make_bench(slots=4)
+        bench.engine.info = replace(bench.engine.info, is_concurrent=True)
+        bench.engine.may_finish.clear()
+        bench.start()
+        for job_id in "abcd":
+            bench.submit(job_id)
+
+        for _ in "abcd":
+            assert bench.engine.entered.acquire(timeout=10)
+        bench.engine.may_finish.set()
+
+        assert {bench.await_over(job_id).state for job_id in "abcd"} == {JobState.SUCCEEDED}
 
 
 class TestFailing:
@@ -227,6 +243,20 @@ class TestSetUp:
 
         assert (readiness.ready, readiness.phase) == (False, "failed")
         assert "There is no GPU." in readiness.detail
+        assert bench.given_up == ["The set-up failed: There is no GPU."]
+
+    def test_tells_the_percent_of_each_step(self, make_bench):
+        bench = make_bench()
+        bench.engine.may_set_up.clear()
+        bench.engine.steps = [(100, "weights"), (40, "model")]
+        bench.runner.start()
+        bench.await_true(lambda: bench.desk.readiness().percent == 50)
+        under_way = bench.desk.readiness()
+        bench.engine.may_set_up.set()
+        bench.await_true(lambda: bench.desk.readiness().ready)
+
+        assert under_way.steps == {"weights": 100, "model": 40}
+        assert bench.desk.readiness().steps == {"weights": 100, "model": 100}
 
 
 class TestSlots:
@@ -260,3 +290,79 @@ class TestSlots:
             thread.join()
 
         assert len(taken) == 3
+
+
+class TestStore:
+    def test_is_asked_again_while_it_is_unavailable(self, make_bench):
+        bench = make_bench(store_patience_s=30.0)
+        bench.start()
+        bench.store.failures[MODEL] = [StoreUnavailableError("No answer.")] * 2
+
+        bench.submit("a")
+
+        assert bench.await_over("a").state == JobState.SUCCEEDED
+        assert bench.engine.seen == [b"png"]
+
+    def test_lets_a_job_that_is_stopped_go_at_once(self, make_bench):
+        bench = make_bench(store_patience_s=600.0)
+        bench.start()
+        bench.store.errors[MODEL] = StoreUnavailableError("No answer.")
+        bench.submit("a")
+        bench.await_true(lambda: bench.desk.look(JobKey("a", 1)).stage == "upload")
+
+        bench.desk.cancel(JobKey("a", 1))
+
+        bench.await_true(lambda: not bench.desk._runs)
+
+
+class TestPace:
+    def test_of_the_first_job_is_what_the_second_one_is_told(self, make_bench):
+        bench = make_bench(stage_min_s=0.02)
+        bench.start()
+        bench.submit("a", options={"preset": "draft"})
+        bench.await_over("a")
+        bench.engine.may_finish.clear()
+        bench.submit("b", options={"preset": "draft", "seed": 2})
+        assert bench.engine.entered.acquire(timeout=10)
+        assert bench.engine.entered.acquire(timeout=10)
+
+        view = bench.desk.look(JobKey("b", 1))
+
+        assert view.seconds_left is not None
+        bench.engine.may_finish.set()
+        assert bench.await_over("b").seconds_left is None
+
+    def test_outlives_the_process(self, bench, tmp_path):
+        bench.submit("a", options={"preset": "draft"})
+        bench.await_over("a")
+        bench.desk.end()
+        bench.desk.close()
+
+        found = Ledger(tmp_path / "ledger", machine_boot="boot").load()
+
+        assert list(found.pace.kinds) == ['{"preset": "draft"}']
+
+
+class TestWindUp:
+    def test_lets_held_jobs_end_and_takes_no_other(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        thread = threading.Thread(target=lambda: bench.desk.wind_up(30.0))
+        thread.start()
+        bench.await_true(lambda: bench.desk.readiness().phase == "draining")
+
+        with pytest.raises(NotReadyError):
+            bench.submit("b")
+        bench.engine.may_finish.set()
+        thread.join()
+
+        assert bench.desk.look(JobKey("a", 1)).state == JobState.SUCCEEDED
+
+    def test_does_not_wait_longer_than_it_may(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+
+        bench.desk.wind_up(0.1)
+
+        assert bench.desk.look(JobKey("a", 1)).state in ("queued", "running")

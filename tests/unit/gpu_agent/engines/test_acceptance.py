@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gpu_agent.engines import EngineError
+from gpu_agent.engines.glb import Model, write_glb
 from gpu_agent.engines.preview.acceptance import Place, accept
-from gpu_agent.engines.preview.glb import Model, write_glb
 from gpu_agent.engines.preview.inflation import inflate
 from gpu_agent.engines.preview.outline import triangulate_outline
 

@@ -10,6 +10,8 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
+from gpu_agent.render import TexturedMesh
+
 Floats = NDArray[np.float32]
 
 _JPEG_QUALITY = 88
@@ -57,6 +59,18 @@ def read_glb(data: bytes) -> trimesh.Trimesh:
     mesh = trimesh.load_mesh(io.BytesIO(data), file_type="glb", process=False)
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     return mesh
+
+
+def drawable(model: Model) -> TexturedMesh:
+    """Give what the renderer draws; a model without a texture is drawn in light grey."""
+    if model.uv is not None and model.texture is not None:
+        uv, texture = model.uv, model.texture
+    else:
+        uv = np.zeros((len(model.vertices), 2), np.float32)
+        texture = np.full((1, 1, 3), 178, np.uint8)
+    return TexturedMesh(
+        vertices=model.vertices, faces=model.faces, normals=model.normals, uv=uv, texture=texture
+    )
 
 
 def _visual(model: Model) -> TextureVisuals:
