@@ -10,6 +10,8 @@ PORT ?= 7071
 HOST = own
 
 BIN := .venv/bin
+# In an environment of its own: it asks for older releases of what the other tools use.
+CHECKOV := .venv/checkov/set-up.txt
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
 NEED_PYTHON = "$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 7))" 2>/dev/null || { \
 	echo "set-up: Coldforge needs Python 3.11 or 3.12, and '$(PYTHON)' is none:" \
@@ -26,7 +28,7 @@ TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
+.PHONY: help demo up bench test check fmt lint type arch unit integration infra mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +44,7 @@ bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/
 
 # A file stays with one worker, for its tests share servers that are started once; the long ones
 # come first, so that no worker is left alone with them.
-test: set-up-test lint type arch ## Run everything that CI runs, set-up included
+test: set-up-test $(CHECKOV) lint type arch ## Run everything that CI runs, set-up included
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: lint type arch unit ## Run the quick part of it, in under a minute
@@ -69,6 +71,10 @@ unit: set-up ## Run the fast tests
 integration: set-up ## Run the tests that start Azurite and the local cloud
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/contract tests/integration tests/e2e
 
+# INFRA_PROVIDER=real downloads azurerm and asks it, instead of a provider that knows its schema alone.
+infra: set-up $(CHECKOV) ## Check the Terraform: format, validation, plans with mocks, checkov; no network, no account
+	$(BIN)/pytest tests/infra
+
 mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
 
@@ -86,6 +92,13 @@ lock: set-up ## Make the locks again from requirements/*.in, at the newest versi
 		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)
 	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
 	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
+	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements-checkov.txt
+
+$(CHECKOV): requirements-checkov.txt | set-up
+	$(BIN)/uv venv --quiet --no-config --clear --python $(BIN)/python .venv/checkov
+	$(BIN)/uv pip install --quiet --no-config --python .venv/checkov/bin/python \
+		--require-hashes --no-build -r $<
+	@cp $< $@
 
 clean: ## Remove everything that the other targets have made
 	rm -rf .venv node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

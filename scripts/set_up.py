@@ -47,8 +47,8 @@ from scripts.plan import (
 )
 
 # Megabytes, measured with Python 3.11 on Linux x86-64 and rounded up.
-DOWNLOAD_MB = {"demo": 155, "dev": 210, "engine": 560, "node": 65}
-ON_DISK_MB = {"demo": 630, "dev": 790, "engine": 2630, "node": 190}
+DOWNLOAD_MB = {"demo": 155, "dev": 275, "engine": 625, "node": 65}
+ON_DISK_MB = {"demo": 630, "dev": 965, "engine": 2805, "node": 190}
 HEADROOM_MB = 300
 """Room to unpack, and for pip's own cache, on top of what stays."""
 

@@ -28,7 +28,7 @@ def _targets() -> dict[str, str | None]:
     for line in (ROOT / "Makefile").read_text("utf-8").splitlines():
         rule, _, description = line.partition(" ## ")
         name, colon, rest = rule.partition(":")
-        is_rule = colon and not line.startswith(("\t", "#", ".")) and not rest.startswith("=")
+        is_rule = colon and not line.startswith(("\t", "#", ".", "$")) and not rest.startswith("=")
         if is_rule and "=" not in name:
             targets[name.strip()] = description.strip() or None
     return targets

@@ -12,6 +12,9 @@ LOCKS = {
     "requirements-engine.txt": "requirements/engine.in",
 }
 BARE = {"requirements-hy3dgen.txt": "requirements/hy3dgen.in"}
+# Of an environment of its own.
+APART = {"requirements-checkov.txt": "requirements/checkov.in"}
+ALL = {**LOCKS, **BARE, **APART}
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==(\S+)((?: ; .+)?) \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 NOTE = re.compile(r"    # +\S.*")
@@ -38,7 +41,7 @@ def required(path):
     return {pin[1]: pin[2] for pin in PIN.finditer(text) if not pin[3]}
 
 
-@pytest.mark.parametrize("lock", {**LOCKS, **BARE})
+@pytest.mark.parametrize("lock", ALL)
 class TestLock:
     def test_pins_every_package_with_hashes(self, root, lock):
         pins = read_lock(root / lock)
@@ -51,12 +54,12 @@ class TestLock:
 
         # The notes name the files that ask for a package: in here, by relative paths.
         notes = {posixpath.normpath(name) for name in re.findall(r"(?:-r|-c) (\S+)", text)}
-        assert notes <= {*LOCKS, *LOCKS.values(), *BARE.values()}
+        assert notes <= {*LOCKS, *ALL.values()}
         assert not re.search(r"://|--(extra-)?index-url|--find-links|(^|\s)/", text)
 
     def test_holds_every_package_that_its_source_asks_for(self, root, lock):
         pins = read_lock(root / lock)
-        source = (root / {**LOCKS, **BARE}[lock]).read_text("utf-8")
+        source = (root / ALL[lock]).read_text("utf-8")
 
         asked = dict(re.findall(r"(?m)^([a-z][a-z0-9-]*)(==\S+|>=\S+)(?: ;.*)?$", source))
 
@@ -96,7 +99,7 @@ class TestLocks:
 
 
 class TestSources:
-    @pytest.mark.parametrize("source", [*LOCKS.values(), *BARE.values()])
+    @pytest.mark.parametrize("source", ALL.values())
     def test_give_a_reason_for_every_pin_and_ceiling(self, root, source):
         for block in (root / source).read_text("utf-8").split("\n\n"):
             if re.search(r"(?m)^[a-z][^#\n]*(==|<|~=)", block):

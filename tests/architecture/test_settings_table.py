@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -9,23 +8,7 @@ import gpu_agent.settings
 import gpu_agent.switch.settings
 import orchestrator.settings
 from gpu_agent.errors import SettingsError
-
-
-class RecordingEnviron(Mapping[str, str]):
-    """An empty environment that remembers which names were asked for."""
-
-    def __init__(self) -> None:
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
+from tests.fakes.environ import RecordingEnviron
 
 
 def documented(root, heading):

@@ -1,0 +1,4 @@
+output "coldforge" {
+  description = "What `make deploy`, `make image` and `coldforge doctor` need to know."
+  value       = module.coldforge
+}

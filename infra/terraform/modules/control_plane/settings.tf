@@ -1,0 +1,32 @@
+locals {
+  # Secrets stay in the vault: the platform puts their values in the place of these references.
+  secrets = {
+    GPU_AGENT_TOKEN = "gpu-agent-token"
+  }
+
+  settings = merge(
+    {
+      # azurerm writes a connection string with an empty key here unless it is overridden.
+      AzureWebJobsStorage                       = ""
+      AzureWebJobsStorage__accountName          = var.storage.name
+      AzureWebJobsStorage__credential           = "managedidentity"
+      AzureWebJobsStorage__clientId             = var.identity.client_id
+      APPLICATIONINSIGHTS_CONNECTION_STRING     = var.application_insights_connection_string
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${var.identity.client_id};Authorization=AAD"
+
+      ARM_URL                 = "https://management.azure.com"
+      AZURE_CLIENT_ID         = var.identity.client_id
+      AZURE_SUBSCRIPTION_ID   = var.subscription_id
+      EXPOSE_DURABLE_URLS     = tostring(var.expose_durable_urls)
+      GPU_VMS                 = jsonencode(var.vms)
+      IMAGE_URL_ALLOWED_HOSTS = join(",", var.image_url_allowed_hosts)
+      STORAGE_ACCESS          = var.storage_access
+      STORAGE_BLOB_URL        = trimsuffix(var.storage.blob_endpoint, "/")
+      STORAGE_TABLE_URL       = trimsuffix(var.storage.table_endpoint, "/")
+    },
+    { for name, value in var.pool : upper(name) => tostring(value) if name != "warm_windows" },
+    { WARM_WINDOWS = jsonencode(var.pool.warm_windows) },
+    { for name, secret in local.secrets : name => "@Microsoft.KeyVault(SecretUri=${trimsuffix(var.vault_url, "/")}/secrets/${secret})" },
+    var.more_settings,
+  )
+}

@@ -1,0 +1,83 @@
+# A VM counts as up while Azure measures it: its metrics end when it is deallocated.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
+  name                 = "${var.name}-vm-billed-but-idle"
+  display_name         = "A GPU VM is billed and does nothing"
+  description          = "A VM was up for ${var.idle_alert_minutes} minutes in which no job was followed on any: look at GET /api/pool, then deallocate the VM by hand."
+  location             = var.location
+  resource_group_name  = var.resource_group_name
+  scopes               = [local.workspace_id]
+  severity             = 1
+  evaluation_frequency = "PT15M"
+  window_duration      = "PT${var.idle_alert_minutes}M"
+  tags                 = var.tags
+
+  criteria {
+    query                   = <<-EOT
+      let jobs = toscalar(AppRequests | where Name == "follow_job" | count);
+      AzureMetrics
+      | where ResourceProvider == "MICROSOFT.COMPUTE" and MetricName == "Percentage CPU"
+      | summarize minutes = dcount(bin(TimeGenerated, 1m)) by _ResourceId
+      | where jobs == 0 and minutes >= ${var.idle_alert_minutes - 10}
+    EOT
+    time_aggregation_method = "Count"
+    operator                = "GreaterThan"
+    threshold               = 0
+    resource_id_column      = "_ResourceId"
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.this.id]
+  }
+}
+
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "failed_jobs" {
+  name                 = "${var.name}-failed-jobs"
+  display_name         = "Jobs fail"
+  description          = "Three jobs or more failed within an hour: GET /api/jobs?state=failed says why."
+  location             = var.location
+  resource_group_name  = var.resource_group_name
+  scopes               = [local.workspace_id]
+  severity             = 2
+  evaluation_frequency = "PT15M"
+  window_duration      = "PT1H"
+  tags                 = var.tags
+
+  criteria {
+    # What Durable itself reports at every change of an orchestration's state.
+    query                   = <<-EOT
+      AppTraces
+      | where Properties.prop__functionType == "Orchestrator" and Properties.prop__functionName == "run_job"
+      | where Properties.prop__state == "Failed"
+      | summarize by tostring(Properties.prop__instanceId)
+    EOT
+    time_aggregation_method = "Count"
+    operator                = "GreaterThanOrEqual"
+    threshold               = 3
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.this.id]
+  }
+}
+
+# No capacity, no quota, no permission: whatever keeps a VM from starting, Azure logs it here.
+resource "azurerm_monitor_activity_log_alert" "failed_start" {
+  for_each = var.watched_resource_group_ids
+
+  name                = "${var.name}-failed-start-${each.key}"
+  description         = "A GPU VM did not start. The pool tries its other VMs; jobs wait."
+  location            = "global"
+  resource_group_name = var.resource_group_name
+  scopes              = [each.value]
+  tags                = var.tags
+
+  criteria {
+    category       = "Administrative"
+    operation_name = "Microsoft.Compute/virtualMachines/start/action"
+    status         = "Failed"
+  }
+
+  action {
+    action_group_id = azurerm_monitor_action_group.this.id
+  }
+}

@@ -1,0 +1,131 @@
+locals {
+  account = var.existing_account != null ? var.existing_account : {
+    id             = azurerm_storage_account.this[0].id
+    name           = azurerm_storage_account.this[0].name
+    blob_endpoint  = azurerm_storage_account.this[0].primary_blob_endpoint
+    queue_endpoint = azurerm_storage_account.this[0].primary_queue_endpoint
+    table_endpoint = azurerm_storage_account.this[0].primary_table_endpoint
+  }
+  containers = toset(["deployments", "failed", "inbox", "jobs", "pool"])
+  tables     = toset(["deliveries", "idempotency", "jobs", "ledger", "results"])
+}
+
+resource "azurerm_storage_account" "this" {
+  count = var.existing_account == null ? 1 : 0
+
+  name                = var.account_name
+  location            = var.location
+  resource_group_name = var.resource_group_name
+  tags                = var.tags
+
+  account_kind             = "StorageV2"
+  account_tier             = "Standard"
+  account_replication_type = var.replication
+
+  shared_access_key_enabled       = false
+  default_to_oauth_authentication = true
+  local_user_enabled              = false
+  allow_nested_items_to_be_public = false
+  https_traffic_only_enabled      = true
+  min_tls_version                 = "TLS1_2"
+  public_network_access_enabled   = var.storage_access != "private"
+
+  dynamic "identity" {
+    for_each = var.customer_managed_key == null ? [] : [var.customer_managed_key.identity_id]
+
+    content {
+      type         = "UserAssigned"
+      identity_ids = [identity.value]
+    }
+  }
+
+  # The app signs its links with a key of Entra, for an hour; this bounds any other signature.
+  sas_policy {
+    expiration_period = "01.00:00:00"
+    expiration_action = "Block"
+  }
+
+  blob_properties {
+    delete_retention_policy {
+      days = var.soft_delete_days
+    }
+
+    container_delete_retention_policy {
+      days = var.soft_delete_days
+    }
+  }
+
+  lifecycle {
+    # Set by the resource of that name below.
+    ignore_changes = [customer_managed_key]
+  }
+}
+
+resource "azurerm_storage_account_customer_managed_key" "this" {
+  count = var.existing_account == null && var.customer_managed_key != null ? 1 : 0
+
+  storage_account_id        = azurerm_storage_account.this[0].id
+  key_vault_key_id          = var.customer_managed_key.key_id
+  user_assigned_identity_id = var.customer_managed_key.identity_id
+}
+
+resource "azurerm_storage_container" "this" {
+  for_each = local.containers
+
+  name                  = each.value
+  storage_account_id    = local.account.id
+  container_access_type = "private"
+}
+
+resource "azurerm_storage_table" "this" {
+  for_each = local.tables
+
+  name               = each.value
+  storage_account_id = local.account.id
+}
+
+# An account holds one policy: into one that exists, these rules are added by hand.
+resource "azurerm_storage_management_policy" "this" {
+  count = var.existing_account == null ? 1 : 0
+
+  storage_account_id = local.account.id
+
+  rule {
+    name    = "delete-old-jobs"
+    enabled = true
+
+    filters {
+      # Neither `pool/`, which holds the state of the VMs, nor the containers of Durable itself.
+      prefix_match = ["failed/", "inbox/", "jobs/"]
+      blob_types   = ["blockBlob"]
+    }
+
+    actions {
+      base_blob {
+        delete_after_days_since_modification_greater_than = var.retention_days
+      }
+    }
+  }
+}
+
+resource "azurerm_private_endpoint" "this" {
+  for_each = var.storage_access == "private" ? toset(["blob", "queue", "table"]) : toset([])
+
+  name                = "${var.name}-${each.value}-endpoint"
+  location            = var.location
+  resource_group_name = var.resource_group_name
+  subnet_id           = var.endpoint_subnet_id
+  tags                = var.tags
+
+  private_service_connection {
+    name                           = each.value
+    private_connection_resource_id = try(azurerm_storage_account.this[0].id, var.existing_account.id)
+    subresource_names              = [each.value]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = each.value
+    private_dns_zone_ids = [var.private_dns_zone_ids["privatelink.${each.value}.core.windows.net"]]
+  }
+}
