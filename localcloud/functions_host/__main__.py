@@ -15,7 +15,7 @@ from typing import IO
 
 from localcloud.clock import SystemClock
 from localcloud.functions_host.blob_triggers import POLL_INTERVAL
-from localcloud.functions_host.errors import DataFolderError, HostError
+from localcloud.functions_host.errors import Codes, DataFolderError, HostError
 from localcloud.functions_host.host_settings import load_app_settings, read_host_settings
 from localcloud.functions_host.loader import load_app
 from localcloud.functions_host.server import FunctionsHost
@@ -73,6 +73,7 @@ async def _serve(options: argparse.Namespace) -> None:
         is_strict=options.strict,
         delivers_twice=options.duplicate_delivery,
         blob_poll_interval=timedelta(seconds=options.blob_poll_s),
+        codes=options.management_codes,
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -107,6 +108,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=POLL_INTERVAL.total_seconds(),
         help="seconds between two looks of a blob trigger (%(default)s)",
+    )
+    parser.add_argument(
+        "--management-codes",
+        type=Codes,
+        choices=list(Codes),
+        default=Codes.NEWEST,
+        help="status codes of the Durable extension of 2024 (2.13.7) or of the newest",
     )
     parser.add_argument(
         "--strict", action="store_true", help="fail where Azure would go astray in silence"

@@ -174,6 +174,20 @@ class Engine:
 
     # What clients ask for
 
+    def require_live(self, instance_id: str) -> InstanceRow:
+        """Read an instance that can be sent something.
+
+        Raises:
+            InstanceNotFoundError: No such instance.
+            InstanceOverError: The instance has ended.
+        """
+        instance = self._find(instance_id)
+        if instance is None:
+            raise InstanceNotFoundError(f"No instance with ID {instance_id} found.")
+        if instance.row.is_over:
+            raise InstanceOverError(f"The instance {instance_id} is {instance.row.status}.")
+        return instance.row
+
     def start_instance(
         self, name: str, instance_id: str | None, input_text: str | None, version: str = ""
     ) -> str:
@@ -223,7 +237,7 @@ class Engine:
             InstanceNotFoundError: No such instance.
             InstanceOverError: The instance has ended.
         """
-        self._require_live(instance_id)
+        self.require_live(instance_id)
         event = make(EventType.EVENT_RAISED, self._clock.now(), Name=name, Input=input_text)
         self._send(instance_id, text_of(event))
 
@@ -234,7 +248,7 @@ class Engine:
             InstanceNotFoundError: No such instance.
             InstanceOverError: The instance has ended.
         """
-        self._require_live(instance_id)
+        self.require_live(instance_id)
         event = make(EventType.EXECUTION_TERMINATED, self._clock.now(), Input=reason)
         self._send(instance_id, text_of(event))
 
@@ -246,7 +260,7 @@ class Engine:
             InstanceOverError: The instance has ended.
             InstanceStateError: It is suspended already.
         """
-        if self._require_live(instance_id).status == "Suspended":
+        if self.require_live(instance_id).status == "Suspended":
             raise InstanceStateError(
                 f"Cannot suspend the orchestration instance {instance_id}: it is suspended"
             )
@@ -261,13 +275,17 @@ class Engine:
             InstanceOverError: The instance has ended.
             InstanceStateError: It is not suspended.
         """
-        row = self._require_live(instance_id)
+        row = self.require_live(instance_id)
         if row.status != "Suspended":
             raise InstanceStateError(
                 f"Cannot resume the orchestration instance {instance_id}: it is {row.status}"
             )
         event = make(EventType.EXECUTION_RESUMED, self._clock.now(), Reason=reason)
         self._send(instance_id, text_of(event))
+
+    def has_entity(self, name: str) -> bool:
+        """Tell whether the app has an entity of this name, case ignored."""
+        return self._functions.has_entity(name)
 
     def signal_entity(self, name: str, key: str, operation: str, input_text: str | None) -> None:
         """Send an operation to an entity without waiting for it.
@@ -291,8 +309,12 @@ class Engine:
         )
         self._send(f"@{name.lower()}@{key}", text_of(event))
 
-    def purge(self, instance_id: str) -> None:
-        """Forget an instance.
+    def purge(self, instance_id: str, *, is_forced: bool = False) -> None:
+        """Forget an instance; what it ordered goes on, and whoever waits for it waits for ever.
+
+        Args:
+            instance_id: Which one.
+            is_forced: Also one that has not ended.
 
         Raises:
             InstanceNotFoundError: No such instance.
@@ -302,12 +324,14 @@ class Engine:
             instance = self._find(instance_id)
             if instance is None:
                 raise InstanceNotFoundError(f"No instance with ID {instance_id} found.")
-            if not instance.row.is_over and not instance.is_entity:
+            if not (instance.row.is_over or instance.is_entity or is_forced):
                 raise NotTerminalError(
-                    f"The instance {instance_id} is {instance.row.status}; only one that has "
-                    "ended can be purged"
+                    "Only orchestrations in a terminal state can be purged, but the orchestration "
+                    f"with instance ID {instance_id} has status {instance.row.status}"
                 )
-            self._store.apply(Changes(purged=[instance_id]))
+            with instance.commit_lock:
+                instance.is_purged = True
+                self._store.apply(Changes(purged=[instance_id]))
             with self._lock:
                 self._instances.pop(instance_id, None)
                 self._histories.pop(instance_id, None)
@@ -493,14 +517,6 @@ class Engine:
                     self._instances[instance_id] = instance
             return instance
 
-    def _require_live(self, instance_id: str) -> InstanceRow:
-        instance = self._find(instance_id)
-        if instance is None:
-            raise InstanceNotFoundError(f"No instance with ID {instance_id} found.")
-        if instance.row.is_over:
-            raise InstanceOverError(f"The instance {instance_id} is {instance.row.status}.")
-        return instance.row
-
     # Episodes
 
     def _work(self, instance: Instance) -> None:
@@ -581,7 +597,7 @@ class Engine:
         changes.rows.append(result.row)
         for reply in result.replies:
             changes.sent.append(self._message(reply.instance_id, reply.text, reply.execution_id))
-        self._commit(changes)
+        self._commit_episode(instance, changes)
 
     def _run_orchestrator(
         self, instance: Instance, events: list[dict[str, object]], changes: Changes
@@ -624,6 +640,15 @@ class Engine:
         with self._start_lock if episode.children else nullcontext():
             for child in episode.children:
                 self._add_child(changes, row, child)
+            self._commit_episode(instance, changes, is_anew=is_anew)
+
+    def _commit_episode(
+        self, instance: Instance, changes: Changes, *, is_anew: bool = False
+    ) -> None:
+        with instance.commit_lock:
+            if instance.is_purged:
+                # It was purged during this episode: whatever that came to is gone with it.
+                return
             self._commit(changes, continues=instance if is_anew else None)
 
     def _add_child(self, changes: Changes, row: InstanceRow, child: CallSubOrchestrator) -> None:

@@ -141,7 +141,9 @@ def run_orchestrator(
         _terminate(episode, instance, fresh, ending["Input"] or "", now)
         return episode
     status = _next_status(instance.row.status, fresh)
-    episode.row = replace(episode.row, status=status)
+    episode.row = replace(episode.row, status=status, output=_find_pause_reason(fresh, instance))
+    if status != "Suspended":
+        episode.row = replace(episode.row, output=None)
     has_begun = bool(instance.texts) or any(_is_start(event) for event in fresh)
     if not fresh or not has_begun:
         return episode
@@ -279,6 +281,11 @@ def _next_status(status: str, fresh: Sequence[Event]) -> str:
         elif event["EventType"] == EventType.EXECUTION_RESUMED or status == "Pending":
             status = "Running"
     return status
+
+
+def _find_pause_reason(fresh: Sequence[Event], instance: Instance) -> str | None:
+    reasons = [e["Reason"] for e in fresh if e["EventType"] == EventType.EXECUTION_SUSPENDED]
+    return reasons[-1] if reasons else instance.row.output
 
 
 def _call(instance: Instance, news: Sequence[Event], functions: Functions) -> OrchestratorAnswer:

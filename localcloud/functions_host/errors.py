@@ -14,9 +14,12 @@
         ├── InstanceOverError
         ├── InstanceStateError
         ├── NotTerminalError
-        └── NotImplementedByHostError
+        ├── NotFailedError
+        ├── NotImplementedByHostError
+        └── InternalError        a fault of this host
 """
 
+from enum import StrEnum
 from http import HTTPStatus
 
 
@@ -36,10 +39,23 @@ class BlobsUnavailableError(HostError):
     """A storage account does not answer, or refuses; the next look may succeed."""
 
 
+class Codes(StrEnum):
+    """Release of the Durable extension whose status codes the management API answers with."""
+
+    OF_2024 = "2024"
+    NEWEST = "newest"
+
+
 class RequestRefusedError(HostError):
-    """A management call that can't be done."""
+    """A management call that can't be done.
+
+    Attributes:
+        status: The HTTP status.
+        status_of_2024: What it was in 2024 (release 2.13.7), None for the same.
+    """
 
     status = HTTPStatus.BAD_REQUEST
+    status_of_2024: HTTPStatus | None = None
     exception_type = "System.ArgumentException"
 
 
@@ -61,6 +77,7 @@ class InstanceExistsError(RequestRefusedError):
     """A live instance has this id."""
 
     status = HTTPStatus.CONFLICT
+    status_of_2024 = HTTPStatus.INTERNAL_SERVER_ERROR
     exception_type = "System.InvalidOperationException"
 
 
@@ -83,8 +100,23 @@ class NotTerminalError(RequestRefusedError):
     status = HTTPStatus.PRECONDITION_FAILED
 
 
+class NotFailedError(RequestRefusedError):
+    """Only an instance that has failed can be rewound."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    status_of_2024 = HTTPStatus.INTERNAL_SERVER_ERROR
+    exception_type = "System.InvalidOperationException"
+
+
 class NotImplementedByHostError(RequestRefusedError):
     """A call that Azure knows and this host does not."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
     exception_type = "System.NotImplementedException"
+
+
+class InternalError(RequestRefusedError):
+    """Something failed that never should."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    exception_type = "System.Exception"

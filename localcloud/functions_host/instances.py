@@ -1,6 +1,7 @@
 """What the engine keeps in memory of one instance."""
 
 import json
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -34,12 +35,16 @@ class Instance:
         events: History of this generation, or None if it has to be read first.
         texts: The same as JSON texts.
         told: Anomalies that were logged already.
+        commit_lock: Held while an episode of it is stored, or while it is purged.
+        is_purged: Whether it is gone: nothing of it is stored any more.
     """
 
     __slots__ = (
+        "commit_lock",
         "completed",
         "events",
         "is_busy",
+        "is_purged",
         "is_resting",
         "mailbox",
         "rests_until",
@@ -58,6 +63,8 @@ class Instance:
         self.texts: list[str] = []
         self.completed: set[int] = set()
         self.told: set[str] = set()
+        self.commit_lock = threading.Lock()
+        self.is_purged = False
 
     @property
     def is_entity(self) -> bool:

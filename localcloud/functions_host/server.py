@@ -20,6 +20,7 @@ from localcloud.functions_host.activities import ActivityRunner
 from localcloud.functions_host.blob_source import connect_blobs
 from localcloud.functions_host.blob_triggers import POLL_INTERVAL, BlobTriggers
 from localcloud.functions_host.engine import Engine, EngineOptions
+from localcloud.functions_host.errors import Codes
 from localcloud.functions_host.host_settings import HostSettings
 from localcloud.functions_host.http_triggers import HttpTriggers
 from localcloud.functions_host.loader import SUPPORTED_TRIGGERS, App, AppFunction
@@ -49,6 +50,7 @@ class FunctionsHost:
         is_strict: bool = False,
         delivers_twice: bool = False,
         blob_poll_interval: timedelta = POLL_INTERVAL,
+        codes: Codes = Codes.NEWEST,
     ) -> None:
         """Put the parts together; nothing runs yet.
 
@@ -62,6 +64,7 @@ class FunctionsHost:
             is_strict: Turn silent anomalies into failures.
             delivers_twice: Deliver activities and results twice.
             blob_poll_interval: Between two looks of a blob trigger.
+            codes: Whose status codes the management API answers with.
 
         Raises:
             AppLoadError: A route, schedule or blob path can't be read.
@@ -107,7 +110,7 @@ class FunctionsHost:
             poll_interval=blob_poll_interval,
         )
         self._management = ManagementApi(
-            self._engine, store, hub_name=settings.hub_name, key=self._key
+            self._engine, store, hub_name=settings.hub_name, key=self._key, codes=codes
         )
         self._runners: list[web.AppRunner] = []
 

@@ -115,6 +115,15 @@ def shared_host(tmp_path_factory):
     host.kill()
 
 
+@pytest.fixture(scope="session")
+def host_of_2024(tmp_path_factory):
+    """A host whose management API answers as that of 2024."""
+    host = HostProcess(tmp_path_factory.mktemp("host-of-2024"), "--management-codes", "2024")
+    host.start()
+    yield host
+    host.kill()
+
+
 @pytest.fixture
 def make_host(tmp_path):
     """Makes hosts of a test's own and ends them after it."""

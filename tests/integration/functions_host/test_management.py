@@ -4,6 +4,7 @@ import pytest
 import requests
 
 PUBLIC = "/runtime/webhooks/durabletask"
+REWOUND = {"Completed": "plain", "Running": "approval", "Failed": "raises"}
 
 
 class TestKeys:
@@ -45,10 +46,28 @@ class TestStart:
         assert page.json()["runtimeStatus"] in ("Completed", "Failed")
 
     def test_waits_for_the_output_when_asked(self, shared_host):
-        reply = shared_host.post("/durabletask/orchestrators/plain?timeout=20", {"a": 1})
+        reply = shared_host.post(
+            "/durabletask/orchestrators/plain?timeout=20&pollingInterval=1", {"a": 1}
+        )
 
         assert reply.status_code == 200
         assert reply.json() == {"input": {"a": 1}}
+
+    def test_waits_only_when_told_how_often_to_look(self, shared_host):
+        path = "/durabletask/orchestrators/approval"
+
+        plain = shared_host.post(f"{path}?timeout=600", "600")
+        ended = shared_host.post(f"{path}?timeout=0.05&pollingInterval=0.01", "600")
+        odd = shared_host.post(f"{path}?timeout=1&pollingInterval=2", "600")
+
+        assert (plain.status_code, ended.status_code, odd.status_code) == (202, 202, 400)
+        assert ended.json()["id"]
+
+    def test_shows_the_status_of_one_that_failed_meanwhile(self, shared_host):
+        reply = shared_host.post("/durabletask/orchestrators/raises?timeout=20&pollingInterval=1")
+
+        assert reply.status_code == 200
+        assert reply.json()["runtimeStatus"] == "Failed"
 
     @pytest.mark.parametrize(
         ("path", "body"),
@@ -58,7 +77,6 @@ class TestStart:
             ("orchestrators/chain", "{broken"),
             ("orchestrators/chain/@x", "1"),
             ("orchestrators/chain/" + "x" * 257, "1"),
-            ("instances/a/raiseEvent/e", "{broken"),
             ("entities/nobody/k?op=add", "1"),
         ],
     )
@@ -135,6 +153,69 @@ class TestInstances:
 
         assert instance_id in shared_host.get("/api/clients").json()
 
+    def test_pages_of_entities_too(self, shared_host):
+        for n in range(3):
+            shared_host.post(f"/durabletask/entities/counter/paged-{n}?op=add", "1")
+        read = lambda: shared_host.get("/durabletask/entities/Counter?top=1000").json()  # noqa: E731
+        shared_host.until(
+            read, lambda page: sum("paged-" in one["entityId"]["key"] for one in page) == 3
+        )
+
+        page = shared_host.get("/durabletask/entities/counter?top=2&fetchState=true")
+        later = shared_host.get("/durabletask/entities?lastOperationTimeFrom=2999-01-01")
+        earlier = shared_host.get("/durabletask/entities?lastOperationTimeTo=2020-01-01")
+
+        assert len(page.json()) == 2
+        assert page.headers["x-ms-continuation-token"]
+        assert set(page.json()[0]) == {"entityId", "lastOperationTime", "state"}
+        assert later.json() == earlier.json() == []
+
+    def test_filters_by_time_and_status(self, shared_host):
+        shared_host.wait_for(shared_host.begin("plain", 1, instance_id="timed-over"))
+        shared_host.begin("approval", 600, instance_id="timed-open")
+        shared_host.wait_for("timed-open", "Running")
+
+        def find(query):
+            page = shared_host.get(f"/durabletask/instances?instanceIdPrefix=timed-&{query}")
+            return [one["instanceId"] for one in page.json()]
+
+        assert find("") == ["timed-open", "timed-over"]
+        assert find("runtimeStatus=Completed,Failed") == ["timed-over"]
+        assert find("runtimeStatus=0") == ["timed-open"]
+        assert find("createdTimeFrom=2999-01-01") == []
+        assert find("createdTimeTo=2020-01-01") == []
+        assert find("createdTimeFrom=soon&runtimeStatus=odd&top=x") == find("")
+
+    def test_hides_inputs_of_a_list_when_told(self, shared_host):
+        shared_host.begin("plain", {"a": 1}, instance_id="hidden-1")
+
+        page = shared_host.get("/durabletask/instances?instanceIdPrefix=hidden-&showInput=false")
+
+        assert [one["input"] for one in page.json()] == [None]
+
+    def test_a_running_one_says_where_and_when_to_ask_again(self, shared_host):
+        instance_id = shared_host.begin("approval", 600)
+        url = f"/durabletask/instances/{instance_id}?showHistory=true"
+
+        reply = shared_host.until(
+            lambda: shared_host.get(url),
+            lambda reply: reply.json()["runtimeStatus"] == "Running",
+        )
+
+        assert reply.status_code == 202
+        assert reply.headers["Location"] == f"{shared_host.url}{url}"
+        assert reply.headers["Retry-After"] == "5"
+        assert [one["EventType"] for one in reply.json()["historyEvents"]] == [
+            "ExecutionStarted",
+            "TimerCreated",
+        ]
+        assert shared_host.get("/durabletask/instances/unknown").status_code == 404
+
+    def test_shows_a_history_only_when_asked(self, shared_host):
+        instance_id = shared_host.begin("plain")
+
+        assert "historyEvents" not in shared_host.wait_for(instance_id)
+
     @pytest.mark.parametrize("operation", ["terminate", "suspend", "resume", "raiseEvent/e"])
     def test_what_is_over_or_unknown_takes_nothing(self, shared_host, operation):
         instance_id = shared_host.begin("plain")
@@ -166,3 +247,159 @@ class TestInstances:
         assert purged.json() == {"instancesDeleted": 3}
         assert again.status_code == 404
         assert host.status(alive)["runtimeStatus"] == "Running"
+
+
+class TestRoutes:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "orchestrators/plain"),
+            ("DELETE", "orchestrators/plain/x"),
+            ("POST", "instances"),
+            ("PUT", "instances/x"),
+            ("GET", "instances/x/terminate"),
+            ("DELETE", "instances/x/raiseEvent/e"),
+            ("POST", "instances/x/other"),
+            ("PUT", "entities/counter/k"),
+            ("GET", ""),
+            ("GET", "unknown"),
+        ],
+    )
+    def test_answer_404_to_another_verb_or_path(self, shared_host, method, path):
+        reply = requests.request(method, f"{shared_host.url}/durabletask/{path}", timeout=30)
+
+        assert reply.status_code == 404
+
+    def test_ignore_case(self, shared_host):
+        reply = shared_host.post("/durabletask/Orchestrators/PLAIN/cased")
+        shared_host.wait_for("cased")
+
+        assert reply.status_code == 202
+        assert shared_host.get("/durabletask/INSTANCES/cased").status_code == 200
+        assert shared_host.post("/durabletask/instances/cased/TERMINATE").status_code == 410
+
+
+class TestEvents:
+    @pytest.fixture
+    def waiting(self, shared_host):
+        instance_id = shared_host.begin("events")
+        shared_host.wait_for(instance_id, "Running")
+        return f"{shared_host.url}/durabletask/instances/{instance_id}/raiseEvent"
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [("{}", "text/plain"), ("{}", None), ("{broken", "application/json"), ("", None)],
+    )
+    def test_are_json_and_say_so(self, waiting, body, kind):
+        headers = {} if kind is None else {"Content-Type": kind}
+
+        reply = requests.post(f"{waiting}/first", data=body, headers=headers, timeout=30)
+
+        assert reply.status_code == 400
+        assert reply.json()["ExceptionMessage"]
+
+    def test_to_nobody_are_not_even_read(self, shared_host):
+        reply = requests.post(
+            f"{shared_host.url}/durabletask/instances/unknown/raiseEvent/e",
+            data="{broken",
+            timeout=30,
+        )
+
+        assert reply.status_code == 404
+
+    def test_that_nobody_waits_for_harm_nothing(self, shared_host, waiting):
+        for name in ("other", "first", "second"):
+            assert requests.post(f"{waiting}/{name}", json=name, timeout=30).status_code == 202
+
+        instance_id = waiting.split("/")[-2]
+        assert shared_host.wait_for(instance_id)["output"] == ["first", "second"]
+
+
+class TestEntityRoutes:
+    def test_refuse_an_entity_that_the_app_has_not(self, shared_host):
+        assert shared_host.get("/durabletask/entities/nobody/k").status_code == 400
+        assert shared_host.get("/durabletask/entities/counter/nobody").status_code == 404
+
+    def test_delete_by_an_operation(self, shared_host):
+        url = "/durabletask/entities/Counter/short-lived"
+        shared_host.post(f"{url}?op=add", "3")
+        value = shared_host.until(lambda: shared_host.get(url), lambda r: r.status_code == 200)
+
+        reply = requests.delete(f"{shared_host.url}{url}", timeout=30)
+
+        assert value.json() == 3
+        assert reply.status_code == 202
+        shared_host.until(lambda: shared_host.get(url), lambda r: r.status_code == 404)
+
+    def test_take_an_empty_key(self, shared_host):
+        assert shared_host.post("/durabletask/entities/counter?op=add", "4").status_code == 202
+
+        reply = shared_host.until(
+            lambda: shared_host.get("/durabletask/entities/counter/$"),
+            lambda reply: reply.status_code == 200,
+        )
+
+        assert reply.json() == 4
+
+
+class TestCodes:
+    """What the releases of the extension answer to the same mistakes."""
+
+    @pytest.fixture(params=["newest", "2024"])
+    def release(self, request):
+        """Gives a host and the name of the release whose codes it keeps."""
+        name = {"newest": "shared_host", "2024": "host_of_2024"}[request.param]
+        return request.getfixturevalue(name), request.param
+
+    def test_of_a_start_of_a_live_id(self, release):
+        host, name = release
+        instance_id = host.begin("approval", 600)
+
+        reply = host.post(f"/durabletask/orchestrators/approval/{instance_id}")
+
+        assert reply.status_code == {"newest": 409, "2024": 500}[name]
+        assert "already exists" in reply.text
+        assert set(reply.json()) >= {"Message"}
+
+    def test_of_a_restart_of_a_live_id(self, release):
+        host, name = release
+        instance_id = host.begin("approval", 600)
+        url = f"/durabletask/instances/{instance_id}/restart?restartWithNewInstanceId="
+
+        kept, renewed = host.post(f"{url}false"), host.post(f"{url}true")
+
+        assert kept.status_code == {"newest": 409, "2024": 500}[name]
+        assert renewed.status_code == 202
+        assert renewed.json()["id"] != instance_id
+        assert host.post("/durabletask/instances/unknown/restart").status_code == 400
+
+    def test_of_a_purge_of_a_live_one(self, release):
+        host, name = release
+        instance_id = host.begin("approval", 600)
+        url = f"{host.url}/durabletask/instances/{instance_id}"
+
+        reply = requests.delete(url, timeout=30)
+
+        assert reply.status_code == {"newest": 412, "2024": 200}[name]
+        assert requests.get(url, timeout=30).status_code == {"newest": 202, "2024": 404}[name]
+        assert requests.delete(f"{url}-not", timeout=30).status_code == 404
+
+    def test_of_a_rewind(self, release):
+        host, name = release
+        ids = {state: host.begin(app) for state, app in REWOUND.items()}
+        for state, instance_id in ids.items():
+            host.wait_for(instance_id, state)
+
+        codes = {
+            state: host.post(f"/durabletask/instances/{instance_id}/rewind?reason=x").status_code
+            for state, instance_id in ids.items()
+        }
+
+        assert host.post("/durabletask/instances/unknown/rewind").status_code == 404
+        assert (
+            codes
+            == {
+                "newest": {"Completed": 412, "Running": 412, "Failed": 501},
+                "2024": {"Completed": 410, "Running": 500, "Failed": 501},
+            }[name]
+        )

@@ -1,4 +1,5 @@
 import json
+import threading
 from concurrent.futures import Executor, Future
 from datetime import timedelta
 
@@ -8,7 +9,13 @@ from azure.functions.meta import Datum
 
 from localcloud.functions_host import bindings
 from localcloud.functions_host.engine import Engine, EngineOptions
-from localcloud.functions_host.errors import InstanceExistsError, NotTerminalError
+from localcloud.functions_host.errors import (
+    InstanceExistsError,
+    InstanceNotFoundError,
+    InstanceOverError,
+    InstanceStateError,
+    NotTerminalError,
+)
 from localcloud.functions_host.store import Store
 
 # The SDK says so once per process, to whichever test comes first.
@@ -309,3 +316,235 @@ class TestFailures:
 
         until(pass_time)
         assert len(held.rows) == 1
+
+
+def waits(context):
+    first = yield context.wait_for_external_event("go")
+    second = yield context.wait_for_external_event("on")
+    return [first, second]
+
+
+def begins_anew(context):
+    if context.get_input() == 1:
+        context.set_custom_status("first generation")
+        yield context.wait_for_external_event("go")
+        context.continue_as_new(2)
+        return None
+    yield context.wait_for_external_event("on")
+    return context.parent_instance_id
+
+
+def calls_child(context):
+    return (yield context.call_sub_orchestrator("waits", None, instance_id="child"))
+
+
+@pytest.fixture
+def threads():
+    return HeldEpisodes()
+
+
+@pytest.fixture
+def stepped(store, clock, held, threads):
+    """An engine whose episodes run when the test says so."""
+    app = FakeApp(
+        act_twice=act_twice, waits=waits, begins_anew=begins_anew, calls_child=calls_child
+    )
+    engine = Engine(store, app, clock, executor=threads)
+    engine.start(held)
+    yield engine
+    engine.stop()
+
+
+def settle(threads):
+    """Run episodes until none is left."""
+    while threads.run():
+        pass
+
+
+class TestOneId:
+    def test_is_started_once_however_many_start_it(self, stepped, store, held, threads):
+        outcomes = []
+
+        def start(number):
+            try:
+                outcomes.append(stepped.start_instance("act_twice", "one", f'"{number}"'))
+            except InstanceExistsError:
+                outcomes.append(None)
+
+        starters = [threading.Thread(target=start, args=(n,)) for n in range(8)]
+        for starter in starters:
+            starter.start()
+        for starter in starters:
+            starter.join()
+        settle(threads)
+
+        assert sorted(outcomes, key=str) == [None] * 7 + ["one"]
+        assert len(held.rows) == 1
+
+    def test_begins_afresh_once_it_has_ended(self, stepped, store, threads):
+        stepped.start_instance("waits", "one", None)
+        settle(threads)
+        old = store.read_instance("one")
+        stepped.terminate("one", "enough")
+        settle(threads)
+
+        stepped.start_instance("waits", "one", '"again"')
+
+        new = store.read_instance("one")
+        assert (new.status, new.output, new.input) == ("Pending", None, '"again"')
+        assert new.execution_id != old.execution_id
+        assert store.read_history("one") == []
+
+
+class TestPurge:
+    def test_in_the_middle_of_an_episode_leaves_nothing(self, stepped, store, held, threads):
+        stepped.start_instance("act_twice", "gone", None)
+
+        stepped.purge("gone", is_forced=True)
+        settle(threads)
+
+        assert store.read_instance("gone") is None
+        assert store.read_history("gone") == []
+        assert store.read_inbox() == []
+        assert held.rows == []
+
+    def test_does_not_touch_the_next_of_that_id(self, stepped, store, held, threads):
+        stepped.start_instance("act_twice", "same", None)
+        stepped.purge("same", is_forced=True)
+        stepped.start_instance("act_twice", "same", None)
+
+        settle(threads)
+
+        assert len(held.rows) == 1
+        assert status(store, "same") == "Running"
+
+    def test_drops_what_its_activities_come_to(self, stepped, store, held, threads):
+        stepped.start_instance("act_twice", "gone", None)
+        settle(threads)
+        stepped.purge("gone", is_forced=True)
+
+        stepped.finish_activity(held.rows[0], {"Result": "1"})
+        settle(threads)
+
+        assert store.read_instance("gone") is None
+        assert store.take_over_activities() == []
+
+    def test_of_nobody_is_refused(self, stepped):
+        with pytest.raises(InstanceNotFoundError):
+            stepped.purge("nobody")
+
+
+class TestSuspension:
+    @pytest.fixture
+    def suspended(self, stepped, threads):
+        stepped.start_instance("waits", "held", None)
+        settle(threads)
+        stepped.suspend("held", "a pause")
+        settle(threads)
+        return stepped
+
+    def test_shows_its_reason_while_it_lasts(self, suspended, store, threads):
+        row = store.read_instance("held")
+        assert (row.status, row.output) == ("Suspended", "a pause")
+
+        suspended.resume("held", "go on")
+        settle(threads)
+
+        row = store.read_instance("held")
+        assert (row.status, row.output) == ("Running", None)
+
+    def test_holds_events_in_their_order(self, suspended, store, threads):
+        suspended.raise_event("held", "go", '"1"')
+        suspended.raise_event("held", "on", '"2"')
+        settle(threads)
+        assert status(store, "held") == "Suspended"
+
+        suspended.resume("held", "")
+        settle(threads)
+
+        events = [json.loads(text) for text in store.read_history("held")]
+        assert [e["Name"] for e in events if e["EventType"] == 15] == ["go", "on"]
+        assert json.loads(store.read_instance("held").output) == ["1", "2"]
+
+    def test_is_lost_on_a_termination(self, suspended, store, threads):
+        suspended.raise_event("held", "go", '"1"')
+        suspended.terminate("held", "enough")
+        settle(threads)
+
+        row = store.read_instance("held")
+        assert (row.status, row.output) == ("Terminated", "enough")
+
+    def test_is_not_for_the_suspended_nor_its_end_for_the_running(self, suspended, store, threads):
+        with pytest.raises(InstanceStateError):
+            suspended.suspend("held", "")
+        suspended.resume("held", "")
+        settle(threads)
+        with pytest.raises(InstanceStateError):
+            suspended.resume("held", "")
+
+    def test_outlives_the_host(self, suspended, store, clock, threads, tmp_path):
+        suspended.stop()
+        other_store = Store(tmp_path / "durable.sqlite", lease="next-run")
+        other = Engine(other_store, FakeApp(waits=waits), clock, executor=threads)
+        other.start(HeldActivities())
+
+        other.raise_event("held", "go", '"1"')
+        other.raise_event("held", "on", '"2"')
+        settle(threads)
+        assert status(other_store, "held") == "Suspended"
+        other.resume("held", "")
+        settle(threads)
+
+        assert status(other_store, "held") == "Completed"
+        other.stop()
+        other_store.close()
+
+
+class TestEvents:
+    def test_to_a_pending_one_come_with_its_first_episode(self, stepped, store, threads):
+        stepped.start_instance("waits", "early", None)
+        stepped.raise_event("early", "go", '"1"')
+        assert status(store, "early") == "Pending"
+
+        assert threads.run() == 1
+
+        assert [json.loads(e)["EventType"] for e in store.read_history("early")][:3] == [12, 0, 15]
+
+    def test_to_nobody_or_to_the_ended_are_refused(self, stepped, threads):
+        stepped.start_instance("waits", "over", None)
+        stepped.terminate("over", "")
+        settle(threads)
+
+        with pytest.raises(InstanceNotFoundError):
+            stepped.raise_event("nobody", "go", "1")
+        with pytest.raises(InstanceOverError):
+            stepped.raise_event("over", "go", "1")
+
+
+class TestContinueAsNew:
+    def test_moves_the_creation_and_keeps_the_rest(self, stepped, store, clock, threads):
+        stepped.start_instance("begins_anew", "eternal", '"1"')
+        settle(threads)
+        old = store.read_instance("eternal")
+        clock.advance(timedelta(hours=1))
+
+        stepped.raise_event("eternal", "go", "1")
+        settle(threads)
+
+        new = store.read_instance("eternal")
+        assert new.created_at - old.created_at == timedelta(hours=1)
+        assert new.execution_id != old.execution_id
+        assert new.input == '"2"'
+        assert new.custom_status == old.custom_status == '"first generation"'
+
+
+class TestTermination:
+    def test_of_a_parent_leaves_its_child_running(self, stepped, store, threads):
+        stepped.start_instance("calls_child", "parent", None)
+        settle(threads)
+
+        stepped.terminate("parent", "enough")
+        settle(threads)
+
+        assert status(store, "parent") == "Terminated"
+        assert status(store, "child") == "Running"

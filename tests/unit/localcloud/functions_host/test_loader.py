@@ -103,6 +103,77 @@ class TestIndexApp:
 
         refuse(app, "annotated with dict")
 
+    def test_refuses_an_out_parameter_on_an_input(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: func.Out[str]): ...
+
+        refuse(app, "is func.Out but its binding is an input")
+
+    def test_refuses_a_plain_parameter_on_an_output(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        @app.blob_output(arg_name="copy", path="box/copy", connection="Box")
+        def start(req: func.HttpRequest, copy: str): ...
+
+        refuse(app, "'copy' of 'start' must be a func.Out")
+
+    def test_refuses_a_context_of_another_kind(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: func.HttpRequest, context: dict): ...
+
+        refuse(app, "must be a func.Context")
+
+    def test_takes_a_context_and_knows_which_functions_want_it(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: func.HttpRequest, context: func.Context): ...
+
+        assert index_app(app).functions["start"].takes_context
+
+    def test_refuses_an_annotation_that_leads_nowhere(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: "func.HttpReqest"): ...
+
+        refuse(app, "can't be resolved")
+
+    def test_refuses_an_orchestrator_that_looks_like_an_entity(self):
+        app = df.DFApp()
+
+        @app.orchestration_trigger(context_name="context", orchestration="@run")
+        def run(context):
+            yield
+
+        refuse(app, "begins with @")
+
+    def test_refuses_another_context_name_of_an_entity(self):
+        app = df.DFApp()
+
+        @app.entity_trigger(context_name="ctx")
+        def pool(ctx): ...
+
+        refuse(app, "context_name='ctx'")
+
+    def test_refuses_two_functions_whose_names_differ_by_case(self):
+        app = df.DFApp()
+
+        @app.function_name("Start")
+        @app.route(route="x")
+        def one(req: func.HttpRequest): ...
+
+        @app.function_name("start")
+        @app.route(route="y")
+        def two(req: func.HttpRequest): ...
+
+        refuse(app, "share the function name|unique")
+
     def test_refuses_two_activities_of_one_name(self):
         app = df.DFApp()
 
