@@ -14,6 +14,10 @@ from rich.console import Console
 from benchmarks.engine.compare import QUICK, Plan, compare_engines
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_memory
+from benchmarks.pool.measure import QUICK as QUICK_POOL
+from benchmarks.pool.measure import Plan as PoolPlan
+from benchmarks.pool.measure import measure_pool
+from benchmarks.pool.report import report_pool
 from benchmarks.report import (
     draw_goals,
     draw_tables,
@@ -23,6 +27,8 @@ from benchmarks.report import (
     report_warm_jobs,
     write_report,
 )
+from benchmarks.wake.measure import measure_wakes
+from benchmarks.wake.report import report_wakes
 from benchmarks.warm_job.measure import measure_warm_jobs
 from localcloud.blueprint import ROOT
 
@@ -38,16 +44,24 @@ class Sizes:
         warm_jobs: Jobs that are measured one after another.
         warm_up_jobs: Jobs before them.
         memory_jobs: Jobs posted at once for the peaks of memory.
+        pool: Commands to the pool.
+        wakes: Wakes beside long-polls, and as many beside none.
     """
 
     engine: Plan
     warm_jobs: int
     warm_up_jobs: int
     memory_jobs: int
+    pool: PoolPlan
+    wakes: int
 
 
-FULL_SIZES = Sizes(engine=Plan(), warm_jobs=50, warm_up_jobs=5, memory_jobs=8)
-QUICK_SIZES = Sizes(engine=QUICK, warm_jobs=2, warm_up_jobs=0, memory_jobs=1)
+FULL_SIZES = Sizes(
+    engine=Plan(), warm_jobs=50, warm_up_jobs=5, memory_jobs=8, pool=PoolPlan(), wakes=6
+)
+QUICK_SIZES = Sizes(
+    engine=QUICK, warm_jobs=2, warm_up_jobs=0, memory_jobs=1, pool=QUICK_POOL, wakes=2
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,10 +106,20 @@ def _measure_memory(folder: Path, sizes: Sizes, _say: Callable[[str], None]) -> 
     return report_memory(measure_memory(folder, jobs=sizes.memory_jobs))
 
 
+def _measure_pool(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> dict[str, Any]:
+    return report_pool(*measure_pool(folder, sizes.pool, say))
+
+
+def _measure_wake(folder: Path, sizes: Sizes, _say: Callable[[str], None]) -> dict[str, Any]:
+    return report_wakes(measure_wakes(folder, wakes=sizes.wakes))
+
+
 PARTS: Mapping[str, Callable[[Path, Sizes, Callable[[str], None]], dict[str, Any]]] = {
     "engine": _measure_engine,
     "warm_job": _measure_warm_job,
     "memory": _measure_memory,
+    "pool": _measure_pool,
+    "wake": _measure_wake,
 }
 
 

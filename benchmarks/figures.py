@@ -1,5 +1,6 @@
 """From samples to the few figures that are shown."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,3 +35,13 @@ def spread_of(samples: Sequence[float]) -> Spread:
         return Spread(samples[0], samples[0], samples[0])
     q1, median, q3 = statistics.quantiles(samples, n=4, method="inclusive")
     return Spread(q1, median, q3)
+
+
+def percentile_of(samples: Sequence[float], percent: float) -> float:
+    """Give the smallest sample that so many of them are not above.
+
+    Args:
+        samples: One or more, in any order.
+        percent: Above 0, at most 100.
+    """
+    return sorted(samples)[math.ceil(len(samples) * percent / 100) - 1]

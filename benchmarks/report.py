@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ from benchmarks.engine.compare import Samples
 from benchmarks.engine.process import FULL, NORMAL, PEER
 from benchmarks.engine.workloads import CHAIN, FAN_OUT
 from benchmarks.figures import Spread, spread_of
+from benchmarks.goals import Goal
 from benchmarks.memory import Peaks
+from benchmarks.pool.report import draw_pool, list_pool_goals
+from benchmarks.wake.report import list_wake_goals, wake_lines
 from benchmarks.warm_job.measure import WarmJob
 
 MIN_RATIO = 0.8
@@ -24,28 +27,6 @@ _LABELS = {
     FULL: "ours, FULL",
     PEER: "in-memory backend",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A figure that is held to a bound.
-
-    Attributes:
-        name: The figure.
-        value: What was measured.
-        bound: What it should be at least, or at most.
-        is_floor: Whether the bound is the least.
-    """
-
-    name: str
-    value: float
-    bound: float
-    is_floor: bool
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the figure keeps to its bound."""
-        return self.value >= self.bound if self.is_floor else self.value <= self.bound
 
 
 def report_engines(samples: Samples) -> dict[str, Any]:
@@ -107,6 +88,10 @@ def list_goals(report: Mapping[str, Any]) -> list[Goal]:
                 ("history_events_per_job", MAX_EVENTS),
             )
         ]
+    if "pool" in report:
+        goals += list_pool_goals(report["pool"])
+    if "wake" in report:
+        goals += list_wake_goals(report["wake"])
     return goals
 
 
@@ -115,9 +100,12 @@ def draw_tables(report: Mapping[str, Any]) -> list[Table]:
     tables = []
     if "engine" in report:
         tables += [_draw_engine(name, report["engine"][name]) for name in (CHAIN, FAN_OUT)]
+    if "pool" in report:
+        tables += draw_pool(report["pool"])
     others = [
         *_warm_lines(report.get("warm_job")),
         *_memory_lines(report.get("memory")),
+        *(wake_lines(report["wake"]) if "wake" in report else []),
     ]
     if others:
         table = Table("Control plane and agent", "Median (quartiles)")

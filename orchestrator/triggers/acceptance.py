@@ -93,7 +93,7 @@ class Acceptance:
             raise BusyError(
                 f"{state.open_jobs()} jobs are open and {self._max_open_jobs} are allowed: "
                 "come back when some are over",
-                retry_after_s=seconds_until_room(state, too_many, self._policy),
+                retry_after_s=seconds_until_room(state, too_many, self._clock(), self._policy),
             )
 
     def draw_id(self) -> str:

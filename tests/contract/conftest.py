@@ -1,46 +1,12 @@
 """Real services for the contract suites, started once and only when a suite asks for them."""
 
-import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from azure.core.credentials import AccessToken
-from azure.data.tables import TableServiceClient
-from azure.storage.blob import BlobServiceClient
 
-from localcloud.arm.identity import TokenIssuer
-from localcloud.blueprint import ROOT, base_environ
 from localcloud.certificate import Certificate, prepare_certificate
-from localcloud.ports import choose_free_ports
-from localcloud.storage import blob_url, build_storage, table_url
-
-
-class SignedTokens:
-    """Tokens that the emulator takes for Entra ID's, as it checks claims and no signature."""
-
-    def __init__(self, folder: Path) -> None:
-        self._issuer = TokenIssuer(folder / "key.pem")
-
-    def get_token(self, *scopes: str, **_: object) -> AccessToken:
-        token = self._issuer.issue(
-            resource=scopes[0].removesuffix("/.default"),
-            subject="app",
-            client_id="app",
-            now=time.time(),
-        )
-        return AccessToken(token, int(time.time()) + 3600)
-
-
-class Storage(NamedTuple):
-    """Clients of the emulator, as the function app builds them."""
-
-    blobs: BlobServiceClient
-    tables: TableServiceClient
-    certificate: Certificate
+from localcloud.lone_storage import LoneStorage, run_lone_storage
 
 
 @pytest.fixture(scope="session")
@@ -52,36 +18,14 @@ def local_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="session")
 def storage(
     tmp_path_factory: pytest.TempPathFactory, local_certificate: Certificate
-) -> Iterator[Storage]:
+) -> Iterator[LoneStorage]:
     """Run the storage emulator over https, in memory, without account keys."""
-    folder = tmp_path_factory.mktemp("emulator")
-    ports = choose_free_ports(3)
-    component = build_storage(
-        root=ROOT,
-        ports=ports,
-        data=None,
-        certificate=local_certificate,
-        environ=base_environ(os.environ, local_certificate),
-        log=folder / "log",
-    )
-    options = {
-        "credential": SignedTokens(folder),
-        "connection_verify": str(local_certificate.bundle),
-    }
-    try:
-        component.start()
-        component.wait_until_ready()
-        with (
-            BlobServiceClient(blob_url(ports[0]), **options) as blobs,
-            TableServiceClient(endpoint=table_url(ports[1]), **options) as tables,
-        ):
-            yield Storage(blobs, tables, local_certificate)
-    finally:
-        component.stop()
+    with run_lone_storage(tmp_path_factory.mktemp("emulator"), local_certificate) as storage:
+        yield storage
 
 
 @pytest.fixture
-def clean_storage(storage: Storage) -> Storage:
+def clean_storage(storage: LoneStorage) -> LoneStorage:
     """Give the emulator with empty containers and tables, as the infrastructure makes them."""
     for name in ("jobs", "pool"):
         container = storage.blobs.get_container_client(name)

@@ -1,15 +1,20 @@
 """What every `PoolStore` keeps, the fake included."""
 
+import asyncio
 import threading
 
 import pytest
 
+from orchestrator.activities.pool import PoolGate
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.domain.errors import StoreConflictError
 from orchestrator.domain.pool import Enqueue, PoolState, decide
 from orchestrator.domain.ports import PoolStore
 from tests.fakes.pool_store import FakePoolStore
 from tests.unit.orchestrator.parts import BEGIN, Parts
+
+WRITERS = 10
+COMMANDS_EACH = 3
 
 
 @pytest.fixture(params=["fake", pytest.param("blob", marks=pytest.mark.azurite)])
@@ -86,3 +91,33 @@ class TestPoolStore:
 
         assert [ticket.job_id for ticket in store.read()[0].queue] == won
         assert len(won) == 1
+
+    def test_lets_ten_writers_at_once_all_get_on(self, store: PoolStore):
+        """Ten instances of the app, which meet only here: nobody is refused, nothing is lost."""
+
+        async def write(writer: int) -> None:
+            gate = open_gate(store, parts)
+            for number in range(COMMANDS_EACH):
+                await gate.apply(Enqueue(job_id=f"{writer}-{number}", fence=1), parts.durable)
+
+        async def crowd() -> None:
+            await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
+
+        parts = Parts("gpu-1", "gpu-2")
+
+        asyncio.run(crowd())
+
+        waiting = {ticket.job_id for ticket in store.read()[0].queue}
+        assert waiting == {f"{w}-{n}" for w in range(WRITERS) for n in range(COMMANDS_EACH)}
+
+
+def open_gate(store: PoolStore, parts: Parts) -> PoolGate:
+    """Give a door of its own to a state, as each instance of the app has one."""
+    return PoolGate(
+        store=store,
+        ledger=parts.ledger,
+        agents=parts.agents,
+        policy=parts.policy,
+        clock=lambda: BEGIN,
+        workflow_input={},
+    )

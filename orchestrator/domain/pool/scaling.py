@@ -37,12 +37,26 @@ def expected_wait_s(state: PoolState, vms: int, slots_per_vm: int, default_job_s
     return len(state.queue) * typical(state, "job_s", default_job_s) / (vms * slots_per_vm)
 
 
-def seconds_until_room(state: PoolState, jobs: int, policy: PoolPolicy) -> int:
+def seconds_until_room(state: PoolState, jobs: int, now: float, policy: PoolPolicy) -> int:
     """Estimate when so many of the open jobs will be over, in whole seconds, at least 1."""
     up = sum(vm.phase in UP for vm in state.vms.values())
     each_s = typical(state, "job_s", policy.default_job_s) / (max(up, 1) * policy.slots_per_vm)
-    wake_s = 0.0 if up else typical(state, "wake_s", policy.default_wake_s)
-    return max(1, math.ceil(wake_s + jobs * each_s))
+    return max(1, math.ceil(_seconds_until_up(state, now, policy) + jobs * each_s))
+
+
+def _seconds_until_up(state: PoolState, now: float, policy: PoolPolicy) -> float:
+    """Estimate when the first VM takes jobs: what is left of a cold start, or a cool-down too."""
+    vms = state.vms.values()
+    if any(vm.phase in (VmPhase.READY, VmPhase.DRAINING) for vm in vms):
+        return 0.0
+    wake_s = typical(state, "wake_s", policy.default_wake_s)
+    rising = [vm.woken_at for vm in vms if vm.phase in (VmPhase.STARTING, VmPhase.WARMING)]
+    if rising:
+        return max(0.0, wake_s - (now - min(rising)))
+    if any(vm.phase in (VmPhase.DEALLOCATED, VmPhase.DEALLOCATING) for vm in vms):
+        return wake_s
+    cooling = [vm.retry_at for vm in vms if vm.phase is VmPhase.NO_CAPACITY]
+    return wake_s + max(0.0, min(cooling, default=now) - now)
 
 
 def typical(state: PoolState, name: str, default: float) -> float:

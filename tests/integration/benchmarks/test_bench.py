@@ -49,6 +49,19 @@ class TestBench:
         assert report["memory"]["host_mib"] > 20
         assert report["memory"]["agent_mib"] > 20
 
+    def test_tells_a_pool_and_its_writers_what_to_do(self, report):
+        lengths, writers = report["pool"]["by_length"], report["pool"]["writers"]
+
+        assert [row["waiting"] for row in lengths] == [0, 50]
+        assert [len(row["whole_ms"]) for row in lengths] == [6, 6]
+        assert [(row["instances"], len(row["whole_ms"])) for row in writers] == [(1, 6), (3, 6)]
+
+    def test_wakes_vms_beside_polls_and_beside_none(self, report):
+        wakes = report["wake"]
+
+        assert wakes["polls"] >= 40
+        assert len(wakes["quiet_s"]) == len(wakes["polled_s"]) == 2
+
     def test_says_what_it_ran_on(self, report):
         assert report["is_quick"]
         assert report["machine"]["cores"] >= 1

@@ -1,6 +1,11 @@
 from benchmarks.engine.process import FULL, NORMAL, PEER
 from benchmarks.engine.workloads import CHAIN, FAN_OUT, Round
-from benchmarks.report import Goal, list_goals, report_engines, report_warm_jobs
+from benchmarks.goals import Goal
+from benchmarks.pool.measure import Commands, Writers
+from benchmarks.pool.report import list_pool_goals, report_pool
+from benchmarks.report import list_goals, report_engines, report_warm_jobs
+from benchmarks.wake.measure import Wakes
+from benchmarks.wake.report import list_wake_goals, report_wakes
 from benchmarks.warm_job.measure import WarmJob
 
 
@@ -37,6 +42,45 @@ class TestReportWarmJobs:
 
         assert report["warm_start_p50_ms"] == 20
         assert report["history_events_per_job"] == 26
+
+
+def commands(*, waiting, whole_ms, decide_ms, ticket_bytes=90.0):
+    return Commands(
+        waiting=waiting,
+        state_bytes=1000,
+        ticket_bytes=ticket_bytes,
+        whole_ms=whole_ms,
+        decide_ms=decide_ms,
+        decide_cpu_ms=decide_ms,
+    )
+
+
+class TestReportPool:
+    def test_holds_the_longest_queue_to_the_goals(self):
+        short = commands(waiting=0, whole_ms=[500.0], decide_ms=[500.0])
+        long = commands(waiting=5_000, whole_ms=[40.0] * 99 + [99.0], decide_ms=[49.0])
+
+        goals = list_pool_goals(report_pool([short, long], []))
+
+        assert [goal.is_met for goal in goals] == [True, True, True]
+
+    def test_counts_what_a_crowd_of_writers_gets_in(self):
+        crowd = Writers(
+            waiting=5_000, writers=2, instances=1, seconds=2.0, whole_ms=[100.0, 300.0]
+        )
+
+        (row,) = report_pool([], [crowd])["writers"]
+
+        assert row["commands_per_s"] == 1.0
+        assert row["whole"]["p99_ms"] == 300.0
+
+
+class TestReportWakes:
+    def test_sets_wakes_beside_polls_against_those_beside_none(self):
+        report = report_wakes(Wakes(polls=40, quiet_s=[2.0, 1.0], polled_s=[1.5, 4.5]))
+
+        assert report["ratio_of_medians"] == 2.0
+        assert [goal.is_met for goal in list_wake_goals(report)] == [False]
 
 
 class TestListGoals:

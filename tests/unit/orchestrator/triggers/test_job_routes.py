@@ -160,6 +160,18 @@ class TestPostAnswer:
         assert heard.headers["retry-after"] == "270"
         assert heard.body["retryable"] is True
 
+    def test_tells_when_to_come_back_by_what_jobs_have_taken_here(self):
+        desk = Desk(max_open_jobs=1)
+        desk.parts.apply(Enqueue(job_id=JOB, fence=1))
+        state, version = desk.parts.store.read()
+        state.learned = {"job_s": [30.0], "wake_s": [100.0]}
+        desk.parts.store.write(state, version)
+
+        heard = desk.post_json({"image_url": URL})
+
+        # One VM with two places is on its way up, and one job has to be over before.
+        assert (heard.status, heard.headers["retry-after"]) == (429, str(100 + 30 // 2))
+
     def test_tells_nothing_of_what_was_not_anticipated(self, desk: Desk):
         desk.parts.durable.errors["start_new"] = [Exception("password=hunter2")]
 

@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from orchestrator.domain.fence import fence_of
-from orchestrator.domain.job import new_id
+from orchestrator.domain.job import MAX_BATCH, new_id
 from orchestrator.domain.pool import Candidate, Enqueue, PoolPolicy, PoolState, VmReady, decide
-from orchestrator.domain.pool.scaling import seconds_until_room
 
 NOW = 1.8e9
+BETWEEN_S = 0.0012345678
 POLICY = PoolPolicy(
     candidates=tuple(
         Candidate(
@@ -32,8 +32,9 @@ def _crowded() -> PoolState:
     """Ten VMs, all slots taken, 5,000 jobs behind them."""
     state, now = PoolState(), NOW
     for number in range(5_040):
-        now = NOW + number / 1000
-        job_id = new_id(int(now * 1000), secrets.randbits(80))
+        # A real clock's digits, and the longest ids: those of a batch.
+        now = NOW + number * BETWEEN_S
+        job_id = f"{new_id(int(now * 1000), secrets.randbits(80))}-{number % MAX_BATCH + 1}"
         command = Enqueue(job_id=job_id, fence=fence_of(int(now * 1000), 1), round=1)
         state = decide(state, command, now, POLICY).state
     for vm in list(state.vms.values()):
@@ -54,13 +55,3 @@ class TestState:
 
     def test_comes_back_from_json_as_it_was(self, crowded: PoolState):
         assert PoolState.from_json(orjson.loads(orjson.dumps(crowded.to_json()))) == crowded
-
-
-class TestSecondsUntilRoom:
-    def test_counts_on_the_vms_that_are_up(self, crowded: PoolState):
-        crowded.learned["job_s"] = [80.0]
-
-        assert seconds_until_room(crowded, 20, POLICY) == 40
-
-    def test_counts_the_cold_start_when_all_are_off(self):
-        assert seconds_until_room(PoolState(), 4, POLICY) == 240 + 60

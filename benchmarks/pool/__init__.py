@@ -1,0 +1,1 @@
+"""What one command to the pool takes, by the length of its queue."""
