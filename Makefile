@@ -9,9 +9,13 @@ PORT ?= 7071
 # The Functions host of `make up`: own, or func for Core Tools. Some shells export a HOST of theirs.
 HOST = own
 
+# An environment in Azure: a folder of infra/terraform/environments.
+ENV =
+
 BIN := .venv/bin
 # In an environment of its own: it asks for older releases of what the other tools use.
 CHECKOV := .venv/checkov/set-up.txt
+DEPLOY = $(BIN)/python -m infra.deploy --env "$(ENV)"
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
 NEED_PYTHON = "$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 7))" 2>/dev/null || { \
 	echo "set-up: Coldforge needs Python 3.11 or 3.12, and '$(PYTHON)' is none:" \
@@ -28,7 +32,7 @@ TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration infra mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
+.PHONY: help demo up bench test check fmt lint type arch unit integration infra prices plan apply image deploy doctor rotate destroy mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +78,30 @@ integration: set-up ## Run the tests that start Azurite and the local cloud
 # INFRA_PROVIDER=real downloads azurerm and asks it, instead of a provider that knows its schema alone.
 infra: set-up $(CHECKOV) ## Check the Terraform: format, validation, plans with mocks, checkov; no network, no account
 	$(BIN)/pytest tests/infra
+
+prices: set-up ## Print what an environment costs, idle for a month and for 1,000 jobs (ENV=dev)
+	@$(DEPLOY) prices
+
+plan: set-up ## Plan the changes to an environment in Azure (ENV=dev)
+	@$(DEPLOY) plan
+
+apply: set-up ## Apply that plan, unless it would end jobs (ENV=dev)
+	@$(DEPLOY) apply
+
+image: set-up ## Build the image of the GPU VM and publish it (ENV=dev VERSION=1.4.0)
+	@$(DEPLOY) image --version "$(VERSION)"
+
+deploy: set-up ## Bring secrets and code to the function app (ENV=dev)
+	@$(DEPLOY) deploy
+
+doctor: set-up ## Examine an environment: login, quota, roles, storage, VMs (ENV=dev, WAKE=1: wake a VM, too)
+	@$(DEPLOY) doctor --wake "$(WAKE)"
+
+rotate: set-up ## Give app and agents a new token, while every VM sleeps (ENV=dev)
+	@$(DEPLOY) rotate
+
+destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev CONFIRM=dev)
+	@$(DEPLOY) destroy --confirm "$(CONFIRM)"
 
 mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants

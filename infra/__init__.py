@@ -1,0 +1,1 @@
+"""What stands in Azure and how it gets there: ``terraform/`` describes it, ``deploy/`` acts."""

@@ -1,0 +1,73 @@
+"""``python -m infra.deploy TARGET``: what the Makefile's targets for Azure run."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.deploy import steps
+from infra.deploy.environment import Environment, ask_pool
+from infra.deploy.errors import DeployError
+from infra.deploy.price_list import describe_prices
+from infra.deploy.tools import ShellTools
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one target; the answer is the exit status."""
+    options = _parse(argv)
+    try:
+        environment = Environment(ROOT, options.env, ShellTools(ROOT), ask_pool)
+        match options.target:
+            case "plan":
+                steps.plan(environment, _say)
+            case "apply":
+                steps.apply(environment, _say)
+            case "image":
+                steps.image(environment, _say, version=options.version, root=ROOT)
+            case "deploy":
+                steps.deploy(environment, _say, root=ROOT)
+            case "rotate":
+                steps.rotate(environment, _say)
+            case "destroy":
+                steps.destroy(environment, _say, confirmed=options.confirm)
+            case "prices":
+                _say(describe_prices(ROOT, environment.name))
+            case "doctor":
+                return _examine(environment, options.wake)
+    except DeployError as error:
+        sys.stderr.write(f"{options.target}: {error}\n")
+        return 1
+    return 0
+
+
+def _examine(environment: Environment, wake: str) -> int:
+    path = ROOT / "out" / f"doctor-{environment.name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(environment.read_outputs().raw, indent=2), "utf-8")
+    command = [sys.executable, "-m", "coldforge", "doctor", "--deployment", str(path)]
+    wakes = ["--wake"] if wake else []
+    return subprocess.run([*command, *wakes], check=False).returncode  # noqa: S603 - our own
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="infra.deploy", description=__doc__)
+    targets = ("plan", "apply", "image", "deploy", "rotate", "destroy", "doctor", "prices")
+    parser.add_argument("target", choices=targets)
+    parser.add_argument("--env", default="", help="folder of infra/terraform/environments")
+    parser.add_argument("--version", default="", help="of the image")
+    parser.add_argument("--confirm", default="", help="name of the environment to destroy")
+    parser.add_argument("--wake", default="", help="anything: the doctor wakes a VM")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

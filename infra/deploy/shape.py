@@ -1,0 +1,134 @@
+"""What of an environment decides its price, read from its Terraform variables."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+from infra.deploy.errors import DeployError
+
+_OPTIONAL = re.compile(r"\b(\w+)\s*=\s*optional\(\s*\w+\s*,\s*([^()\s][^()]*?)\s*\)")
+# What an environment says until its first image is there: no VMs, and then these.
+_NOT_YET = re.compile(r"\$\{.*?\?\s*\{\s*\}\s*:\s*(?P<then>\{.*\})\s*\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedVm:
+    """A VM as far as it costs."""
+
+    name: str
+    size: str
+    region: str
+    disk_gb: int
+    price_per_hour_usd: float
+    preference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """An environment as far as it costs.
+
+    Attributes:
+        regions: Those of the VMs.
+        vms: All of them, the one that is woken first at the head.
+        has_way_out: Whether every region has a NAT gateway of its own.
+        is_private: Whether storage answers through private endpoints only.
+        always_ready: Instances of the app that never sleep.
+        idle_window_s: Seconds for which a VM stays up after its last job.
+    """
+
+    regions: tuple[str, ...]
+    vms: tuple[PricedVm, ...]
+    has_way_out: bool
+    is_private: bool
+    always_ready: int
+    idle_window_s: float
+
+
+def read_shape(folder: Path, modules: Path) -> Shape:
+    """Read an environment's variables, and the modules' defaults where it says nothing.
+
+    Args:
+        folder: Of the environment.
+        modules: Folder of the modules.
+
+    Raises:
+        DeployError: It does not call the module ``coldforge``, or a value can't be read.
+    """
+    call = _find_call(_load(folder / "main.tf"))
+    defaults = {
+        _bare(name): _plain(body.get("default"))
+        for variable in _load(modules / "coldforge" / "variables.tf")["variable"]
+        for name, body in variable.items()
+    }
+    given = {**defaults, **{name: _plain(value) for name, value in call.items()}}
+    if not given.get("regions"):
+        raise DeployError(f"{folder}: it names no regions")
+    of_vm = _read_optionals(modules / "gpu_pool" / "variables.tf")
+    of_pool = _read_optionals(modules / "control_plane" / "variables.tf")
+    try:
+        vms = [
+            PricedVm(
+                name=name,
+                size=str(vm.get("size", of_vm.get("size"))),
+                region=region,
+                disk_gb=int(vm.get("os_disk_gb", of_vm.get("os_disk_gb"))),
+                price_per_hour_usd=float(vm["price_per_hour_usd"]),
+                preference=int(vm.get("preference", of_vm.get("preference", 100))),
+            )
+            for region, body in given["regions"].items()
+            for name, vm in (body.get("vms") or {}).items()
+        ]
+        return Shape(
+            regions=tuple(given["regions"]),
+            vms=tuple(sorted(vms, key=lambda vm: (vm.preference, vm.name))),
+            has_way_out=given["way_out"] == "nat_gateway",
+            is_private=given["storage_access"] == "private",
+            always_ready=int((given.get("app") or {}).get("always_ready_instances", 0)),
+            idle_window_s=float(
+                (given.get("pool") or {}).get("idle_window_s", of_pool["idle_window_s"])
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DeployError(f"{folder}: its variables don't tell the price: {error!r}") from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = hcl2.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise DeployError(f"there is no {path}") from error
+    return body
+
+
+def _find_call(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    for module in body.get("module") or ():
+        for call in module.values():
+            if isinstance(call, dict) and str(call.get("source", "")).endswith('coldforge"'):
+                return call
+    raise DeployError("the environment does not call the module coldforge")
+
+
+def _plain(value: Any) -> Any:
+    """Return a literal as Python has it; what is none is handed on as text."""
+    if isinstance(value, dict):
+        return {_bare(name): _plain(one) for name, one in value.items() if name != "__is_block__"}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    if match := _NOT_YET.fullmatch(value):
+        return _plain(hcl2.loads(f"then = {match['then']}\n")["then"])
+    return _bare(value)
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _read_optionals(path: Path) -> dict[str, str]:
+    """Read the defaults that stand in the types of variables: ``optional(number, 256)``."""
+    return {name: _bare(value) for name, value in _OPTIONAL.findall(path.read_text("utf-8"))}

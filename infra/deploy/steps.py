@@ -1,0 +1,218 @@
+"""What each target does, in order. Each may be run again after it failed."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.deploy.environment import Environment, Outputs
+from infra.deploy.errors import NotReadyError, RefusedError
+from infra.deploy.guards import (
+    find_busy,
+    judge_apply,
+    judge_destroy,
+    list_changes,
+    list_deleted_groups,
+)
+from infra.deploy.package import choose_files, write_package
+from infra.deploy.vault import TOKEN, Vault
+
+Say = Callable[[str], None]
+
+PLAN = "coldforge.tfplan"
+# What runs must go on under the new code: these replay recorded runs of all workflows.
+COMPATIBILITY_TESTS = (
+    "tests/unit/orchestrator/workflows/test_stored_histories.py",
+    "tests/architecture/test_routes.py",
+)
+HEALTH_LIMIT_S = 300.0
+HEALTH_POLL_S = 5.0
+BACKEND = "backend.hcl"
+
+
+def plan(environment: Environment, say: Say, *, destroys: bool = False) -> Mapping[str, Any]:
+    """Make a plan, keep it beside the environment's files, and return it.
+
+    Raises:
+        DeployError: Terraform can't.
+    """
+    backend = [f"-backend-config={BACKEND}"] if (environment.folder / BACKEND).exists() else []
+    environment.terraform("init", "-input=false", *backend)
+    mode = ["-destroy"] if destroys else []
+    environment.terraform("plan", "-input=false", f"-out={PLAN}", *mode)
+    made: dict[str, Any] = environment.read_terraform("show", "-json", PLAN)
+    if not destroys:
+        for actions, _, address in list_changes(made):
+            say(f"{actions:16} {address}")
+        say(f"To carry it out: make apply ENV={environment.name}")
+    return made
+
+
+def apply(environment: Environment, say: Say) -> None:
+    """Apply the plan that was made, unless it would end jobs.
+
+    Raises:
+        RefusedError: It would, or there is no plan.
+    """
+    if not (environment.folder / PLAN).exists():
+        raise RefusedError(f"There is no plan: make plan ENV={environment.name}")
+    made = environment.read_terraform("show", "-json", PLAN)
+    reasons = judge_apply(made, _read_pool_if_any(environment))
+    if reasons:
+        raise RefusedError(" ".join(reasons))
+    environment.terraform("apply", "-input=false", PLAN)
+    (environment.folder / PLAN).unlink()
+    say(f"Applied. Next: make deploy ENV={environment.name}")
+
+
+def image(environment: Environment, say: Say, *, version: str, root: Path) -> None:
+    """Build an image of the GPU VM and publish it under a version.
+
+    Raises:
+        RefusedError: The version is none.
+    """
+    parts = version.split(".")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise RefusedError("Name the image's version: VERSION=1.4.0")
+    outputs = environment.read_outputs()
+    environment.check_login(outputs)
+    target = outputs.raw["image"]
+    regions = sorted(outputs.raw["roles_input"]["scopes"]["vm_resource_groups"])
+    variables = {
+        "subscription_id": outputs.subscription_id,
+        "location": outputs.raw.get("home_region") or regions[0],
+        "gallery_resource_group": target["resource_group_name"],
+        "gallery_name": target["gallery_name"],
+        "gallery_image": target["name"],
+        "image_version": version,
+        "replication_regions": json.dumps(regions),
+        "repository": str(root),
+    }
+    folder = str(root / "vm_image")
+    environment.tools.show(["packer", "init", folder])
+    environment.tools.show(
+        [
+            *("packer", "build"),
+            *(f"-var={name}={value}" for name, value in variables.items()),
+            folder,
+        ]
+    )
+    say(
+        f'Published. Next: image_version = "{version}" in the variables of {environment.name}, '
+        f"then make plan ENV={environment.name}. A VM that is there already is not replaced by "
+        "that: docs/operations.md, Roll a VM."
+    )
+
+
+def deploy(
+    environment: Environment,
+    say: Say,
+    *,
+    root: Path,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Bring secrets and code to the app, and wait until it answers.
+
+    Runs in flight go on: their state is in storage, recorded runs of every workflow are replayed
+    with the new code first, and the agents' lease (15 min) outlasts the restart.
+
+    Raises:
+        DeployError: A step can't be done; what is done already may be done again.
+    """
+    outputs = environment.read_outputs()
+    environment.check_login(outputs)
+    say("Replay recorded runs with this code")
+    environment.tools.show(["python", "-m", "pytest", "-q", *COMPATIBILITY_TESTS])
+    vault = Vault(environment.tools, outputs.vault_id)
+    if TOKEN not in vault.list_names():
+        say(f"Make the secret {TOKEN}")
+        vault.write_token()
+    package = root / "out" / f"app-{environment.name}.zip"
+    tracked = environment.tools.read(["git", "ls-files", "-z"]).split("\0")
+    files = choose_files(
+        [path for path in tracked if path], (root / ".funcignore").read_text("utf-8")
+    )
+    write_package(root, files, package)
+    say(f"Send {len(files)} files, {package.stat().st_size // 1024} KiB, to be built there")
+    environment.tools.show(
+        [
+            *("az", "functionapp", "deployment", "source", "config-zip"),
+            *("--resource-group", outputs.resource_group, "--name", outputs.app_name),
+            *("--src", str(package), "--build-remote", "true"),
+        ]
+    )
+    _wait_until_well(environment, outputs, sleep=sleep, clock=clock)
+    say(f"{outputs.app_url} answers. Next: make doctor ENV={environment.name}")
+
+
+def rotate(environment: Environment, say: Say) -> None:
+    """Give app and agents a new token, while no agent is up that has the old one.
+
+    Raises:
+        RefusedError: A VM is up, or the app does not say.
+    """
+    outputs = environment.read_outputs()
+    environment.check_login(outputs)
+    pool = environment.read_pool(outputs)
+    if pool is None:
+        raise RefusedError("The app does not say whether a VM is up; coldforge doctor says why.")
+    if busy := find_busy(pool):
+        raise RefusedError(f"An agent that is up has the old token: {busy}. Wait until all sleep.")
+    Vault(environment.tools, outputs.vault_id).write_token()
+    app = ["--resource-group", outputs.resource_group, "--name", outputs.app_name]
+    # The platform reads a secret that a setting refers to when the app starts.
+    environment.tools.show(["az", "functionapp", "restart", *app])
+    say("The app has the new token; each VM reads it when it boots.")
+
+
+def destroy(environment: Environment, say: Say, *, confirmed: str) -> None:
+    """Remove an environment, if nothing else goes with it.
+
+    Raises:
+        RefusedError: It would take what Terraform did not create, end jobs, or was not confirmed.
+    """
+    made = plan(environment, say, destroys=True)
+    inventory = [
+        resource
+        for group in list_deleted_groups(made)
+        for resource in environment.list_resources(group)
+    ]
+    reasons = judge_destroy(
+        made,
+        inventory,
+        _read_pool_if_any(environment),
+        name=environment.name,
+        confirmed=confirmed,
+    )
+    if reasons:
+        raise RefusedError("\n".join(reasons))
+    environment.terraform("apply", "-input=false", PLAN)
+    (environment.folder / PLAN).unlink(missing_ok=True)
+    say(f"{environment.name} is gone. The vault's name stays taken for 90 days (soft delete).")
+
+
+def _read_pool_if_any(environment: Environment) -> Mapping[str, Any] | None:
+    try:
+        outputs = environment.read_outputs()
+    except NotReadyError:
+        return None
+    return environment.read_pool(outputs)
+
+
+def _wait_until_well(
+    environment: Environment,
+    outputs: Outputs,
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> None:
+    deadline = clock() + HEALTH_LIMIT_S
+    while environment.read_pool(outputs) is None:
+        if clock() >= deadline:
+            raise NotReadyError(
+                f"{outputs.app_url} does not answer {HEALTH_LIMIT_S:g} s after the deployment: "
+                f"make doctor ENV={environment.name}"
+            )
+        sleep(HEALTH_POLL_S)
