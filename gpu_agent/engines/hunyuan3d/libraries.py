@@ -6,6 +6,7 @@ Nothing else in the agent imports them, so that what is set here holds before th
 import logging
 import os
 import sys
+import warnings
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -69,7 +70,26 @@ def texgen(rasterizer: str) -> Any:
 def rembg() -> Any:
     """Give rembg."""
     go_offline()
-    return _import("rembg")
+    # Without it, rembg's import ends the whole process.
+    onnxruntime()
+    with warnings.catch_warnings():
+        # Another package's old TBB may be loaded already; numba, which we don't use, minds.
+        warnings.filterwarnings("ignore", "The TBB threading layer")
+        return _import("rembg")
+
+
+@cache
+def onnxruntime() -> Any:
+    """Give ONNX Runtime, which runs rembg's model."""
+    return _import("onnxruntime")
+
+
+@cache
+def onnx_errors() -> tuple[type[Exception], ...]:
+    """Give what ONNX Runtime raises for a file that is no model."""
+    state = _import("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
+    return tuple(getattr(state, name) for name in names)
 
 
 def _import(name: str) -> ModuleType:

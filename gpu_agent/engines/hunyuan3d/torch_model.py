@@ -17,6 +17,7 @@ from gpu_agent.engines.hunyuan3d.model import (
     ShapeSettings,
     UvMesh,
 )
+from gpu_agent.engines.hunyuan3d.painting import Painter, load_painter
 from gpu_agent.engines.hunyuan3d.presets import PRESETS, Preset, parts_of
 from gpu_agent.engines.hunyuan3d.progress import PointCounter
 from gpu_agent.engines.hunyuan3d.weights import Weights
@@ -33,7 +34,8 @@ class TorchModel:
         weights: Folder of the weights, with their manifest.
         presets: Names of those that are offered, at least one.
         device: ``cuda``, in half precision, or ``cpu``, in single.
-        texture: Whether textures are painted.
+        texture: Whether textures are painted; on a CPU by stand-ins (`stand_in`).
+        texture_edge_px: Edge of what `paint` gives, in pixels.
         threads: Torch's CPU threads, or None for its own choice.
 
     Attributes:
@@ -47,24 +49,34 @@ class TorchModel:
         presets: Sequence[str] = tuple(PRESETS),
         device: str = "cuda",
         texture: bool = True,
+        texture_edge_px: int = 2048,
         threads: int | None = None,
     ) -> None:
         self._weights = weights
         self._presets = tuple(presets)
         self._device = device
         self._texture = texture
+        self._texture_edge_px = texture_edge_px
+        self._painter: Painter | None = None
         self._threads = threads
         self.pipelines: dict[str, Any] = {}
 
     def load(self, report: Callable[[int, str], None]) -> None:
         """Load every configured preset's weights and warm up; see `GpuModel`."""
         weights = Weights.open(self._weights)
-        weights.check_sizes_and_headers(parts_of(self._presets, texture=False))
+        weights.check_sizes_and_headers(
+            parts_of(self._presets, texture=self._needs_texture_weights)
+        )
         report(5, "The weights have the right sizes; importing torch.")
         torch = libraries.torch()
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         self._load_shapes(report)
+        if self._texture:
+            report(75, "Loading the texture model.")
+            self._painter = load_painter(
+                self._weights, self._device, edge_px=self._texture_edge_px
+            )
         report(90, "Making a first model, to warm up.")
         self._warm_up()
         report(100, "The models are ready.")
@@ -143,12 +155,19 @@ class TorchModel:
         self, mesh: UvMesh, cutout_png: bytes, seed: int, on_share: Callable[[float], None]
     ) -> bytes:
         """Paint the texture of a mesh; see `GpuModel`."""
-        raise EngineError("no_texture_model", "No texture model is configured.")
+        if self._painter is None:
+            raise EngineError("no_texture_model", "No texture model is configured.")
+        with self._memory_errors_named():
+            return self._painter.paint(mesh, _picture(cutout_png), seed, on_share)
+
+    @property
+    def _needs_texture_weights(self) -> bool:
+        return self._texture and self._device == "cuda"
 
     def _load_shapes(self, report: Callable[[int, str], None]) -> None:
         names = self._presets
         for number, name in enumerate(names):
-            report(10 + 80 * number // len(names), f"Loading the weights of {name}.")
+            report(10 + 65 * number // len(names), f"Loading the weights of {name}.")
             try:
                 self.pipelines[name] = self._load_shape(PRESETS[name])
             except (OSError, RuntimeError, ValueError, KeyError) as error:

@@ -1,0 +1,116 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from gpu_agent.engines.hunyuan3d.cutout import cut_out
+from gpu_agent.errors import EngineError
+
+
+def encode(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def on_nothing(*boxes, size=(100, 80), alpha=255):
+    picture = Image.new("RGBA", size, (0, 0, 0, 0))
+    for box in boxes:
+        ImageDraw.Draw(picture).rectangle(box, fill=(200, 40, 40, alpha))
+    return encode(picture)
+
+
+def opened(png):
+    return Image.open(io.BytesIO(png))
+
+
+def never(_image):
+    pytest.fail("the mask model was asked")
+
+
+def mask_of(*boxes, haze=0):
+    """A mask model that sees boxes, and a haze everywhere else."""
+
+    def find(image):
+        mask = Image.new("L", image.size, haze)
+        for box in boxes:
+            ImageDraw.Draw(mask).rectangle(box, fill=255)
+        return np.asarray(mask)
+
+    return find
+
+
+class TestCutOut:
+    def test_keeps_to_the_transparency_of_the_upload(self):
+        cutout = opened(cut_out(on_nothing((20, 10, 59, 49)), never))
+
+        assert cutout.mode == "RGBA"
+        assert cutout.size == (44, 44)
+        assert cutout.getpixel((20, 20)) == (200, 40, 40, 255)
+        assert cutout.getpixel((0, 0))[3] == 0
+
+    def test_asks_the_model_about_an_opaque_picture(self):
+        photo = encode(Image.new("RGB", (100, 80), (1, 2, 3)))
+
+        cutout = opened(cut_out(photo, mask_of((50, 30, 69, 59))))
+
+        assert cutout.size == (24, 34)
+        assert np.asarray(cutout)[..., 3].max() == 255
+
+    def test_takes_the_whole_frame_where_the_background_is_to_stay(self):
+        cutout = opened(cut_out(encode(Image.new("RGB", (100, 80), (1, 2, 3))), None))
+
+        assert cutout.size == (100, 80)
+        assert np.asarray(cutout)[..., 3].min() == 255
+
+    def test_takes_haze_for_background(self):
+        photo = encode(Image.new("RGB", (100, 80)))
+
+        cutout = opened(cut_out(photo, mask_of((50, 30, 69, 59), haze=11)))
+
+        assert cutout.size == (24, 34)
+
+    def test_keeps_what_is_half_transparent(self):
+        glass = on_nothing((20, 10, 59, 49), alpha=90)
+
+        assert np.asarray(opened(cut_out(glass, never)))[..., 3].max() == 90
+
+    def test_is_no_larger_than_any_model_looks_at(self):
+        photo = encode(Image.new("RGB", (2000, 1000), (9, 9, 9)))
+
+        assert opened(cut_out(photo, None)).size == (1024, 512)
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            on_nothing(),
+            on_nothing((50, 40, 50, 40)),
+            on_nothing((0, 40, 99, 40)),
+            on_nothing((0, 40, 99, 42)),
+            on_nothing((0, 0, 1500, 5), size=(1600, 40)),
+            on_nothing(size=(1, 1)),
+            on_nothing((0, 0, 99, 79), alpha=1),
+            encode(Image.new("RGBA", (1, 1), (9, 9, 9, 255))),
+        ],
+        ids=[
+            "nothing",
+            "a pixel",
+            "a line",
+            "three px",
+            "a thread",
+            "1 x 1",
+            "haze",
+            "1 px photo",
+        ],
+    )
+    def test_says_when_there_is_no_subject(self, image):
+        with pytest.raises(EngineError) as caught:
+            cut_out(image, mask_of())
+
+        assert (caught.value.code, caught.value.retryable) == ("no_subject_found", False)
+
+    def test_says_when_the_model_sees_none(self):
+        with pytest.raises(EngineError, match="stands out") as caught:
+            cut_out(encode(Image.new("RGB", (64, 64))), mask_of(haze=3))
+        assert caught.value.code == "no_subject_found"
