@@ -28,6 +28,8 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 # folder that pip put it into, so that the lock carries the hash of that file and no other.
 UV_COMPILE_ENGINE = $(BIN)/uv pip compile --quiet --no-config --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_35 --no-build --generate-hashes --no-header
+UV_COMPILE_VM = $(BIN)/uv pip compile --quiet --no-config --python-version 3.12 \
+	--python-platform x86_64-manylinux_2_35 --no-build --generate-hashes --no-header --no-annotate
 TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
@@ -60,7 +62,7 @@ fmt: set-up ## Format the code and apply the safe fixes
 lint: set-up ## Check the format, the lint rules and the shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck .ci/run && echo "shellcheck: .ci/run is clean"; \
+	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck .ci/run vm_image/scripts/*.sh && echo "shellcheck: the shell scripts are clean"; \
 	else echo "shellcheck has no package for this machine: the shell scripts were not checked"; fi
 
 type: set-up ## Check the types
@@ -76,8 +78,8 @@ integration: set-up ## Run the tests that start Azurite and the local cloud
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/contract tests/integration tests/e2e
 
 # INFRA_PROVIDER=real downloads azurerm and asks it, instead of a provider that knows its schema alone.
-infra: set-up $(CHECKOV) ## Check the Terraform: format, validation, plans with mocks, checkov; no network, no account
-	$(BIN)/pytest tests/infra
+infra: set-up $(CHECKOV) ## Check the Terraform and the VM's image: format, validation, plans with mocks, checkov, units; no account
+	$(BIN)/pytest tests/infra tests/vm_image
 
 prices: set-up ## Print what an environment costs, idle for a month and for 1,000 jobs (ENV=dev)
 	@$(DEPLOY) prices
@@ -121,6 +123,9 @@ lock: set-up ## Make the locks again from requirements/*.in, at the newest versi
 	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
 	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
 	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements-checkov.txt
+	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements-engine.txt > .local/engine-pins.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements-vm.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm-build.in --constraint requirements-vm.txt --output-file requirements-vm-build.txt
 
 $(CHECKOV): requirements-checkov.txt | set-up
 	$(BIN)/uv venv --quiet --no-config --clear --python $(BIN)/python .venv/checkov

@@ -11,10 +11,17 @@ LOCKS = {
     "requirements-dev.txt": "requirements/dev.in",
     "requirements-engine.txt": "requirements/engine.in",
 }
-BARE = {"requirements-hy3dgen.txt": "requirements/hy3dgen.in"}
-# Of an environment of its own.
-APART = {"requirements-checkov.txt": "requirements/checkov.in"}
+BARE = {
+    "requirements-hy3dgen.txt": "requirements/hy3dgen.in",
+    "requirements-vm-build.txt": "requirements/vm-build.in",
+}
+# Of environments of their own.
+APART = {
+    "requirements-checkov.txt": "requirements/checkov.in",
+    "requirements-vm.txt": "requirements/vm.in",
+}
 ALL = {**LOCKS, **BARE, **APART}
+PARTS = {"requirements/hunyuan3d.in"}
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==(\S+)((?: ; .+)?) \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 NOTE = re.compile(r"    # +\S.*")
@@ -54,7 +61,7 @@ class TestLock:
 
         # The notes name the files that ask for a package: in here, by relative paths.
         notes = {posixpath.normpath(name) for name in re.findall(r"(?:-r|-c) (\S+)", text)}
-        assert notes <= {*LOCKS, *ALL.values()}
+        assert notes <= {*LOCKS, *ALL.values(), *PARTS}
         assert not re.search(r"://|--(extra-)?index-url|--find-links|(^|\s)/", text)
 
     def test_holds_every_package_that_its_source_asks_for(self, root, lock):
@@ -91,6 +98,22 @@ class TestLocks:
         assert [int(part) for part in engine["transformers"][0].split(".")[:2]] < [5, 18]
         assert [int(part) for part in engine["diffusers"][0].split(".")[:2]] < [0, 38]
 
+    def test_give_a_gpu_vm_the_versions_that_the_tests_ran_with(self, root):
+        engine = read_lock(root / "requirements-engine.txt")
+        vm = read_lock(root / "requirements-vm.txt")
+        build = read_lock(root / "requirements-vm-build.txt")
+
+        both = engine.keys() & vm.keys()
+        assert {"torch", "transformers", "diffusers", "numpy", "flask", "azure-identity"} <= both
+        assert {name: vm[name][0] for name in both} == {
+            name: engine[name][0].partition("+")[0] for name in both
+        }
+        # nvcc has to be of the release of CUDA that torch was built with.
+        shared = vm.keys() & build.keys()
+        assert "nvidia-cuda-runtime" in shared
+        assert {name: vm[name][0] for name in shared} == {name: build[name][0] for name in shared}
+        assert build["nvidia-cuda-nvcc"][0][:5] == vm["nvidia-cuda-runtime"][0][:5]
+
     def test_leave_torch_and_the_demo_out_of_the_app(self, root):
         app = read_lock(root / "requirements.txt")
 
@@ -99,7 +122,7 @@ class TestLocks:
 
 
 class TestSources:
-    @pytest.mark.parametrize("source", ALL.values())
+    @pytest.mark.parametrize("source", [*ALL.values(), *PARTS])
     def test_give_a_reason_for_every_pin_and_ceiling(self, root, source):
         for block in (root / source).read_text("utf-8").split("\n\n"):
             if re.search(r"(?m)^[a-z][^#\n]*(==|<|~=)", block):

@@ -1,0 +1,8 @@
+#!/bin/bash
+# check-agent.sh HOME [ENGINE]: runs the agent's smoke job from what install-agent.sh has installed.
+set -euo pipefail
+home=$1 engine=${2:-preview}
+here=$(cd "$(dirname "$0")" && pwd)
+
+cd "$home/app"
+"$home/venv/bin/python" "$here/smoke.py" "$engine"
