@@ -11,12 +11,14 @@ class Wakes:
     """Wakes of one VM each, one after another.
 
     Attributes:
-        polls: Long-polls that hung at once when the first began.
+        polls: Long-polls that hung at once when the first wake beside them began.
+        polls_ended: Long-polls that ended during the wakes beside them; one lasts 25 s at most.
         quiet_s: Each wake while no job was there: from the call to ready.
         polled_s: Each wake while they hung.
     """
 
     polls: int
+    polls_ended: int
     quiet_s: list[float]
     polled_s: list[float]
 
@@ -24,7 +26,7 @@ class Wakes:
 def measure_wakes(folder: Path, *, wakes: int) -> Wakes:
     """Bring a local cloud up, wake VMs on it and take it down.
 
-    The quiet wakes come last as well as first, so that what grows meanwhile meets both alike.
+    Half of the quiet wakes come first and half last, so that what grows meets both kinds alike.
 
     Args:
         folder: For its state and logs; empty.
@@ -35,8 +37,9 @@ def measure_wakes(folder: Path, *, wakes: int) -> Wakes:
         cloud.wake(BUSY_VMS)
         quiet_s = [cloud.wake(1) for _ in range(half)]
         cloud.fill()
-        polls = cloud.polls()["hanging"]
+        before = cloud.polls()
         polled_s = [cloud.wake(1) for _ in range(wakes)]
+        polls_ended = cloud.polls()["ended"] - before["ended"]
         cloud.empty()
         quiet_s += [cloud.wake(1) for _ in range(wakes - half)]
-    return Wakes(polls=polls, quiet_s=quiet_s, polled_s=polled_s)
+    return Wakes(before["hanging"], polls_ended, quiet_s, polled_s)

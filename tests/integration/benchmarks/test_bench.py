@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.engine.process import FULL, NORMAL, PEER
 from benchmarks.engine.workloads import CHAIN, FAN_OUT
+from benchmarks.wake.cloud import BUSY_VMS, SLOTS_PER_VM
 from localcloud.blueprint import ROOT
 
 pytestmark = pytest.mark.stack
@@ -56,11 +57,14 @@ class TestBench:
         assert [len(row["whole_ms"]) for row in lengths] == [6, 6]
         assert [(row["instances"], len(row["whole_ms"])) for row in writers] == [(1, 6), (3, 6)]
 
-    def test_wakes_vms_beside_polls_and_beside_none(self, report):
+    def test_wakes_vms_while_every_slot_of_ten_others_is_polled(self, report):
+        """Each poll holds a place of the host's until it ends: there must be more places."""
         wakes = report["wake"]
 
-        assert wakes["polls"] >= 40
+        assert wakes["polls"] >= BUSY_VMS * SLOTS_PER_VM
         assert len(wakes["quiet_s"]) == len(wakes["polled_s"]) == 2
+        # Wakes that waited for places would have seen every poll end, and some again.
+        assert wakes["polls_ended"] < wakes["polls"]
 
     def test_says_what_it_ran_on(self, report):
         assert report["is_quick"]

@@ -77,7 +77,9 @@ class TestReportPool:
 
 class TestReportWakes:
     def test_sets_wakes_beside_polls_against_those_beside_none(self):
-        report = report_wakes(Wakes(polls=40, quiet_s=[2.0, 1.0], polled_s=[1.5, 4.5]))
+        report = report_wakes(
+            Wakes(polls=40, polls_ended=0, quiet_s=[2.0, 1.0], polled_s=[1.5, 4.5])
+        )
 
         assert report["ratio_of_medians"] == 2.0
         assert [goal.is_met for goal in list_wake_goals(report)] == [False]
