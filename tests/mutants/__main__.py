@@ -18,10 +18,13 @@ from queue import SimpleQueue
 from tests.mutants.table import ROOT, Mutant, read_mutants
 
 COPIED = (
-    *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "tests"),
+    *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
     *("docs", "infra"),
 )
-COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json")
+COPIED_FILES = (
+    *("pyproject.toml", "function_app.py", "host.json"),
+    *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
+)
 AT_ONCE = 2
 LIMIT_S = 120
 """For the test of one mutant."""
