@@ -21,6 +21,7 @@ from orchestrator.domain.pool import (
     VmPhase,
     VmSeen,
 )
+from orchestrator.domain.pool.tick import GONE
 from orchestrator.domain.ports import (
     AgentClient,
     Clock,
@@ -29,6 +30,7 @@ from orchestrator.domain.ports import (
     JobTable,
     VmPower,
 )
+from orchestrator.domain.start_errors import NOT_FOUND
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +156,8 @@ class ReconcileActivities:
             seen = replace(seen, power=power.power, failure=power.failure_code)
         except ArmError as error:
             logger.warning("power of %s could not be read: %s", vm.name, error)
+            if error.code == NOT_FOUND:
+                seen = replace(seen, power=GONE)
         is_asked = vm.phase is VmPhase.READY and seen.power != "deallocated"
         # A VM whose only jobs are overdue gets no lease: its own switch may end it, too.
         if not is_asked or self._has_only_overdue_slots(vm):

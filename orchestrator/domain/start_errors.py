@@ -20,6 +20,9 @@ class StartProblem(StrEnum):
     """Azure failed: count it and try again later."""
 
 
+NOT_FOUND = "ResourceNotFound"
+"""There is no VM of that name."""
+
 _CAPACITY = frozenset(
     {
         "AllocationFailed",
@@ -36,7 +39,7 @@ _CONFIGURATION = frozenset(
         "LinkedAuthorizationFailed",
         "AuthenticationFailed",
         "InvalidAuthenticationTokenTenant",
-        "ResourceNotFound",
+        NOT_FOUND,
         "ResourceGroupNotFound",
         "SubscriptionNotFound",
         "MissingSubscriptionRegistration",

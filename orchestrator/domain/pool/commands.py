@@ -199,7 +199,8 @@ class VmSeen:
 
     Attributes:
         epoch, phase_since: The pool's belief at the time; a later change makes this stale.
-        power: Azure's power state, or None when it could not be read.
+        power: Azure's power state, ``gone`` when there is no such VM, or None when it could not be
+            read.
         failure: ``error.code`` of the VM's last operation, or None if that did not fail.
         agent: ``up``, ``closed`` or ``unreachable``; None when it was not asked.
         jobs: Live jobs on the agent as (job_id, fence), or None when not known.

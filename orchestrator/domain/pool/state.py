@@ -238,6 +238,9 @@ class PoolState:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build the state from its JSON object.
 
+        What an older app did not know takes its default, and what a newer one has added within
+        the version is left out, so that the app may be put back.
+
         Raises:
             ValueError: A newer version of the app wrote it; this one would lose what it added.
         """
@@ -254,7 +257,10 @@ class PoolState:
                 for key, (effect, next_at) in data["outbox"].items()
             },
             over=dict(data["over"]),
-            accounts={name: Account(**account) for name, account in data["accounts"].items()},
+            accounts={
+                name: Account(**_known(Account, account))
+                for name, account in data["accounts"].items()
+            },
             learned=dict(data["learned"]),
             generation=data["generation"],
             tick_at=data["tick_at"],
@@ -270,11 +276,19 @@ def _fields(value: Vm | Account) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
+def _known(kind: type[Vm | Account], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in kind.__slots__ if name in data}
+
+
 def _copy_months(months: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return {month: dict(parts) for month, parts in months.items()}
 
 
 def _vm_from_json(data: Mapping[str, Any]) -> Vm:
     slots = [Slot(*slot) for slot in data["slots"]]
-    values = {**data, "phase": VmPhase(data["phase"]), "slots": {s.job_id: s for s in slots}}
+    values = {
+        **_known(Vm, data),
+        "phase": VmPhase(data["phase"]),
+        "slots": {s.job_id: s for s in slots},
+    }
     return Vm(**values)

@@ -6,8 +6,10 @@ from orchestrator.domain.pool.ledger import open_interval, settle
 from orchestrator.domain.pool.queue import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import (
+    AWAKE,
     close_found,
     end_attempts,
+    enter,
     give_up_wake,
     lose,
     open_found,
@@ -15,7 +17,7 @@ from orchestrator.domain.pool.vms import (
     wake,
 )
 from orchestrator.domain.pool.working import Working
-from orchestrator.domain.start_errors import StartProblem, classify_start_error
+from orchestrator.domain.start_errors import NOT_FOUND, StartProblem, classify_start_error
 
 ON = ("starting", "running")
 OFF = "deallocated"
@@ -23,6 +25,8 @@ GOING_OFF = "deallocating"
 """No longer billed."""
 STOPPED = "stopped"
 """A guest shutdown: still billed."""
+GONE = "gone"
+"""There is no VM of that name: somebody has deleted it."""
 
 
 def tick(pool: Working, command: Tick) -> bool:
@@ -48,10 +52,30 @@ def tick(pool: Working, command: Tick) -> bool:
 
 
 def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
-    if seen.power is not None:
+    if seen.power == GONE:
+        _compare_deleted(pool, vm, seen)
+    elif seen.power is not None:
+        if vm.phase is VmPhase.BROKEN and vm.reason.startswith(NOT_FOUND):
+            _take_back(pool, vm)
         _compare_power(pool, vm, seen.power, seen.failure)
     if vm.phase is VmPhase.READY and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
         _compare_agent(pool, vm, seen)
+
+
+def _compare_deleted(pool: Working, vm: Vm, seen: VmSeen) -> None:
+    """Give up a VM that does not exist; an agent that answers is the better witness."""
+    if vm.phase not in AWAKE or seen.agent == "up":
+        return
+    end_attempts(pool, vm)
+    vm.failures = pool.policy.max_failures
+    vm.reason = f"{NOT_FOUND}: the VM was deleted"
+    switched_off(pool, vm)
+
+
+def _take_back(pool: Working, vm: Vm) -> None:
+    """Close the circuit of a VM that was missing and is there again, made anew."""
+    vm.failures = 0
+    enter(pool, vm, VmPhase.DEALLOCATED, "there again after it was deleted")
 
 
 def _compare_power(pool: Working, vm: Vm, power: str, failure: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gpu_agent.book import Book
 from orchestrator.domain.errors import AgentError, ArmError
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import Cancel, Enqueue, Release
@@ -95,6 +96,26 @@ class TestTick:
         tick(running)
 
         assert running.vm().phase == "ready"
+
+    def test_gives_up_a_vm_that_was_deleted(self, running: Parts, tick):
+        running.power.errors = [ArmError("ResourceNotFound", "The Resource was not found.")]
+        running.agents.silent.add("gpu-1")
+
+        tick(running)
+
+        assert running.vm().phase == "broken"
+        assert running.vm().billed_since is None
+
+    def test_takes_on_a_vm_that_was_replaced_under_its_name(self, running: Parts, tick, do):
+        """Its agent knows nothing of the job, whose own workflow then ends the attempt."""
+        running.agent().book = Book()
+        order = {"job_id": JOB, "fence": 1, "vm": "gpu-1", "after": 0, "stage": None}
+
+        tick(running)
+        followed = do(running.job_activities.follow_job({**order, "quiet_s": 0.0}))
+
+        assert running.vm().phase == "ready"
+        assert followed["outcome"] == "unknown"
 
     def test_stops_a_job_on_the_agent_that_no_slot_names(self, running: Parts, tick):
         running.apply(Release(job_id=JOB, fence=1))

@@ -24,6 +24,7 @@ from orchestrator.domain.pool import (
     Tick,
     VmLost,
     VmReady,
+    VmRunning,
     WakeVm,
 )
 from orchestrator.domain.pool.effects import effect_to_json
@@ -498,6 +499,19 @@ class TestRule11Deadlines:
         assert pool.phase() == "deallocating"
         assert pool.vm().failures == 1
 
+    def test_a_vm_that_runs_but_never_gets_ready_is_cleaned_up(self):
+        pool = Bench("gpu-1", "gpu-2")
+        pool.enqueue("a")
+        epoch = pool.vm().epoch
+        pool.tell(StartAccepted(vm="gpu-1", epoch=epoch, at=pool.now))
+        pool.tell(VmRunning(vm="gpu-1", epoch=epoch))
+
+        pool.now += 1200
+        pool.acquire("a")
+
+        assert (pool.phase(), pool.vm().failures) == ("deallocating", 1)
+        assert pool.phase("gpu-2") == "starting"
+
     def test_a_drain_that_is_not_answered_is_a_loss(self):
         pool = Bench()
         pool.run("a")
@@ -789,6 +803,77 @@ class TestPowerFromOutside:
         pool.tick(pool.see(power="deallocated"))
 
         assert pool.phase() == "starting"
+
+
+class TestDeletedFromOutside:
+    @pytest.mark.parametrize("agent", [None, "unreachable"])
+    def test_a_vm_that_is_gone_ends_its_attempts_and_its_bill(self, agent: str | None):
+        pool = Bench("gpu-1", "gpu-2")
+        pool.run("a")
+        pool.now += 50
+
+        pool.tick(pool.see(power="gone", agent=agent))
+        pool.enqueue("a", fence=2)
+
+        assert pool.acquire("a", fence=1) == {"answer": "over"}
+        assert (pool.phase(), pool.vm().reason) == (
+            "broken",
+            "ResourceNotFound: the VM was deleted",
+        )
+        assert pool.state.accounts["gpu-1"].estimated_s == 50.0
+        assert pool.vm().billed_since is None
+        assert pool.woken() == ["gpu-1", "gpu-2"]
+
+    def test_a_vm_that_is_gone_on_its_way_down_is_waited_for_no_longer(self):
+        pool = Bench()
+        pool.run("a")
+        pool.tell(VmLost(vm="gpu-1", epoch=pool.vm().epoch, reason="gone"))
+
+        pool.tick(pool.see(power="gone"))
+
+        assert pool.phase() == "broken"
+        assert not any(key.startswith("retire:") for key in pool.state.outbox)
+
+    def test_an_agent_that_answers_is_the_better_witness(self):
+        pool = Bench()
+        pool.run("a")
+
+        pool.tick(pool.see(power="gone", agent="up", jobs=[["a", 1]]))
+
+        assert pool.phase() == "ready"
+
+    def test_a_vm_that_is_off_is_found_missing_by_its_next_wake_only(self):
+        pool = Bench()
+        pool.tick()
+
+        pool.tick(pool.see(power="gone"))
+
+        assert pool.phase() == "deallocated"
+
+    @pytest.mark.parametrize(
+        ("power", "then"), [("deallocated", "deallocated"), ("running", "starting")]
+    )
+    def test_a_vm_that_was_made_anew_is_taken_in_again(self, power: str, then: str):
+        pool = Bench()
+        pool.run("a")
+        pool.tell(Release(job_id="a", fence=1))
+        pool.tick(pool.see(power="gone"))
+
+        pool.tick(pool.see(power=power))
+
+        assert (pool.phase(), pool.vm().failures) == (then, 0)
+
+    def test_a_circuit_opened_for_another_reason_stays_open(self):
+        pool = Bench()
+        pool.enqueue("a")
+        quota = StartFailed(
+            vm="gpu-1", epoch=pool.vm().epoch, code="QuotaExceeded", is_configuration=True
+        )
+        pool.tell(quota)
+
+        pool.tick(pool.see(power="deallocated"))
+
+        assert pool.phase() == "broken"
 
 
 class TestConfiguration:

@@ -174,6 +174,19 @@ class TestScaling:
         assert woken[1:9] == [[]] * 8
         assert woken[9] == ["gpu-1"]
 
+    def test_lets_the_last_candidate_go_first(self):
+        pool = Pool(policy(vms=2), 1.8e9)
+        pool.tell(Prewarm(vms=2, until=1.8e9 + 1000))
+        pool.tell(Tick(generation=1))
+        for name in ("gpu-0", "gpu-1"):
+            pool.make_ready(name)
+
+        pool.tell(Prewarm(vms=1, until=1.8e9 + 86_400))
+        pool.tell(Tick(generation=1), after_s=2000)
+
+        assert pool.state.vms["gpu-0"].phase is VmPhase.READY
+        assert pool.state.vms["gpu-1"].phase is VmPhase.DRAINING
+
     def test_learns_from_its_own_history(self):
         pool = Pool(policy(default_wake_s=240.0), 1.8e9)
         pool.state.learned = {"job_s": [1.0] * 5, "wake_s": [300.0] * 5}
@@ -212,6 +225,19 @@ class TestCircuit:
 
         assert reply["answer"] == "done"
         assert again["answer"] == "stale"
+
+    def test_cool_downs_of_candidates_end_apart(self):
+        """So that not all of them ask Azure in the same second."""
+        pool = Pool(policy(vms=3), 1.8e9)
+        pool.tell(Enqueue(job_id="a", fence=101))
+        for name in ("gpu-0", "gpu-1", "gpu-2"):
+            epoch = pool.state.vms[name].epoch
+            pool.tell(StartFailed(vm=name, epoch=epoch, code="AllocationFailed", is_capacity=True))
+
+        ends = [vm.retry_at - vm.phase_since for vm in pool.state.vms.values()]
+
+        assert all(60 <= end <= 72 for end in ends)
+        assert len(set(ends)) == len(ends)
 
     def test_goes_to_the_next_candidate_at_once_on_a_stock_out(self):
         pool = Pool(policy(), 1.8e9)
