@@ -84,8 +84,8 @@ infra: set-up $(CHECKOV) ## Check the Terraform and the VM's image: format, vali
 prices: set-up ## Print what an environment costs, idle for a month and for 1,000 jobs (ENV=dev)
 	@$(DEPLOY) prices
 
-plan: set-up ## Plan the changes to an environment in Azure (ENV=dev)
-	@$(DEPLOY) plan
+plan: set-up ## Plan the changes to an environment in Azure (ENV=dev, REPLACE=address: make that anew)
+	@$(DEPLOY) plan --replace '$(REPLACE)'
 
 apply: set-up ## Apply that plan, unless it would end jobs (ENV=dev)
 	@$(DEPLOY) apply

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         environment = Environment(ROOT, options.env, ShellTools(ROOT), ask_pool)
         match options.target:
             case "plan":
-                steps.plan(environment, _say)
+                steps.plan(environment, _say, replaces=options.replace)
             case "apply":
                 steps.apply(environment, _say)
             case "image":
@@ -63,6 +63,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     targets = ("plan", "apply", "image", "deploy", "rotate", "destroy", "doctor", "prices")
     parser.add_argument("target", choices=targets)
     parser.add_argument("--env", default="", help="folder of infra/terraform/environments")
+    parser.add_argument("--replace", default="", help="address of what is to be made anew")
     parser.add_argument("--version", default="", help="of the image")
     parser.add_argument("--confirm", default="", help="name of the environment to destroy")
     parser.add_argument("--wake", default="", help="anything: the doctor wakes a VM")

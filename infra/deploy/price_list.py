@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.deploy.bill import Bill, JobMix, Line, draw_bill, find_odd_prices, read_prices
-from infra.deploy.shape import read_shape
+from infra.deploy.shape import Shape, read_shape
 
 
 def describe_prices(root: Path, environment: str) -> str:
@@ -14,12 +14,29 @@ def describe_prices(root: Path, environment: str) -> str:
     Raises:
         DeployError: It can't be told.
     """
+    bill, mix, shape, warnings = _read(root, environment)
+    return "\n".join([*_render(bill, mix, environment, shape.idle_window_s), *warnings])
+
+
+def list_idle_rows(root: Path, environment: str) -> list[str]:
+    """Return what is billed while every VM sleeps as rows of a Markdown table, for the documents.
+
+    Raises:
+        DeployError: It can't be told.
+    """
+    bill, _, _, _ = _read(root, environment)
+    rows = [
+        f"| {line.what} | {line.usd:.2f} | {'estimated' if line.price.estimated else 'dated'} |"
+        for line in bill.idle
+    ]
+    return [*rows, f"| together | {sum(line.usd for line in bill.idle):.2f} | |"]
+
+
+def _read(root: Path, environment: str) -> tuple[Bill, JobMix, Shape, list[str]]:
     prices, mix = read_prices(tomllib.loads((root / "infra" / "prices.toml").read_text("utf-8")))
     terraform = root / "infra" / "terraform"
     shape = read_shape(terraform / "environments" / environment, terraform / "modules")
-    bill = draw_bill(shape, prices, mix)
-    warnings = find_odd_prices(shape, prices)
-    return "\n".join([*_render(bill, mix, environment, shape.idle_window_s), *warnings])
+    return draw_bill(shape, prices, mix), mix, shape, find_odd_prices(shape, prices)
 
 
 def _render(bill: Bill, mix: JobMix, environment: str, idle_window_s: float) -> list[str]:

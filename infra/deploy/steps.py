@@ -31,8 +31,16 @@ HEALTH_POLL_S = 5.0
 BACKEND = "backend.hcl"
 
 
-def plan(environment: Environment, say: Say, *, destroys: bool = False) -> Mapping[str, Any]:
+def plan(
+    environment: Environment, say: Say, *, replaces: str = "", destroys: bool = False
+) -> Mapping[str, Any]:
     """Make a plan, keep it beside the environment's files, and return it.
+
+    Args:
+        environment: Of which.
+        say: Told what would change.
+        replaces: Address of a resource to be made anew, or empty.
+        destroys: Whether everything is to go.
 
     Raises:
         DeployError: Terraform can't.
@@ -40,6 +48,8 @@ def plan(environment: Environment, say: Say, *, destroys: bool = False) -> Mappi
     backend = [f"-backend-config={BACKEND}"] if (environment.folder / BACKEND).exists() else []
     environment.terraform("init", "-input=false", *backend)
     mode = ["-destroy"] if destroys else []
+    if replaces:
+        mode.append(f"-replace={replaces}")
     environment.terraform("plan", "-input=false", f"-out={PLAN}", *mode)
     made: dict[str, Any] = environment.read_terraform("show", "-json", PLAN)
     if not destroys:
@@ -50,7 +60,9 @@ def plan(environment: Environment, say: Say, *, destroys: bool = False) -> Mappi
 
 
 def apply(environment: Environment, say: Say) -> None:
-    """Apply the plan that was made, unless it would end jobs.
+    """Apply the plan that was made, unless it would end jobs; then make what secrets are missing.
+
+    A VM that boots before there is a token waits for one, billed.
 
     Raises:
         RefusedError: It would, or there is no plan.
@@ -63,6 +75,7 @@ def apply(environment: Environment, say: Say) -> None:
         raise RefusedError(" ".join(reasons))
     environment.terraform("apply", "-input=false", PLAN)
     (environment.folder / PLAN).unlink()
+    _make_token(environment, environment.read_outputs(), say)
     say(f"Applied. Next: make deploy ENV={environment.name}")
 
 
@@ -125,10 +138,7 @@ def deploy(
     environment.check_login(outputs)
     say("Replay recorded runs with this code")
     environment.tools.show(["python", "-m", "pytest", "-q", *COMPATIBILITY_TESTS])
-    vault = Vault(environment.tools, outputs.vault_id)
-    if TOKEN not in vault.list_names():
-        say(f"Make the secret {TOKEN}")
-        vault.write_token()
+    _make_token(environment, outputs, say)
     package = root / "out" / f"app-{environment.name}.zip"
     tracked = environment.tools.read(["git", "ls-files", "-z"]).split("\0")
     files = choose_files(
@@ -191,6 +201,13 @@ def destroy(environment: Environment, say: Say, *, confirmed: str) -> None:
     environment.terraform("apply", "-input=false", PLAN)
     (environment.folder / PLAN).unlink(missing_ok=True)
     say(f"{environment.name} is gone. The vault's name stays taken for 90 days (soft delete).")
+
+
+def _make_token(environment: Environment, outputs: Outputs, say: Say) -> None:
+    vault = Vault(environment.tools, outputs.vault_id)
+    if TOKEN not in vault.list_names():
+        say(f"Make the secret {TOKEN}")
+        vault.write_token()
 
 
 def _read_pool_if_any(environment: Environment) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ import pytest
 
 from infra.deploy.bill import draw_bill, find_odd_prices, read_prices
 from infra.deploy.errors import DeployError
-from infra.deploy.price_list import describe_prices
+from infra.deploy.price_list import describe_prices, list_idle_rows
 from infra.deploy.shape import PricedVm, Shape, read_shape
 
 ROOT = Path(__file__).parents[3]
@@ -173,3 +173,12 @@ class TestDescribePrices:
             assert total == pytest.approx(sum(rows), abs=0.01 * len(rows))
         assert re.search(r"disk of .* e +38\.00", text)
         assert not re.search(r"work, h.* e ", text)
+
+
+class TestListIdleRows:
+    def test_are_the_table_of_the_documents(self):
+        text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+
+        rows = list_idle_rows(ROOT, "dev")
+
+        assert "\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in text

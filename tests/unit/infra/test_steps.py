@@ -121,6 +121,13 @@ class TestPlan:
         assert any("module.coldforge.azurerm_key_vault.this" in line for line in said)
         assert not tools.was_run(f"{terraform} apply")
 
+    def test_makes_anew_what_is_named(self, make, tools, terraform, said):
+        vm = 'module.coldforge.module.gpu_pool["eastus"].azurerm_linux_virtual_machine.this["a"]'
+
+        steps.plan(make(), said.append, replaces=vm)
+
+        assert f"{terraform} plan -input=false -out={steps.PLAN} -replace={vm}" in tools.ran
+
 
 class TestApply:
     def test_refuses_without_a_plan(self, make, said):
@@ -134,6 +141,11 @@ class TestApply:
 
         assert f"{terraform} apply -input=false {steps.PLAN}" in tools.ran
         assert not planned.exists()
+
+    def test_makes_the_token_that_a_vm_needs_to_boot(self, make, tools, said, planned):
+        steps.apply(make(), said.append)
+
+        assert tools.was_run(f"{WRITE}{OUTPUTS['vault']['id']}/secrets/gpu-agent-token?")
 
     def test_does_not_end_jobs(self, make, tools, terraform, said, planned):
         tools.answers[f"{terraform} show"] = json.dumps(

@@ -28,6 +28,16 @@ output "vms" {
   value       = local.candidates
 }
 
+output "home_region" {
+  description = "Azure region of everything but the VMs; `make image` builds in it."
+  value       = var.home_region
+}
+
+output "image_versions" {
+  description = "The image that each VM should have been made from, by its name in Azure."
+  value       = merge([for pool in module.gpu_pool : pool.image_versions]...)
+}
+
 output "roles_input" {
   description = "What infra/terraform/roles takes, where roles are given apart."
   value       = local.roles_input

@@ -14,6 +14,11 @@ output "candidates" {
   }
 }
 
+output "image_versions" {
+  description = "The image that each VM should have been made from, by its name in Azure; `coldforge doctor` compares."
+  value       = { for name, vm in var.vms : azurerm_linux_virtual_machine.this[name].name => vm.image_version }
+}
+
 output "vms" {
   description = "What roles are given to, by name: `id`, `region`, `principal_id`."
   value = {
