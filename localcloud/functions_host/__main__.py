@@ -15,6 +15,7 @@ from typing import IO
 
 from localcloud.clock import SystemClock
 from localcloud.functions_host.blob_triggers import POLL_INTERVAL
+from localcloud.functions_host.delays import LATE_UP_TO, SLOW_UP_TO, Delays, Pause
 from localcloud.functions_host.errors import Codes, DataFolderError, HostError
 from localcloud.functions_host.host_settings import load_app_settings, read_host_settings
 from localcloud.functions_host.loader import load_app
@@ -60,20 +61,29 @@ async def _serve(options: argparse.Namespace) -> None:
     settings = read_host_settings(app_dir, os.environ)
     os.chdir(app_dir)
     app = load_app(app_dir)
+    clock = SystemClock()
     store = Store(
-        data_dir / "durable.sqlite", lease=uuid.uuid4().hex, is_power_safe=options.power_safe
+        data_dir / "durable.sqlite",
+        lease=uuid.uuid4().hex,
+        is_power_safe=options.power_safe,
+        pause=None
+        if options.slow_storage is None
+        else Pause(Delays(options.slow_storage, SLOW_UP_TO), clock),
     )
     host = FunctionsHost(
         app,
         app_dir,
         store,
-        SystemClock(),
+        clock,
         settings,
         environ=os.environ,
         is_strict=options.strict,
         delivers_twice=options.duplicate_delivery,
         blob_poll_interval=timedelta(seconds=options.blob_poll_s),
         codes=options.management_codes,
+        lateness=None
+        if options.late_messages is None
+        else Delays(options.late_messages, LATE_UP_TO),
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -108,6 +118,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=POLL_INTERVAL.total_seconds(),
         help="seconds between two looks of a blob trigger (%(default)s)",
+    )
+    parser.add_argument(
+        "--late-messages",
+        type=int,
+        metavar="SEED",
+        help=f"deliver each message and activity up to {LATE_UP_TO.total_seconds()} s late",
+    )
+    parser.add_argument(
+        "--slow-storage",
+        type=int,
+        metavar="SEED",
+        help=f"let each read and commit take up to {SLOW_UP_TO.total_seconds()} s more",
     )
     parser.add_argument(
         "--management-codes",

@@ -12,7 +12,7 @@ import logging
 import threading
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from localcloud.clock import Clock
 from localcloud.functions_host import episodes
 from localcloud.functions_host.alarm import Alarm
 from localcloud.functions_host.decisions import CallSubOrchestrator
+from localcloud.functions_host.delays import Delays
 from localcloud.functions_host.errors import (
     InstanceExistsError,
     InstanceNotFoundError,
@@ -67,6 +68,7 @@ class EngineOptions:
         is_strict: Turn silent anomalies into failures.
         http_poll_interval: Pause between polls of a ``call_http`` that answered 202.
         delivers_twice: Post each result twice.
+        lateness: How late messages and activities are delivered; None for at once.
     """
 
     episode_threads: int = 4
@@ -75,6 +77,7 @@ class EngineOptions:
     is_strict: bool = False
     http_poll_interval: timedelta = timedelta(seconds=30)
     delivers_twice: bool = False
+    lateness: Delays | None = None
 
 
 class DurableFunctions(Catalog, Protocol):
@@ -141,6 +144,7 @@ class Engine:
         self._outstanding: set[int] = set()
         self._open_activities: Counter[str] = Counter()
         self._watchers: dict[str, list[Callable[[InstanceRow], None]]] = {}
+        self._entity_due: dict[str, datetime] = {}
         self._is_stopped = False
         message_id, activity_id = store.read_highest_ids()
         self._message_ids = itertools.count(message_id + 1)
@@ -216,6 +220,11 @@ class Engine:
         _check_instance_id(chosen)
         with self._start_lock:
             old = self._find(chosen)
+            if old is not None and old.row.status == "Pending" and self._options.lateness:
+                # Two callers that read the status before either wrote it: Azure tells both that
+                # they have started it, and throws one start away.
+                logger.info("a second start of %s was thrown away", chosen)
+                return chosen
             if old is not None and not old.row.is_over:
                 raise InstanceExistsError(
                     f"An Orchestration instance with the status {old.row.status} already exists."
@@ -426,7 +435,15 @@ class Engine:
         if sent:
             self._post(sent)
         if changes.ordered and self._dispatcher is not None:
-            self._dispatcher.dispatch(changes.ordered)
+            self._dispatch(self._dispatcher, changes.ordered)
+
+    def _dispatch(self, dispatcher: ActivityDispatcher, rows: Sequence[ActivityRow]) -> None:
+        if self._options.lateness is None:
+            dispatcher.dispatch(rows)
+            return
+        for row in rows:
+            due_at = self._clock.now() + self._options.lateness.draw()
+            self._alarm.at(due_at, partial(dispatcher.dispatch, [row]))
 
     def _note_ordered(self, rows: Iterable[ActivityRow]) -> None:
         for row in rows:
@@ -454,10 +471,23 @@ class Engine:
     def _post(self, messages: Iterable[Message]) -> None:
         now = self._clock.now()
         for message in messages:
-            if message.visible_at is not None and message.visible_at > now:
-                self._alarm.at(message.visible_at, partial(self._deliver, message))
+            due_at = self._find_due(message, now)
+            if due_at > now:
+                self._alarm.at(due_at, partial(self._deliver, message))
             else:
                 self._deliver(message)
+
+    def _find_due(self, message: Message, now: datetime) -> datetime:
+        due_at = now if message.visible_at is None else message.visible_at
+        if self._options.lateness is None:
+            return due_at
+        due_at = max(due_at, now) + self._options.lateness.draw()
+        if message.instance_id.startswith("@"):
+            # However late, operations come to an entity in their order.
+            with self._lock:
+                due_at = max(due_at, self._entity_due.get(message.instance_id, due_at))
+                self._entity_due[message.instance_id] = due_at
+        return due_at
 
     def _deliver(self, message: Message) -> None:
         with self._lock:
@@ -575,7 +605,17 @@ class Engine:
             self._run_entity(instance, events, changes)
         else:
             self._load(instance)
+            if not instance.texts and not any(map(episodes.is_start, events)):
+                self._keep_for_start(instance, batch)
+                return
             self._run_orchestrator(instance, events, changes)
+
+    def _keep_for_start(self, instance: Instance, batch: Sequence[Message]) -> None:
+        """Lose nothing that came before the message that begins an instance."""
+        kept = [m for m in batch if m.execution_id in (None, instance.row.execution_id)]
+        self._commit(Changes(consumed=[m.id for m in batch if m not in kept]))
+        with self._lock:
+            instance.put_back(kept)
 
     def _load(self, instance: Instance) -> None:
         key = instance.row.instance_id

@@ -144,7 +144,7 @@ def run_orchestrator(
     episode.row = replace(episode.row, status=status, output=_find_pause_reason(fresh, instance))
     if status != "Suspended":
         episode.row = replace(episode.row, output=None)
-    has_begun = bool(instance.texts) or any(_is_start(event) for event in fresh)
+    has_begun = bool(instance.texts) or any(is_start(event) for event in fresh)
     if not fresh or not has_begun:
         return episode
     mark = make(EventType.ORCHESTRATOR_STARTED, now)
@@ -249,12 +249,12 @@ def to_parent_text(parent: Parent | None) -> dict[str, Any] | None:
 
 def _sort_out(instance: Instance, arrived: Sequence[Event]) -> list[Event]:
     """Put the start first and drop what was seen before."""
-    fresh: list[Event] = [event for event in arrived if _is_start(event)][:1]
+    fresh: list[Event] = [event for event in arrived if is_start(event)][:1]
     if instance.texts:
         fresh = []
     seen: set[int] = set()
     for event in arrived:
-        if _is_start(event):
+        if is_start(event):
             continue
         key = completed_id(event)
         if key is not None and (key in instance.completed or key in seen):
@@ -266,7 +266,8 @@ def _sort_out(instance: Instance, arrived: Sequence[Event]) -> list[Event]:
     return fresh
 
 
-def _is_start(event: Event) -> bool:
+def is_start(event: Event) -> bool:
+    """Tell whether an event begins an execution."""
     return bool(event["EventType"] == EventType.EXECUTION_STARTED)
 
 
@@ -479,7 +480,7 @@ def _complete(episode: Episode, completion: Completion, event_id: int, now: date
 def _terminate(
     episode: Episode, instance: Instance, fresh: Sequence[Event], reason: str, now: datetime
 ) -> None:
-    if instance.texts or any(_is_start(event) for event in fresh):
+    if instance.texts or any(is_start(event) for event in fresh):
         episode.append(make(EventType.ORCHESTRATOR_STARTED, now))
         for event in fresh:
             episode.append(event, is_played=True)

@@ -15,6 +15,7 @@ _COMPLETIONS = {
     EventType.SUB_ORCHESTRATION_FAILED: "TaskScheduledId",
     EventType.TIMER_FIRED: "TimerId",
 }
+_START = f'{{"EventType":{EventType.EXECUTION_STARTED:d},'
 _SUSPENSION = f'{{"EventType":{EventType.EXECUTION_SUSPENDED:d},'
 _CONTROLS = (
     _SUSPENSION,
@@ -37,9 +38,11 @@ class Instance:
         told: Anomalies that were logged already.
         commit_lock: Held while an episode of it is stored, or while it is purged.
         is_purged: Whether it is gone: nothing of it is stored any more.
+        awaits_start: Whether its messages lie until the one that begins it has come too.
     """
 
     __slots__ = (
+        "awaits_start",
         "commit_lock",
         "completed",
         "events",
@@ -65,6 +68,7 @@ class Instance:
         self.told: set[str] = set()
         self.commit_lock = threading.Lock()
         self.is_purged = False
+        self.awaits_start = False
 
     @property
     def is_entity(self) -> bool:
@@ -109,6 +113,9 @@ class Instance:
         Returns:
             All of them, or only controls while it is suspended.
         """
+        self.awaits_start = self.awaits_start and not self._holds_start()
+        if self.awaits_start:
+            return []
         if not self.is_suspended:
             return self._take_until_suspended(limit)
         batch = [message for message in self.mailbox if is_control(message)]
@@ -124,8 +131,18 @@ class Instance:
                 break
         return batch
 
+    def put_back(self, batch: Sequence[Message]) -> None:
+        """Take a batch back until the message that begins the instance has come."""
+        self.awaits_start = True
+        self.mailbox.extendleft(reversed(batch))
+
+    def _holds_start(self) -> bool:
+        return any(message.text.startswith(_START) for message in self.mailbox)
+
     def has_work(self) -> bool:
         """Tell whether a batch would hold anything."""
+        if self.awaits_start and not self._holds_start():
+            return False
         if not self.is_suspended:
             return bool(self.mailbox)
         return any(is_control(message) for message in self.mailbox)

@@ -19,6 +19,7 @@ from localcloud.functions_host import bindings
 from localcloud.functions_host.activities import ActivityRunner
 from localcloud.functions_host.blob_source import connect_blobs
 from localcloud.functions_host.blob_triggers import POLL_INTERVAL, BlobTriggers
+from localcloud.functions_host.delays import Delays
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.errors import Codes
 from localcloud.functions_host.host_settings import HostSettings
@@ -51,6 +52,7 @@ class FunctionsHost:
         delivers_twice: bool = False,
         blob_poll_interval: timedelta = POLL_INTERVAL,
         codes: Codes = Codes.NEWEST,
+        lateness: Delays | None = None,
     ) -> None:
         """Put the parts together; nothing runs yet.
 
@@ -65,6 +67,7 @@ class FunctionsHost:
             delivers_twice: Deliver activities and results twice.
             blob_poll_interval: Between two looks of a blob trigger.
             codes: Whose status codes the management API answers with.
+            lateness: How late messages and activities are delivered; None for at once.
 
         Raises:
             AppLoadError: A route, schedule or blob path can't be read.
@@ -86,6 +89,7 @@ class FunctionsHost:
                 is_strict=is_strict,
                 http_poll_interval=settings.http_poll_interval,
                 delivers_twice=delivers_twice,
+                lateness=lateness,
             ),
         )
         self._activities = ActivityRunner(

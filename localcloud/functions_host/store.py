@@ -290,6 +290,7 @@ class Store:
         lease: str,
         is_power_safe: bool = False,
         probe: Callable[[str], None] | None = None,
+        pause: Callable[[], None] | None = None,
     ) -> None:
         """Open or make the file.
 
@@ -299,6 +300,8 @@ class Store:
             is_power_safe: Sync every transaction to the disk.
             probe: Called with ``before`` and ``after`` around every commit. Tests end the host
                 there by raising a `BaseException` that is no `Exception`.
+            pause: Called before every read and every commit, once the file is open; None: storage
+                as fast as it is.
 
         Raises:
             DataFolderError: The file is not ours, or of a newer version.
@@ -309,6 +312,7 @@ class Store:
         self._queue_lock = threading.Lock()
         self._queue: list[_Step] = []
         self._reader_lock = threading.Lock()
+        self._pause: Callable[[], None] = _no_pause
         try:
             self._writer = self._connect(path)
             self._writer.execute("PRAGMA journal_mode=WAL")
@@ -318,6 +322,7 @@ class Store:
             self._check_version()
         except sqlite3.DatabaseError as error:
             raise DataFolderError(f"{path} is not a data file of this host: {error}") from error
+        self._pause = pause or _no_pause
 
     def close(self) -> None:
         """Close the file; calls after it fail."""
@@ -331,6 +336,7 @@ class Store:
         Steps that wait for each other are stored in one transaction by whoever comes first; each
         call returns when its own step is stored.
         """
+        self._pause()
         step = _Step(changes)
         with self._queue_lock:
             self._queue.append(step)
@@ -412,7 +418,7 @@ class Store:
         Returns:
             The activities, in the order they were ordered.
         """
-        with self._lock, self._transaction() as writer:
+        with self._alone() as writer:
             writer.execute(
                 "UPDATE activities SET lease = ?, deliveries = deliveries + 1", (self._lease,)
             )
@@ -519,7 +525,7 @@ class Store:
     def write_schedule(self, row: ScheduleRow) -> None:
         """Write where a timer trigger stands."""
         last_at = None if row.last_at is None else row.last_at.timestamp()
-        with self._lock, self._transaction() as writer:
+        with self._alone() as writer:
             writer.execute(
                 "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?, ?, ?)",
                 (
@@ -545,7 +551,7 @@ class Store:
 
     def write_blob_receipt(self, receipt: BlobReceipt) -> None:
         """Write a receipt, in the place of that of an earlier version."""
-        with self._lock, self._transaction() as writer:
+        with self._alone() as writer:
             writer.execute(
                 "INSERT OR REPLACE INTO blob_receipts VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -566,7 +572,7 @@ class Store:
             container: Container of the blobs.
             names: Names of the blobs.
         """
-        with self._lock, self._transaction() as writer:
+        with self._alone() as writer:
             writer.executemany(
                 "DELETE FROM blob_receipts WHERE function = ? AND container = ? AND name = ?",
                 [(function, container, name) for name in names],
@@ -574,7 +580,7 @@ class Store:
 
     def read_or_write_fact(self, name: str, value: str) -> str:
         """Read a fact, or set it to a value if it was never set."""
-        with self._lock, self._transaction() as writer:
+        with self._alone() as writer:
             writer.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             row = writer.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0])
@@ -587,8 +593,16 @@ class Store:
             )
 
     def _read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        self._pause()
         with self._reader_lock:
             return self._reader.execute(query, values).fetchall()
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Write within one transaction of one's own."""
+        self._pause()
+        with self._lock, self._transaction() as writer:
+            yield writer
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -620,6 +634,10 @@ class Store:
             self._lease,
             row.deliveries,
         )
+
+
+def _no_pause() -> None:
+    """Take no time."""
 
 
 def _to_instance_values(row: InstanceRow) -> tuple[object, ...]:

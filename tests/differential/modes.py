@@ -6,9 +6,11 @@ import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
+from localcloud.functions_host.delays import Delays
 from localcloud.functions_host.worker import Worker
 from tests.differential.our_side import OurSide
 from tests.differential.programs import Program, make_program
@@ -45,7 +47,8 @@ def run_program(program: Program, name: str, seed: int, mode: str, worker: Worke
         name: Id of its instance.
         seed: Decides on the order in which things happen.
         mode: ``plain``; ``doubled`` with every activity and every result delivered twice;
-            ``killed`` at every commit; ``killed-once`` at one commit, and doubled.
+            ``killed`` at every commit; ``killed-once`` at one commit, and doubled; ``late`` with
+            every message and activity delivered late, and doubled.
         worker: Has been started.
     """
     source = random.Random(f"{seed} {mode}")
@@ -54,9 +57,17 @@ def run_program(program: Program, name: str, seed: int, mode: str, worker: Worke
         kills = KillAtEvery(source)
     elif mode == "killed-once":
         kills = KillAtOne(source.randint(1, 30), source.choice(["before", "after"]))
-    is_doubled = mode in ("doubled", "killed-once")
+    is_doubled = mode in ("doubled", "killed-once", "late")
+    lateness = Delays(seed, timedelta(seconds=10)) if mode == "late" else None
     with tempfile.TemporaryDirectory() as folder:
-        side = OurSide(Path(folder), worker, source, kills=kills, is_doubled=is_doubled)
+        side = OurSide(
+            Path(folder),
+            worker,
+            source,
+            kills=kills,
+            is_doubled=is_doubled,
+            lateness=lateness,
+        )
         try:
             trace = side.run(program, name)
         except AssertionError as error:

@@ -11,6 +11,7 @@ from azure.functions.meta import Datum
 
 from localcloud.functions_host import bindings
 from localcloud.functions_host.activities import to_failure
+from localcloud.functions_host.delays import Delays
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.store import ActivityRow, InstanceRow, Store
 from localcloud.functions_host.worker import Worker
@@ -41,6 +42,7 @@ class OurSide:
         *,
         kills: Kills | None = None,
         is_doubled: bool = False,
+        lateness: Delays | None = None,
     ) -> None:
         """Make the file.
 
@@ -51,12 +53,13 @@ class OurSide:
             kills: When the host is killed; each time another one takes the file over.
             is_doubled: Deliver every activity twice, at different times, and post every result
                 twice.
+            lateness: How late messages and activities are delivered.
         """
         self.world = World()
         self._path = folder / "durable.sqlite"
         self._worker = worker
         self._kills = kills or Kills()
-        self._options = EngineOptions(is_strict=True, delivers_twice=is_doubled)
+        self._options = EngineOptions(is_strict=True, delivers_twice=is_doubled, lateness=lateness)
         self._schedule = Schedule(source, self.world.clock)
         self._hosts = 0
         self._is_booting = True

@@ -44,7 +44,7 @@ def pool():
 
 
 class TestSmallPrograms:
-    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("mode", [*MODES, "late"])
     @pytest.mark.parametrize("name", PROGRAMS)
     def test_end_as_they_must(self, pool, name, mode):
         steps, output = PROGRAMS[name]

@@ -238,3 +238,31 @@ class TestDuplicateDelivery:
         assert len(chained["output"]) == 8
         assert fanned["output"] == 50
         host.until(lambda: host.count("count-twice-2-2"), lambda count: count == 2)
+
+
+class TestTroubles:
+    def test_late_messages_and_slow_storage_change_no_result(self, make_host):
+        host = make_host(
+            *("--late-messages", "7", "--slow-storage", "7", "--duplicate-delivery", "--strict")
+        )
+        host.start()
+        names = {
+            "chain": ["a"],
+            "retries": {"key": "late", "good_at": 99},
+            "approval": 0.05,
+            "talks_to_entity": None,
+            "eternal": 2,
+        }
+
+        ids = {name: host.begin(name, value) for name, value in names.items()}
+
+        outputs = {name: host.wait_for(one)["output"] for name, one in ids.items()}
+        # Which of its tries is the last one to be heard of is chance.
+        outputs["retries"] = outputs["retries"]["after"]
+        assert outputs == {
+            "chain": ["hello a"],
+            "retries": "hello gave up",
+            "approval": {"approved": None},
+            "talks_to_entity": [42, "boom"],
+            "eternal": "enough",
+        }

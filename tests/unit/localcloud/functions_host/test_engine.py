@@ -8,6 +8,7 @@ import pytest
 from azure.functions.meta import Datum
 
 from localcloud.functions_host import bindings
+from localcloud.functions_host.alarm import Alarm
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.errors import (
     InstanceExistsError,
@@ -548,3 +549,139 @@ class TestTermination:
 
         assert status(store, "parent") == "Terminated"
         assert status(store, "child") == "Running"
+
+
+class HeldDelays:
+    """Delays that the test has chosen; none when they are used up."""
+
+    def __init__(self):
+        self.next_s = []
+
+    def draw(self):
+        return timedelta(seconds=self.next_s.pop(0) if self.next_s else 0)
+
+
+class Moments(Alarm):
+    """Calls back when the test moves the clock."""
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.calls = []
+
+    def start(self): ...
+
+    def at(self, moment, call):
+        self.calls.append((moment, call))
+
+    def ring(self):
+        now = self._clock.now()
+        due = sorted((one for one in self.calls if one[0] <= now), key=lambda one: one[0])
+        self.calls = [one for one in self.calls if one[0] > now]
+        for _, call in due:
+            call()
+
+
+class TestLateness:
+    @pytest.fixture
+    def delays(self):
+        return HeldDelays()
+
+    @pytest.fixture
+    def alarm(self, clock):
+        return Moments(clock)
+
+    @pytest.fixture
+    def late(self, store, clock, held, threads, delays, alarm):
+        app = FakeApp(act_twice=act_twice, waits=waits)
+        options = EngineOptions(lateness=delays)
+        engine = Engine(store, app, clock, options, executor=threads, alarm=alarm)
+        engine.start(held)
+        yield engine
+        engine.stop()
+
+    @pytest.fixture
+    def pass_s(self, clock, alarm, threads):
+        def pass_s(seconds):
+            clock.advance(timedelta(seconds=seconds))
+            alarm.ring()
+            settle(threads)
+
+        return pass_s
+
+    def test_holds_messages_back(self, late, store, delays, threads, pass_s):
+        delays.next_s = [5]
+        late.start_instance("waits", "one", None)
+        settle(threads)
+        assert status(store, "one") == "Pending"
+
+        pass_s(5)
+
+        assert status(store, "one") == "Running"
+
+    def test_holds_activities_and_their_results_back(
+        self, late, store, held, delays, threads, pass_s
+    ):
+        delays.next_s = [0, 5, 3]
+        late.start_instance("act_twice", "one", None)
+        settle(threads)
+        assert held.rows == []
+
+        pass_s(5)
+        late.finish_activity(held.rows[0], {"Result": "1"})
+        settle(threads)
+        assert len(held.rows) == 1
+        pass_s(3)
+        pass_s(0)
+
+        assert len(held.rows) == 2
+
+    def test_loses_no_event_that_overtakes_the_start(self, late, store, delays, threads, pass_s):
+        delays.next_s = [5, 0]
+        late.start_instance("waits", "one", None)
+        late.raise_event("one", "go", '"1"')
+        settle(threads)
+        assert status(store, "one") == "Pending"
+
+        pass_s(5)
+        late.raise_event("one", "on", '"2"')
+        settle(threads)
+
+        assert json.loads(store.read_instance("one").output) == ["1", "2"]
+        assert store.read_inbox() == []
+
+    def test_forgets_what_was_meant_for_an_earlier_one_of_that_id(
+        self, late, store, delays, threads, pass_s
+    ):
+        delays.next_s = [5, 9, 0]
+        late.start_instance("waits", "one", None)
+        late.purge("one", is_forced=True)
+        late.start_instance("waits", "one", None)
+        late.raise_event("one", "go", '"1"')
+        pass_s(5)
+        assert status(store, "one") == "Pending"
+
+        pass_s(4)
+
+        assert [json.loads(e)["EventType"] for e in store.read_history("one")][:3] == [12, 0, 15]
+
+    def test_lets_two_callers_believe_that_they_started_one_id(
+        self, late, store, delays, threads, pass_s
+    ):
+        delays.next_s = [5]
+        late.start_instance("waits", "one", '"first"')
+
+        assert late.start_instance("waits", "one", '"second"') == "one"
+
+        pass_s(5)
+        assert store.read_instance("one").input == '"first"'
+        with pytest.raises(InstanceExistsError):
+            late.start_instance("waits", "one", None)
+
+    def test_keeps_the_order_of_an_entity_s_operations(self, late, alarm, delays, clock):
+        late._functions.has_entity = lambda name: True
+        delays.next_s = [9, 1]
+
+        late.signal_entity("counter", "k", "first", None)
+        late.signal_entity("counter", "k", "second", None)
+
+        assert [moment - clock.now() for moment, _ in alarm.calls] == [timedelta(seconds=9)] * 2
