@@ -54,7 +54,7 @@ build {
   provisioner "file" {
     direction   = "download"
     source      = "/etc/coldforge/manifest.json"
-    destination = "manifest-${var.image_version}.json"
+    destination = "${path.root}/manifest-${var.image_version}.json"
   }
 
   # Last: after it nobody can log in.

@@ -1,5 +1,5 @@
 locals {
-  versions = jsondecode(file("versions.json"))
+  versions = jsondecode(file("${path.root}/versions.json"))
   # Where the build's own files lie on the VM; removed before the image is taken.
   staging = "/tmp/coldforge"
   # Where the image keeps what it runs.

@@ -84,6 +84,7 @@ def image(environment: Environment, say: Say, *, version: str, root: Path) -> No
 
     Raises:
         RefusedError: The version is none.
+        ToolFailedError: A pin of the image is open, or Packer failed; it has said which or why.
     """
     parts = version.split(".")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
@@ -103,6 +104,8 @@ def image(environment: Environment, say: Say, *, version: str, root: Path) -> No
         "repository": str(root),
     }
     folder = str(root / "vm_image")
+    # The build asks this, too, but on a VM that is billed by then.
+    environment.tools.show(["python", f"{folder}/scripts/open_pins.py", f"{folder}/versions.json"])
     environment.tools.show(["packer", "init", folder])
     environment.tools.show(
         [

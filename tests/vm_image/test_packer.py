@@ -36,7 +36,8 @@ def _validate(run, template, image):
         given = {**VARIABLES, "repository": str(image.parent)}
         options = [word for pair in given.items() for word in ("-var", "=".join(pair))]
         environ = {"CHECKPOINT_DISABLE": "1", "HOME": str(template), "PATH": "/usr/bin:/bin"}
-        return run("packer", "validate", *options, ".", cwd=template, env=environ)
+        # From elsewhere, as `make image` does.
+        return run("packer", "validate", *options, template, cwd=template.parent, env=environ)
 
     return validate
 

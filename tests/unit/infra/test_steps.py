@@ -168,6 +168,12 @@ class TestImage:
         assert "-var=gallery_name=gallery" in build
         assert '-var=replication_regions=["eastus", "westus3"]' in build
 
+    def test_asks_for_open_pins_before_anything_is_built(self, make, tools, said, root):
+        steps.image(make(), said.append, version="1.4.0", root=root)
+
+        asked = next(n for n, line in enumerate(tools.ran) if "open_pins.py" in line)
+        assert asked < next(n for n, line in enumerate(tools.ran) if line.startswith("packer"))
+
     @pytest.mark.parametrize("version", ["", "1.4", "latest", "1.4.x"])
     def test_refuses_what_is_no_version(self, make, tools, said, root, version):
         with pytest.raises(RefusedError, match="VERSION="):
