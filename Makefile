@@ -105,7 +105,7 @@ rotate: set-up ## Give app and agents a new token, while every VM sleeps (ENV=de
 destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev CONFIRM=dev)
 	@$(DEPLOY) destroy --confirm "$(CONFIRM)"
 
-mutants: set-up ## Plant known faults in copies of the source and see each one caught by its test
+mutants: set-up-test ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
 
 rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv)

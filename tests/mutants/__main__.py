@@ -37,7 +37,11 @@ TESTS_FAILED = 1
 def main(words: Sequence[str]) -> int:
     """Run the mutants; returns the exit status."""
     began = time.monotonic()
-    mutants = [one for one in read_mutants() if all(word in str(one) for word in words)]
+    asked = [one for one in read_mutants() if all(word in str(one) for word in words)]
+    mutants = [one for one in asked if one.is_testable]
+    for mutant in asked:
+        if not mutant.is_testable:
+            write(f"not tried   {mutant.rule}: there is no {mutant.needs}")
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(AT_ONCE):

@@ -26,6 +26,9 @@ from gpu_agent.errors import EngineError
 _HALF_BOX = 1.01
 """Half the edge of the decoded box; must be a float, or hy3dgen fails."""
 
+_TEXTURE_EDGE_PX = {"cuda": 2048, "cpu": 512}
+"""A CPU needs minutes for the larger one."""
+
 
 class TorchModel:
     """Keeps one pipeline for each bundle of weights; see `GpuModel` for its contract.
@@ -35,7 +38,7 @@ class TorchModel:
         presets: Names of those that are offered, at least one.
         device: ``cuda``, in half precision, or ``cpu``, in single.
         texture: Whether textures are painted; on a CPU by stand-ins (`stand_in`).
-        texture_edge_px: Edge of what `paint` gives, in pixels.
+        texture_edge_px: Edge of what `paint` gives, in pixels; None for 2048, or 512 on a CPU.
         threads: Torch's CPU threads, or None for its own choice.
 
     Attributes:
@@ -49,14 +52,14 @@ class TorchModel:
         presets: Sequence[str] = tuple(PRESETS),
         device: str = "cuda",
         texture: bool = True,
-        texture_edge_px: int = 2048,
+        texture_edge_px: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._weights = weights
         self._presets = tuple(presets)
         self._device = device
         self._texture = texture
-        self._texture_edge_px = texture_edge_px
+        self._texture_edge_px = texture_edge_px or _TEXTURE_EDGE_PX[device]
         self._painter: Painter | None = None
         self._threads = threads
         self.pipelines: dict[str, Any] = {}

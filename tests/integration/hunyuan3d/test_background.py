@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from gpu_agent.engines.hunyuan3d import libraries
 from gpu_agent.engines.hunyuan3d.cutout import cut_out, load_mask_model
 from gpu_agent.engines.hunyuan3d.model import ShapeRequest, ShapeSettings
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_FILE
@@ -68,8 +69,7 @@ class TestMaskModel:
     def test_is_named_and_is_not_the_one_that_asks_for_a_paid_licence(
         self, weights_folder, monkeypatch
     ):
-        import rembg
-
+        rembg = libraries.rembg()
         asked = []
         real = rembg.new_session
 
