@@ -34,7 +34,7 @@ TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration infra prices plan apply image deploy doctor rotate destroy mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
+.PHONY: help demo up bench test check fmt lint type arch unit integration infra prices plan apply image deploy doctor roles rotate destroy mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,9 @@ deploy: set-up ## Bring secrets and code to the function app (ENV=dev)
 
 doctor: set-up ## Examine an environment: login, quota, roles, storage, VMs (ENV=dev, WAKE=1: wake a VM, too)
 	@$(DEPLOY) doctor --wake "$(WAKE)"
+
+roles: set-up ## See that every role is given, and what is wrong where one is missing (ENV=dev)
+	@$(DEPLOY) roles
 
 rotate: set-up ## Give app and agents a new token, while every VM sleeps (ENV=dev)
 	@$(DEPLOY) rotate

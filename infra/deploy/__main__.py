@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 steps.image(environment, _say, version=options.version, root=ROOT)
             case "deploy":
                 steps.deploy(environment, _say, root=ROOT)
+            case "roles":
+                steps.verify_roles(environment, _say)
             case "rotate":
                 steps.rotate(environment, _say)
             case "destroy":
@@ -60,7 +62,17 @@ def _say(text: str) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="infra.deploy", description=__doc__)
-    targets = ("plan", "apply", "image", "deploy", "rotate", "destroy", "doctor", "prices")
+    targets = (
+        "plan",
+        "apply",
+        "image",
+        "deploy",
+        "roles",
+        "rotate",
+        "destroy",
+        "doctor",
+        "prices",
+    )
     parser.add_argument("target", choices=targets)
     parser.add_argument("--env", default="", help="folder of infra/terraform/environments")
     parser.add_argument("--replace", default="", help="address of what is to be made anew")

@@ -16,6 +16,7 @@ from infra.deploy.guards import (
     list_deleted_groups,
 )
 from infra.deploy.package import choose_files, write_package
+from infra.deploy.roles import find_missing, read_expected, read_given
 from infra.deploy.vault import TOKEN, Vault
 
 Say = Callable[[str], None]
@@ -158,6 +159,19 @@ def deploy(
     )
     _wait_until_well(environment, outputs, sleep=sleep, clock=clock)
     say(f"{outputs.app_url} answers. Next: make doctor ENV={environment.name}")
+
+
+def verify_roles(environment: Environment, say: Say) -> None:
+    """See that every role is given.
+
+    Raises:
+        NotReadyError: One is not; the message says what is seen without it.
+    """
+    expected = read_expected(environment)
+    missing = find_missing(expected, read_given(environment, expected))
+    if missing:
+        raise NotReadyError("\n".join([f"{len(missing)} roles are missing.", *missing]))
+    say(f"All {len(expected)} roles are given.")
 
 
 def rotate(environment: Environment, say: Say) -> None:

@@ -44,6 +44,6 @@ output "roles_input" {
 }
 
 output "role_assignments" {
-  description = "Every role assignment, with what an operator sees where it is missing; none where roles are given apart."
+  description = "Every role assignment, with what an operator sees where it is missing; null where roles are given apart."
   value       = one(module.roles[*].assignments)
 }

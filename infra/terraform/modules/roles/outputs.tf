@@ -1,5 +1,5 @@
 output "assignments" {
-  description = "Every assignment, with what an operator sees where it is missing; read by verify_roles.py."
+  description = "Every assignment, with what an operator sees where it is missing; read by `make roles`."
   value = {
     for name, assignment in local.assignments : name => {
       principal_id = assignment.principal_id

@@ -46,6 +46,15 @@ run "the_app_is_told_of_all_vms_in_order_of_preference" {
   }
 }
 
+run "the_doctor_learns_which_image_each_vm_should_have" {
+  command = plan
+
+  assert {
+    condition     = output.image_versions == { cf-test-a100-1 = "1.4.0", cf-test-a100-2 = "1.4.0", cf-test-h100-1 = "1.4.0" }
+    error_message = "A VM with an old image would not be noticed."
+  }
+}
+
 run "vms_elsewhere_are_reached_over_peered_networks" {
   command = plan
 
