@@ -16,7 +16,7 @@ from typing import Any
 
 from gpu_agent.boot.errors import UserDataError
 
-_NAME = re.compile(r"GPU_(AGENT|SWITCH)_[A-Z0-9_]+")
+_NAME = re.compile(r"GPU_(AGENT|ENGINE|SWITCH)_[A-Z0-9_]+")
 _SECRET_NAMES = frozenset({"GPU_AGENT_TOKEN", "GPU_AGENT_TOKEN_PREVIOUS"})
 _SECRET_URL = re.compile(r"https://[^\s/?#]+/secrets/[0-9A-Za-z-]+(/[0-9a-f]+)?")
 # In double quotes systemd takes a backslash before these, and before nothing else, for an escape.
@@ -51,7 +51,7 @@ def read_user_data(encoded: str) -> UserData:
         raise UserDataError("the user data is no JSON in base64") from error
     settings, secrets = _read_texts(data, "settings"), _read_texts(data, "secrets")
     if wrong := sorted(name for name in settings if not _NAME.fullmatch(name)):
-        raise UserDataError(f"these are no settings of the agent or the switch: {wrong}")
+        raise UserDataError(f"these are no settings of agent, engine or switch: {wrong}")
     # Every program on the VM can read the user data.
     if shown := sorted(_SECRET_NAMES & settings.keys()):
         raise UserDataError(f"these belong in Key Vault, not in the user data: {shown}")

@@ -1,10 +1,14 @@
 import configparser
+import inspect
 import re
 import shlex
 
 import pytest
 
 from gpu_agent.boot.settings import Settings as BootSettings
+from gpu_agent.service import ANSWER_WITHIN_S, EXIT_UNFIT, THREADS_WITHIN_S
+from gpu_agent.settings import Settings
+from gpu_agent.switch.agent import STOP_WITHIN_S
 from gpu_agent.switch.settings import Settings as SwitchSettings
 
 UNITS = ("gpu-boot", "gpu-agent", "gpu-switch", "weights-cache")
@@ -99,6 +103,16 @@ class TestAgent:
         assert agent.words("Service.WatchdogSec") == ["120"]
         assert agent.words("Service.Restart") == ["always"]
         assert agent.words("Unit.StartLimitIntervalSec") == ["0"]
+
+    def test_is_not_started_again_when_its_engine_is_unfit(self, unit):
+        assert unit("gpu-agent").words("Service.RestartPreventExitStatus") == [str(EXIT_UNFIT)]
+
+    def test_has_time_to_end_its_jobs_and_no_more_than_the_switch_gives(self, unit):
+        limit_s = float(unit("gpu-agent").words("Service.TimeoutStopSec")[0])
+
+        # What the agent takes when nothing is said; a default of a class with slots is not there.
+        drain_s = inspect.signature(Settings).parameters["drain_s"].default
+        assert drain_s + ANSWER_WITHIN_S + THREADS_WITHIN_S < limit_s < STOP_WITHIN_S
 
     def test_waits_for_its_token_and_not_for_the_weights(self, unit):
         agent = unit("gpu-agent")

@@ -9,7 +9,11 @@ from gpu_agent.boot.user_data import read_user_data, render_environment
 
 TOKEN_URL = "https://v.vault.azure.net/secrets/gpu-agent-token"
 SOUND = {
-    "settings": {"GPU_AGENT_VM_NAME": "gpu-1", "GPU_SWITCH_POLL_S": "15"},
+    "settings": {
+        "GPU_AGENT_VM_NAME": "gpu-1",
+        "GPU_ENGINE_BATCH_LIMIT": "4",
+        "GPU_SWITCH_POLL_S": "15",
+    },
     "secrets": {"GPU_AGENT_TOKEN": TOKEN_URL},
 }
 
@@ -30,7 +34,7 @@ class TestReadUserData:
         [
             ({"settings": None}, "no object of texts under 'settings'"),
             ({"settings": {"GPU_AGENT_SLOTS": 4}}, "no object of texts under 'settings'"),
-            ({"settings": {"LD_PRELOAD": "/tmp/x.so"}}, "no settings of the agent"),
+            ({"settings": {"LD_PRELOAD": "/tmp/x.so"}}, "no settings of agent"),
             ({"settings": {"GPU_AGENT_TOKEN": "t"}}, "belong in Key Vault"),
             ({"settings": {"GPU_AGENT_VM_NAME": "a\nLD_PRELOAD=x"}}, "a line break"),
             ({"secrets": {"GPU_AGENT_TOKEN": "http://v/secrets/t"}}, "no addresses of secrets"),
