@@ -12,6 +12,9 @@ from orchestrator.domain.pool.warmth import DAYS, WarmWindow
 
 T = TypeVar("T")
 
+_UNRESOLVED = "@Microsoft.KeyVault("
+"""Begins what a setting holds if Azure may not read the secret that it refers to: no token."""
+
 
 class SettingsError(Exception):
     """The app cannot start: settings are absent or wrong. The message names all of them."""
@@ -119,6 +122,8 @@ class _Reader:
         value = self._environ.get(name, "")
         if not value:
             self._missing.append(name)
+        elif value.startswith(_UNRESOLVED):
+            self._wrong.append(f"{name} (Azure did not resolve its reference to Key Vault)")
         return value
 
     def read(self, name: str, parse: Callable[[str], T], default: T) -> T:

@@ -94,6 +94,11 @@ class Examination:
                 ("roles on storage", (*settings, "storage"), self._storage_roles),
                 ("roles on vms", settings, self._vm_roles),
                 ("roles on key vault", site, self._vault_roles),
+                (
+                    "references to key vault",
+                    (*settings, "key vault", "roles on key vault"),
+                    self._references,
+                ),
                 ("budget", login, self._budget),
                 ("health", (), self._health),
                 ("wake", ("health",), self._wake),
@@ -265,6 +270,10 @@ class Examination:
         principals = tuple(reversed(site.principals)) if site else ()
         needs = access.APP_ON_VAULT
         return self._roles("role.key_vault", "The app", principals, scope, needs), "of the app"
+
+    def _references(self) -> tuple[list[Finding], str]:
+        statuses = self._ask(self.app.list_references)
+        return app.judge_references(statuses), ", ".join(statuses)
 
     def _vm_roles(self) -> tuple[list[Finding], str]:
         findings = []

@@ -69,6 +69,9 @@ class AppProbes(Protocol):
     def read_settings(self) -> Mapping[str, str]:
         """Read the app's settings, secrets included."""
 
+    def list_references(self) -> Mapping[str, str]:
+        """List the settings that refer to a Key Vault: name to Azure's word for how it went."""
+
     def read_endpoints(self) -> Mapping[str, str]:
         """Read the storage account's endpoints, by service.
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -49,10 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _examine(environment: Environment, wake: str) -> int:
     path = ROOT / "out" / f"doctor-{environment.name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(environment.read_outputs().raw, indent=2), "utf-8")
+    outputs = environment.read_outputs()
+    path.write_text(json.dumps(outputs.raw, indent=2), "utf-8")
     command = [sys.executable, "-m", "coldforge", "doctor", "--deployment", str(path)]
     wakes = ["--wake"] if wake else []
-    return subprocess.run([*command, *wakes], check=False).returncode  # noqa: S603 - our own
+    # The doctor says by itself what it can't look at without a key.
+    key = environment.read_key(outputs) or ""
+    environ = {**os.environ, "COLDFORGE_KEY": key}
+    return subprocess.run(  # noqa: S603 - our own
+        [*command, *wakes], env=environ, check=False
+    ).returncode
 
 
 def _say(text: str) -> None:

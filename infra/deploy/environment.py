@@ -98,18 +98,27 @@ class Environment:
                 f"make apply ENV={self.name} ({str(error).splitlines()[-1]})"
             ) from error
 
-    def read_pool(self, outputs: Outputs) -> Mapping[str, Any] | None:
-        """Read the app's pool; None if it does not answer."""
+    def read_key(self, outputs: Outputs) -> str | None:
+        """Read the app's function key; None if az may not or there is none yet."""
         try:
-            key = self.tools.read(
+            return self.tools.read(
                 [
                     *("az", "functionapp", "keys", "list", "--name", outputs.app_name),
                     *("--resource-group", outputs.resource_group),
                     *("--query", "functionKeys.default", "--output", "tsv"),
                 ]
             ).strip()
+        except ToolFailedError:
+            return None
+
+    def read_pool(self, outputs: Outputs) -> Mapping[str, Any] | None:
+        """Read the app's pool; None if it does not answer."""
+        key = self.read_key(outputs)
+        if not key:
+            return None
+        try:
             return self._read_pool(outputs.app_url, key)
-        except (ColdforgeError, ToolFailedError):
+        except ColdforgeError:
             return None
 
     def list_resources(self, group: str) -> list[Resource]:

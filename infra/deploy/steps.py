@@ -102,7 +102,6 @@ def image(environment: Environment, say: Say, *, version: str, root: Path) -> No
         "gallery_image": target["name"],
         "image_version": version,
         "replication_regions": json.dumps(regions),
-        "repository": str(root),
     }
     folder = str(root / "vm_image")
     # The build asks this, too, but on a VM that is billed by then.

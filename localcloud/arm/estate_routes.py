@@ -64,6 +64,12 @@ class EstateRoutes:
                     re.escape(estate.app_id(subscription_id)) + "/config/appsettings/list",
                     self._settings,
                 ),
+                (
+                    "GET",
+                    re.escape(estate.app_id(subscription_id))
+                    + "/config/configreferences/appsettings",
+                    self._references,
+                ),
                 ("GET", re.escape(estate.storage_id(subscription_id)), self._storage),
             )
         )
@@ -215,6 +221,24 @@ class EstateRoutes:
             "name": "appsettings",
             "type": "Microsoft.Web/sites/config",
             "properties": settings,
+        }
+
+    def _references(self, match: re.Match[str], query: Mapping[str, str]) -> Any:
+        settings = self._settings(match, query)["properties"]
+        failures = self._faults(FaultName.REFERENCE_UNRESOLVED)
+        status = failures[-1].options["status"] if failures else "Resolved"
+        return {
+            "value": [
+                {
+                    "id": f"{self._estate.app_id(self._subscription_id)}/config/configreferences"
+                    f"/appsettings/{name}",
+                    "name": name,
+                    "type": "Microsoft.Web/sites/config/configreferences",
+                    "properties": {"reference": value, "status": status},
+                }
+                for name, value in settings.items()
+                if value.startswith("@Microsoft.KeyVault(")
+            ]
         }
 
     def _storage(self, _: re.Match[str], __: Mapping[str, str]) -> Any:

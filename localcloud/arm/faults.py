@@ -26,6 +26,8 @@ image            the VM was made from another version of the image         versi
 role_missing     the app has no role on storage, vm or key_vault           on
 app_setting      the app has another setting; none if the value is empty   setting, value
 secret_missing   the Key Vault lacks a secret                              secret
+reference_       a setting's reference to the Key Vault is not resolved    status
+unresolved
 provider_        a resource provider is not registered                     namespace
 unregistered
 quota            the quota of every VM family is that many vCPUs           limit
@@ -71,6 +73,7 @@ class FaultName(StrEnum):
     ROLE_MISSING = "role_missing"
     APP_SETTING = "app_setting"
     SECRET_MISSING = "secret_missing"  # noqa: S105 - a name
+    REFERENCE_UNRESOLVED = "reference_unresolved"
     PROVIDER_UNREGISTERED = "provider_unregistered"
     QUOTA = "quota"
     SIZE_RESTRICTED = "size_restricted"
@@ -113,6 +116,7 @@ _DEFAULTS: dict[FaultName, dict[str, Any]] = {
     FaultName.ROLE_MISSING: {"on": "storage"},
     FaultName.APP_SETTING: {"setting": "GPU_AGENT_TOKEN", "value": ""},
     FaultName.SECRET_MISSING: {"secret": "gpu-agent-token"},
+    FaultName.REFERENCE_UNRESOLVED: {"status": "AccessToKeyVaultDenied"},
     FaultName.PROVIDER_UNREGISTERED: {"namespace": "Microsoft.Compute"},
     FaultName.QUOTA: {"limit": 0},
     FaultName.SIZE_RESTRICTED: {"zone": "1"},
@@ -176,7 +180,8 @@ def read_fault(body: Any, *, fault_id: int) -> Fault:
     if options.get("requests", "all") not in ("all", "read", "write"):
         raise bad_request("InvalidFault", f"{name}: requests must be all, read or write")
     lowest = 400 if name is FaultName.REFUSED else 500
-    if not lowest <= options.get("status", lowest) <= lowest + 99:
+    status = options.get("status", lowest)
+    if isinstance(status, int) and not lowest <= status <= lowest + 99:
         raise bad_request("InvalidFault", f"{name}: status must be {lowest} to {lowest + 99}")
     if options.get("retry_after_s", 0) < 0:
         raise bad_request("InvalidFault", f"{name}: retry_after_s must not be negative")

@@ -127,6 +127,7 @@ class FakeAppProbes:
             "table": SETTINGS["STORAGE_TABLE_URL"],
         }
     )
+    references: object = field(default_factory=lambda: {"GPU_AGENT_TOKEN": "Resolved"})
     containers: object = frozenset(app.CONTAINERS)
     tables: object = frozenset(app.TABLES)
     secrets: object = frozenset({app.TOKEN_SECRET})
@@ -141,6 +142,9 @@ class FakeAppProbes:
 
     def read_settings(self):
         return answer(self.settings)
+
+    def list_references(self):
+        return answer(self.references)
 
     def read_endpoints(self):
         return answer(self.endpoints)

@@ -59,6 +59,14 @@ class AzureAppProbes:
         body = self._rest.read(path, version=_SITES, method="POST")
         return {name: str(value) for name, value in (body.get("properties") or {}).items()}
 
+    def list_references(self) -> Mapping[str, str]:
+        """See `AppProbes.list_references`."""
+        path = f"{self._deployment.app_id}/config/configreferences/appsettings"
+        return {
+            str(one["name"]): str(one["properties"].get("status", ""))
+            for one in self._rest.list(path, version=_SITES)
+        }
+
     def read_endpoints(self) -> Mapping[str, str]:
         """See `AppProbes.read_endpoints`."""
         body = self._rest.read(self._deployment.storage_account_id, version=_ACCOUNTS)

@@ -66,7 +66,7 @@ APP_ON_VAULT = (
     Need(
         role="Key Vault Secrets User",
         data_actions=("Microsoft.KeyVault/vaults/secrets/getSecret/action",),
-        symptom="agents answer 401, for GPU_AGENT_TOKEN holds the text of its reference",
+        symptom="the app does not start: GPU_AGENT_TOKEN holds the text of its reference",
     ),
 )
 VM_ON_JOBS = (

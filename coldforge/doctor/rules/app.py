@@ -137,6 +137,22 @@ def find_secret(value: str) -> str | None:
     return match["url"].rstrip("/") if match else None
 
 
+def judge_references(statuses: Mapping[str, str]) -> list[Finding]:
+    """Complain about each reference to a Key Vault that Azure could not resolve."""
+    return [
+        Finding(
+            code="setting.unresolved",
+            subject=name,
+            message=f"Azure could not resolve what the app's setting {name} refers to: {status}. "
+            "The app does not start.",
+            fix="If vault and role are well, Azure tries again within a day, or at once: "
+            "az functionapp restart -n NAME -g RESOURCE_GROUP",
+        )
+        for name, status in statuses.items()
+        if status != "Resolved"
+    ]
+
+
 def judge_secrets(names: Collection[str], vault: str) -> list[Finding]:
     """Complain if the Key Vault lacks the agents' token; `names` are those that it has."""
     if TOKEN_SECRET in names:

@@ -5,7 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from coldforge.cli import cli
 from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.examination import Manner
 from coldforge.doctor.examiner import build_examination
@@ -49,6 +51,7 @@ SEEDED = [
         "az provider register --namespace Microsoft.App",
     ),
     ("secret_missing", {}, "vault.secret_missing", "make deploy"),
+    ("reference_unresolved", {}, "setting.unresolved", "az functionapp restart"),
 ]
 
 
@@ -118,6 +121,22 @@ class TestDoctor:
         assert report.verdict("vms") == "unknown"
         assert "500" in report.note("vms")
 
+    def test_says_it_to_people_with_the_fix_below(self, environ, seed):
+        seed("quota", limit=23)
+
+        result = CliRunner().invoke(cli, ["doctor"])
+
+        assert result.exit_code == 1
+        assert re.search(r"(?m)^FAULT +quota$", result.stdout)
+        assert "is 23 vCPUs; the VMs need 24. [quota.too_low]" in result.stdout
+        assert "Fix: Ask for 24 vCPUs" in result.stdout
+        assert result.stdout.splitlines()[-1] == "19 ok, 1 fault, 2 skipped"
+
+    def test_shows_only_what_is_not_ok_when_told_to_be_quiet(self, environ):
+        result = CliRunner().invoke(cli, ["doctor", "--quiet"])
+
+        assert result.stdout == "20 ok, 0 faults, 2 skipped\n"
+
     def test_never_tells_a_secret(self, examine, stack, seed):
         seed("app_setting", setting="STORAGE_TABLE_URL", value="https://other.invalid")
 
@@ -142,6 +161,7 @@ class TestFakeProbes:
             ("account", "read_budget", (BUDGET,)),
             ("app", "read_site", ()),
             ("app", "read_settings", ()),
+            ("app", "list_references", ()),
             ("app", "read_endpoints", ()),
             ("app", "list_containers", (BLOBS,)),
             ("app", "list_tables", (TABLES,)),

@@ -12,6 +12,7 @@ from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError, To
 from tests.fakes.tools import FakeTools
 from tests.unit.infra.test_guards import ASLEEP, BUSY, change, destroy_plan
 
+ROOT = Path(__file__).parents[3]
 GROUP = "/subscriptions/sub-1/resourceGroups/dev-rg"
 OUTPUTS = {
     "app": {
@@ -173,6 +174,18 @@ class TestImage:
 
         asked = next(n for n, line in enumerate(tools.ran) if "open_pins.py" in line)
         assert asked < next(n for n, line in enumerate(tools.ran) if line.startswith("packer"))
+
+    def test_gives_packer_every_variable_that_it_asks_for(self, make, tools, said, root):
+        text = (ROOT / "vm_image" / "variables.pkr.hcl").read_text("utf-8")
+        variables = re.findall(r'(?ms)^variable "(\w+)" \{(.*?)^\}', text)
+
+        steps.image(make(), said.append, version="1.4.0", root=root)
+
+        build = next(line for line in tools.ran if line.startswith("packer build"))
+        given = set(re.findall(r"-var=(\w+)=", build))
+        asked = {name for name, body in variables if "default" not in body}
+        assert asked
+        assert asked <= given <= {name for name, _ in variables}
 
     @pytest.mark.parametrize("version", ["", "1.4", "latest", "1.4.x"])
     def test_refuses_what_is_no_version(self, make, tools, said, root, version):

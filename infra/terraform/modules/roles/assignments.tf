@@ -38,7 +38,7 @@ locals {
         role           = "Key Vault Secrets User"
         custom_role_id = null
         scope          = var.scopes.key_vault
-        symptom        = "VMs wake and are given up: agents answer 401, because GPU_AGENT_TOKEN holds the text of the reference and not the token."
+        symptom        = "The app does not start: GPU_AGENT_TOKEN holds the text of the reference and not the token, which its log says."
       }
       app-reports = {
         principal_id   = var.app.principal_id
