@@ -45,7 +45,7 @@ build {
       "bash install-weights.sh ${local.home} ../versions.json",
       "bash check-weights.sh ${local.home}",
       "bash install-units.sh ../root ${var.image_version}",
-      "bash check-units.sh / ${var.image_version}",
+      "bash check-units.sh ${var.image_version}",
       "bash install-manifest.sh ${local.home} ../versions.json ${var.image_version}",
       "bash check-manifest.sh",
     ]

@@ -41,24 +41,30 @@ def _run() -> Run:
 
 
 @pytest.fixture(name="system")
-def _system(tmp_path: Path, image: Path) -> Path:
-    """A file system for `systemd-analyze`: systemd's own units, ours, and what they run."""
-    require("systemd-analyze")
-    root = tmp_path / "system"
+def _system(run: Run, tmp_path: Path, image: Path) -> Path:
+    """A system on which the image's own script has installed the units, as version 1.2.3."""
+    for tool in ("systemd-analyze", "systemd-sysusers", "cloud-init"):
+        require(tool)
+    system = tmp_path / "system"
     places = (Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
     own = next(folder for folder in places if folder.is_dir())
-    shutil.copytree(own, root / "usr/lib/systemd/system", symlinks=True)
-    shutil.copytree(image / "root", root, dirs_exist_ok=True)
-    for name in (
-        "opt/coldforge/venv/bin/python",
-        "usr/bin/nvidia-modprobe",
-        "usr/bin/nvidia-persistenced",
-    ):
-        path = root / name
+    shutil.copytree(own, system / "usr/lib/systemd/system", symlinks=True)
+    for name, content in {
+        "opt/coldforge/venv/bin/python": "#!/bin/sh\n",
+        "usr/bin/nvidia-modprobe": "#!/bin/sh\n",
+        "usr/bin/nvidia-persistenced": "#!/bin/sh\n",
+        # As Ubuntu's package has it: nothing to enable.
+        "usr/lib/systemd/system/nvidia-persistenced.service": (
+            "[Service]\nType=forking\nExecStart=/usr/bin/nvidia-persistenced\n"
+        ),
+    }.items():
+        path = system / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("#!/bin/sh\n")
-        path.chmod(0o755)
-    return root
+        path.write_text(content)
+        path.chmod(0o755 if content.startswith("#!") else 0o644)
+    done = run("bash", image / "scripts/install-units.sh", image / "root", "1.2.3", system)
+    assert done.returncode == 0, done.stdout
+    return system
 
 
 def require(tool: str) -> None:

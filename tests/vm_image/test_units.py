@@ -42,7 +42,7 @@ def _unit(image):
 
 class TestUnits:
     def test_give_systemd_nothing_to_say_and_little_to_attack(self, run, system, image):
-        done = run("bash", image / "scripts" / "check-units.sh", system)
+        done = run("bash", image / "scripts/check-units.sh", "1.2.3", system)
 
         assert (done.returncode, done.stdout) == (0, "")
 
@@ -64,10 +64,25 @@ class TestUnits:
             text = text.replace("SystemCallFilter", "#").replace("NoNewPrivileges=yes", "")
         path.write_text(text, "utf-8")
 
-        done = run("bash", image / "scripts" / "check-units.sh", system)
+        done = run("bash", image / "scripts/check-units.sh", "1.2.3", system)
 
         assert done.returncode != 0
         assert complaint in done.stdout
+
+    def test_are_not_accepted_under_another_version(self, run, system, image):
+        done = run("bash", image / "scripts/check-units.sh", "1.2.4", system)
+
+        assert done.returncode != 0
+        assert "report another image" in done.stdout
+
+    def test_are_not_accepted_when_one_does_not_start_by_itself(self, run, system, image):
+        link = system / "etc/systemd/system/multi-user.target.wants/gpu-switch.service"
+        link.unlink()
+
+        done = run("bash", image / "scripts/check-units.sh", "1.2.3", system)
+
+        assert done.returncode != 0
+        assert "gpu-switch.service is not enabled" in done.stdout
 
     def test_expose_the_agent_less_than_2_5(self, run, system):
         done = run(

@@ -10,7 +10,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service;
   [[ $(systemctl is-enabled "$unit" 2>/dev/null) == masked ]] ||
     { echo "$unit is not masked: it would change the kernel under the driver" >&2; exit 1; }
 done
-! dpkg-query --show unattended-upgrades >/dev/null 2>&1 ||
-  { echo "unattended-upgrades is installed" >&2; exit 1; }
+status=$(dpkg-query --showformat '${db:Status-Status}' --show unattended-upgrades 2>/dev/null || true)
+[[ $status != installed ]] || { echo "unattended-upgrades is installed" >&2; exit 1; }
 version=$(python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')
 [[ $version == 3.12 ]] || { echo "Python is $version, the lock is for 3.12" >&2; exit 1; }
