@@ -69,6 +69,7 @@ class EngineOptions:
         http_poll_interval: Pause between polls of a ``call_http`` that answered 202.
         delivers_twice: Post each result twice.
         lateness: How late messages and activities are delivered; None for at once.
+        replaces_live: Let a start take the place of a live instance of that id.
     """
 
     episode_threads: int = 4
@@ -78,6 +79,7 @@ class EngineOptions:
     http_poll_interval: timedelta = timedelta(seconds=30)
     delivers_twice: bool = False
     lateness: Delays | None = None
+    replaces_live: bool = False
 
 
 class DurableFunctions(Catalog, Protocol):
@@ -209,7 +211,7 @@ class Engine:
         Raises:
             UnknownFunctionError: No such orchestrator.
             InvalidInstanceIdError: The id can't be used.
-            InstanceExistsError: The id belongs to a live instance.
+            InstanceExistsError: The id belongs to a live instance, and starts don't replace it.
         """
         if not self._functions.has_orchestrator(name):
             raise UnknownFunctionError(
@@ -225,7 +227,9 @@ class Engine:
                 # they have started it, and throws one start away.
                 logger.info("a second start of %s was thrown away", chosen)
                 return chosen
-            if old is not None and not old.row.is_over:
+            if old is not None and not old.row.is_over and self._options.replaces_live:
+                self._purge(old)
+            elif old is not None and not old.row.is_over:
                 raise InstanceExistsError(
                     f"An Orchestration instance with the status {old.row.status} already exists."
                 )
@@ -338,12 +342,16 @@ class Engine:
                     "Only orchestrations in a terminal state can be purged, but the orchestration "
                     f"with instance ID {instance_id} has status {instance.row.status}"
                 )
-            with instance.commit_lock:
-                instance.is_purged = True
-                self._store.apply(Changes(purged=[instance_id]))
-            with self._lock:
-                self._instances.pop(instance_id, None)
-                self._histories.pop(instance_id, None)
+            self._purge(instance)
+
+    def _purge(self, instance: Instance) -> None:
+        key = instance.row.instance_id
+        with instance.commit_lock:
+            instance.is_purged = True
+            self._store.apply(Changes(purged=[key]))
+        with self._lock:
+            self._instances.pop(key, None)
+            self._histories.pop(key, None)
 
     def unwatch(self, instance_id: str, call: Callable[[InstanceRow], None]) -> None:
         """Take back a `watch`; nothing happens if it was called already."""

@@ -26,6 +26,7 @@ class HostSettings:
         max_entity_batch: Most operations of one entity batch.
         http_poll_interval: Pause between polls of ``call_http``.
         function_timeout: Longest run of an activity; None for no limit.
+        replaces_live_instances: Whether a start takes the place of a live instance of that id.
         max_concurrent_blobs: Most blobs that one blob function works on at the same time.
         blob_attempts: Deliveries of a blob after which it is given up.
     """
@@ -36,6 +37,7 @@ class HostSettings:
     max_entity_batch: int = 5000
     http_poll_interval: timedelta = timedelta(seconds=30)
     function_timeout: timedelta | None = timedelta(minutes=30)
+    replaces_live_instances: bool = False
     max_concurrent_blobs: int = 8
     blob_attempts: int = 5
 
@@ -84,6 +86,8 @@ def read_host_settings(app_dir: Path, environ: Mapping[str, str]) -> HostSetting
         max_entity_batch=int(durable.get("maxEntityOperationBatchSize") or 5000),
         http_poll_interval=timedelta(milliseconds=float(poll_ms or 30_000)),
         function_timeout=_read_timeout(document.get("functionTimeout")),
+        replaces_live_instances=str(durable.get("overridableExistingInstanceStates", "")).lower()
+        == "anystate",
         max_concurrent_blobs=int(blobs.get("maxDegreeOfParallelism") or 8 * (os.cpu_count() or 1)),
         blob_attempts=int(blobs.get("poisonBlobThreshold") or 5),
     )

@@ -90,6 +90,7 @@ class FunctionsHost:
                 http_poll_interval=settings.http_poll_interval,
                 delivers_twice=delivers_twice,
                 lateness=lateness,
+                replaces_live=settings.replaces_live_instances,
             ),
         )
         self._activities = ActivityRunner(

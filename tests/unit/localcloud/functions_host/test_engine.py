@@ -397,6 +397,48 @@ class TestOneId:
         assert store.read_history("one") == []
 
 
+class TestReplacement:
+    """What ``overridableExistingInstanceStates: AnyState`` allows."""
+
+    def test_takes_the_place_of_a_live_instance(self, store, clock, held, threads):
+        options = EngineOptions(replaces_live=True)
+        engine = Engine(store, FakeApp(act_twice=act_twice), clock, options, executor=threads)
+        engine.start(held)
+        engine.start_instance("act_twice", "one", '"old"')
+        settle(threads)
+
+        engine.start_instance("act_twice", "one", '"new"')
+        settle(threads)
+        engine.finish_activity(held.rows[0], {"Result": '"of the old"'})
+        settle(threads)
+
+        assert store.read_instance("one").input == '"new"'
+        assert len(held.rows) == 2
+        engine.stop()
+
+
+class TestChildren:
+    def test_do_not_take_the_place_of_a_live_instance(self, stepped, store, threads):
+        stepped.start_instance("waits", "child", None)
+        settle(threads)
+
+        stepped.start_instance("calls_child", "parent", None)
+        settle(threads)
+
+        assert "already exists: child" in store.read_instance("parent").output
+        assert status(store, "child") == "Running"
+
+    def test_may_have_the_id_of_one_that_has_ended(self, stepped, store, threads):
+        stepped.start_instance("waits", "child", None)
+        stepped.terminate("child", "")
+        settle(threads)
+
+        stepped.start_instance("calls_child", "parent", None)
+        settle(threads)
+
+        assert status(store, "child") == status(store, "parent") == "Running"
+
+
 class TestPurge:
     def test_in_the_middle_of_an_episode_leaves_nothing(self, stepped, store, held, threads):
         stepped.start_instance("act_twice", "gone", None)

@@ -31,6 +31,24 @@ class TestReadHostSettings:
         assert settings.max_concurrent_activities == 64
         assert settings.function_timeout == timedelta(minutes=10)
 
+    def test_reads_how_blobs_are_taken(self, tmp_path):
+        blobs = {"maxDegreeOfParallelism": 3, "poisonBlobThreshold": 2}
+
+        settings = read_host_settings(write(tmp_path, {"extensions": {"blobs": blobs}}), {})
+
+        assert (settings.max_concurrent_blobs, settings.blob_attempts) == (3, 2)
+
+    @pytest.mark.parametrize(
+        ("states", "replaces"), [("AnyState", True), ("NonRunningStates", False), (None, False)]
+    )
+    def test_reads_whether_a_start_replaces_a_live_instance(self, tmp_path, states, replaces):
+        durable = {} if states is None else {"overridableExistingInstanceStates": states}
+        document = {"extensions": {"durableTask": durable}}
+
+        settings = read_host_settings(write(tmp_path, document), {})
+
+        assert settings.replaces_live_instances is replaces
+
     def test_the_environment_overrides_it(self, tmp_path):
         name = "AzureFunctionsJobHost__extensions__durableTask__hubName"
 
