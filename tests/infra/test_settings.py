@@ -71,8 +71,13 @@ class TestAppSettings:
         assert app_settings.keys() - FOR_THE_PLATFORM == asked - NOT_PRODUCED.keys()
 
     def test_are_accepted_by_the_app(self, app_settings):
-        settings = orchestrator.settings.Settings.from_environ(app_settings)
+        # The platform puts the vault's value in the place of a reference to it.
+        reference = re.compile(r"@Microsoft\.KeyVault\(SecretUri=.*\)")
+        given = {name: reference.sub("a-secret", value) for name, value in app_settings.items()}
 
+        settings = orchestrator.settings.Settings.from_environ(given)
+
+        assert given != app_settings
         assert [vm.agent_url for vm in settings.pool.candidates] == ["http://10.60.0.10:8470"]
 
     def test_are_the_documented_defaults_where_nobody_chose(self, app_settings):
