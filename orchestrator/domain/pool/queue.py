@@ -6,6 +6,7 @@ from orchestrator.domain.fence import MAX_TRIES
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
 from orchestrator.domain.pool.ledger import cost_of, give_back, settle
+from orchestrator.domain.pool.scaling import estimate_queued
 from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
 from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
 from orchestrator.domain.pool.working import Working
@@ -83,7 +84,13 @@ def answer(pool: Working, command: Enqueue) -> Reply:
     if position is None:
         is_cancelled = pool.state.over.get(command.job_id, 0) % 100 == MAX_TRIES
         return {"answer": "cancelled" if is_cancelled else "over"}
-    return {"answer": "wait", "position": position, **waiting(pool.state.vms)}
+    left_s = estimate_queued(pool.state, position, pool.now, pool.policy)
+    return {
+        "answer": "wait",
+        "position": position,
+        "estimated_seconds_left": left_s,
+        **waiting(pool.state.vms),
+    }
 
 
 def waiting(vms: dict[str, Vm]) -> dict[str, Any]:

@@ -59,7 +59,28 @@ def _seconds_until_up(state: PoolState, now: float, policy: PoolPolicy) -> float
     return wake_s + max(0.0, min(cooling, default=now) - now)
 
 
+def estimate_queued(
+    state: PoolState, position: int, now: float, policy: PoolPolicy
+) -> float | None:
+    """Estimate when a waiting job will be over, in seconds; None before anything was seen.
+
+    The cold start that is still to come, then one typical job for every round of slots ahead.
+    """
+    job_s = median(state.learned.get("job_s", []))
+    until_up_s = _seconds_until_up(state, now, policy)
+    if job_s is None or (until_up_s > 0 and not state.learned.get("wake_s")):
+        return None
+    up = sum(vm.phase in UP for vm in state.vms.values())
+    rounds = (position - 1) // (max(up, 1) * policy.slots_per_vm) + 1
+    return round(until_up_s + rounds * job_s, 1)
+
+
 def typical(state: PoolState, name: str, default: float) -> float:
     """Give the median of this deployment's own recent durations, or the default before any."""
-    values = sorted(state.learned.get(name, []))
-    return values[len(values) // 2] if values else default
+    value = median(state.learned.get(name, []))
+    return default if value is None else value
+
+
+def median(values: list[float]) -> float | None:
+    """Give the upper median, or None of nothing."""
+    return sorted(values)[len(values) // 2] if values else None

@@ -5,6 +5,7 @@ from typing import Any
 from orchestrator.domain.pool.ledger import account_now
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.queue import waiting
+from orchestrator.domain.pool.scaling import estimate_queued, median
 from orchestrator.domain.pool.state import Account, PoolState, Vm, VmPhase
 from orchestrator.domain.pool.warmth import plan_stop, wanted_warmth
 
@@ -100,7 +101,7 @@ def view_place(
                 "queue_position": position,
                 "waiting_for": wait["waiting_for"],
                 "vm": view_vm_briefly(state.vms[name], state, now, policy) if name else None,
-                "estimated_seconds_left": _estimate_queued(state, position, now, policy),
+                "estimated_seconds_left": estimate_queued(state, position, now, policy),
                 "retry_at": wait["retry_at"],
             }
     return None
@@ -109,30 +110,3 @@ def view_place(
 def _left(state: PoolState, what: str, since: float, now: float) -> float | None:
     typical = median(state.learned.get(what, []))
     return None if typical is None else round(max(0.0, typical - (now - since)), 1)
-
-
-def _estimate_queued(
-    state: PoolState, position: int, now: float, policy: PoolPolicy
-) -> float | None:
-    """Cold start still to come, then one typical job for every round of slots ahead."""
-    job_s = median(state.learned.get("job_s", []))
-    if job_s is None:
-        return None
-    wake_s = 0.0
-    if not any(vm.phase in (VmPhase.READY, VmPhase.DRAINING) for vm in state.vms.values()):
-        typical = median(state.learned.get("wake_s", []))
-        if typical is None:
-            return None
-        rising = [
-            vm.woken_at
-            for vm in state.vms.values()
-            if vm.phase in (VmPhase.STARTING, VmPhase.WARMING)
-        ]
-        wake_s = max(0.0, typical - (now - min(rising))) if rising else typical
-    rounds = (position - 1) // policy.slots_per_vm + 1
-    return round(wake_s + rounds * job_s, 1)
-
-
-def median(values: list[float]) -> float | None:
-    """Give the upper median, or None of nothing."""
-    return sorted(values)[len(values) // 2] if values else None

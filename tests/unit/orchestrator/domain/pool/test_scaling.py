@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.domain.pool import Release, StartFailed
-from orchestrator.domain.pool.scaling import seconds_until_room
+from orchestrator.domain.pool.scaling import median, seconds_until_room
 from tests.unit.orchestrator.domain.pool.bench import Bench
 
 JOB_S = 80.0
@@ -69,3 +69,38 @@ class TestSecondsUntilRoom:
         pool.tick()
 
         assert until_room(pool, 2) == pool.policy.default_wake_s + pool.policy.default_job_s
+
+
+class TestEstimateQueued:
+    def test_is_told_to_a_job_that_asks(self, pool: Bench):
+        answers = [pool.enqueue(job_id) for job_id in "abc"]
+
+        # Two places: the third job waits for a round of the others.
+        assert [answer["estimated_seconds_left"] for answer in answers] == [
+            WAKE_S + JOB_S,
+            WAKE_S + JOB_S,
+            WAKE_S + 2 * JOB_S,
+        ]
+
+    def test_counts_the_places_of_all_vms_that_are_up(self):
+        pool = Bench("gpu-1", "gpu-2")
+        pool.enqueue("a")
+        pool.bring_up()
+        pool.tick(pool.see("gpu-2", power="running"))
+        pool.bring_up("gpu-2")
+        pool.state.learned = {"job_s": [JOB_S], "wake_s": [WAKE_S]}
+        answers = [pool.enqueue(job_id) for job_id in "bcdefghi"]
+
+        waits = [one["estimated_seconds_left"] for one in answers if one["answer"] == "wait"]
+
+        assert waits == [JOB_S] * 4 + [2 * JOB_S]
+
+    def test_is_unknown_before_anything_was_seen(self):
+        assert Bench().enqueue("a")["estimated_seconds_left"] is None
+
+
+class TestMedian:
+    def test_is_the_upper_one_or_nothing(self):
+        assert median([]) is None
+        assert median([3.0, 1.0]) == 3.0
+        assert median([3.0, 1.0, 2.0]) == 2.0

@@ -1,7 +1,7 @@
 """What a job's status and the API say of the pool."""
 
 from orchestrator.domain.pool import Release, StartFailed
-from orchestrator.domain.pool.view import median, view_place, view_pool
+from orchestrator.domain.pool.view import view_place, view_pool
 from tests.unit.orchestrator.domain.pool.bench import Bench
 
 
@@ -116,10 +116,3 @@ class TestViewPool:
 
         assert [ticket["position"] for ticket in view["queue"]] == list(range(1, 101))
         assert view["queue_length"] == 105
-
-
-class TestMedian:
-    def test_is_the_upper_one_or_nothing(self):
-        assert median([]) is None
-        assert median([3.0, 1.0]) == 3.0
-        assert median([3.0, 1.0, 2.0]) == 2.0
