@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 240.0
+LIMIT_S = 600.0
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

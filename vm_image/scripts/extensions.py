@@ -1,10 +1,12 @@
 """What the compiled extensions hold: ``python extensions.py "8.0;9.0"`` fails with a sentence."""
 
+import importlib
 import importlib.machinery
 import importlib.util
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def find_file(name: str) -> Path:
@@ -34,9 +36,8 @@ def read_architectures(library: bytes) -> set[str]:
 
 def draw_triangle() -> None:
     """Draw one triangle on the GPU."""
-    import custom_rasterizer
-    import torch
-
+    torch: Any = importlib.import_module("torch")
+    custom_rasterizer: Any = importlib.import_module("custom_rasterizer")
     if not torch.cuda.is_available():
         sys.stdout.write("no GPU here: drawing on one is for the first VM to show\n")
         return
@@ -51,9 +52,6 @@ def main() -> None:
     """Check both."""
     wanted = {f"sm_{name.replace('.', '')}" for name in sys.argv[1].split(";")}
     find_file("hy3dgen.texgen.differentiable_renderer.mesh_processor")
-    # Its loader needs torch's libraries in the process.
-    import torch  # noqa: F401
-
     found = read_architectures(find_file("custom_rasterizer_kernel").read_bytes())
     if wanted - found:
         sys.exit(f"custom_rasterizer holds code for {sorted(found)}, wanted {sorted(wanted)}")
