@@ -8,7 +8,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,7 +135,9 @@ class FolderArtifactStore:
         except OSError as error:
             raise StoreUnavailableError(f"{path}: {error.strerror}") from error
         finally:
-            part.unlink(missing_ok=True)
+            # What kept the file from being written may keep it from being removed.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _file(self, path: str) -> Path:
         if not is_path(path):

@@ -6,7 +6,10 @@ from typing import cast
 from gpu_agent.engines import Engine, Equipment
 from gpu_agent.errors import SettingsError
 
-_ENGINES = {"preview": ("gpu_agent.engines.preview", "build_engine")}
+_ENGINES = {
+    "preview": ("gpu_agent.engines.preview", "build_engine"),
+    "hunyuan3d": ("gpu_agent.engines.hunyuan3d.build", "build_engine"),
+}
 
 
 def load_engine(name: str, equipment: Equipment) -> Engine:

@@ -13,34 +13,49 @@ from gpu_agent.render import Camera, TexturedMesh, render, srgb_from_linear
 Floats = NDArray[np.float32]
 
 WIDTH, HEIGHT = 1024, 768
+"""Of the whole picture, in pixels; a smaller one is laid out the same."""
+
 _TOP = np.array([0.78, 0.79, 0.81], np.float32)
 _BOTTOM = np.array([0.93, 0.93, 0.92], np.float32)
 
 
-def draw_picture(mesh: TexturedMesh, check: Callable[[], None]) -> bytes:
-    """Draw a model as PNG, 1024 x 768: a large view from the side, small ones of front and back.
+def _go_on() -> None:
+    pass
+
+
+def draw_picture(
+    mesh: TexturedMesh, check: Callable[[], None] = _go_on, *, width: int = WIDTH
+) -> bytes:
+    """Draw a model as PNG, 4 to 3: a large view from the side, small ones of front and back.
 
     Args:
         mesh: In metres, centred, largest extent 1.
         check: Called between the views; what it raises passes through.
+        width: Of the picture in pixels; the time it takes grows with its square.
     """
-    picture = _backdrop()
-    _place(picture, mesh, Camera.orbit(-32, 14, distance=2.9, fov_deg=26), (0, 0, 740, HEIGHT))
+    scale = width / WIDTH
+    picture = _backdrop(width, round(HEIGHT * scale))
+
+    def place(camera: Camera, *frame: int) -> None:
+        left, top, wide, high = (round(edge * scale) for edge in frame)
+        _place(picture, mesh, camera, (left, top, wide, high))
+
+    place(Camera.orbit(-32, 14, distance=2.9, fov_deg=26), 0, 0, 740, HEIGHT)
     check()
-    _place(picture, mesh, Camera.orbit(0, 4, distance=3.6, fov_deg=24), (720, 40, 280, 340))
+    place(Camera.orbit(0, 4, distance=3.6, fov_deg=24), 720, 40, 280, 340)
     check()
-    _place(picture, mesh, Camera.orbit(150, 10, distance=3.6, fov_deg=24), (720, 388, 280, 340))
+    place(Camera.orbit(150, 10, distance=3.6, fov_deg=24), 720, 388, 280, 340)
     image = Image.fromarray((srgb_from_linear(picture.clip(0, 1)) * 255 + 0.5).astype(np.uint8))
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 
-def _backdrop() -> Floats:
+def _backdrop(width: int, height: int) -> Floats:
     """Give (H, W, 3) linear light, a little brighter towards the floor."""
-    share = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None, None]
+    share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     srgb = _TOP * (1 - share) + _BOTTOM * share
-    picture = np.broadcast_to(srgb**2.2, (HEIGHT, WIDTH, 3)).astype(np.float32)
+    picture = np.broadcast_to(srgb**2.2, (height, width, 3)).astype(np.float32)
     return np.ascontiguousarray(picture)
 
 

@@ -128,6 +128,11 @@ class VmActivities:
             if readiness.get("ready") or is_drained:
                 # The agent adopts the epoch, and with it opens a door closed by an earlier drain.
                 await self._agents.lease(candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s)
+            if readiness.get("phase") == "failed":
+                # It says so for a moment and ends: no use in paying for the VM until the deadline.
+                detail = str(readiness.get("detail") or "the agent's set-up failed")
+                await self._give_up(vm, "agent_unfit", detail, client, may_be_on=True)
+                return "failed"
             if not readiness.get("ready"):
                 return "warming"
         except (AgentError, AgentUnreachableError) as error:

@@ -46,9 +46,12 @@ class TestSettingsTable:
     def test_lists_what_the_engine_reads(self, root):
         environ = RecordingEnviron()
 
-        gpu_agent.engines.hunyuan3d.settings.LaneSettings.from_environ(environ)
+        with pytest.raises(SettingsError) as caught:
+            gpu_agent.engines.hunyuan3d.settings.EngineSettings.from_environ(environ)
 
-        assert environ.asked == documented(root, "Engine hunyuan3d").keys()
+        table = documented(root, "Engine hunyuan3d")
+        assert environ.asked == table.keys()
+        assert {name for name in table if name in str(caught.value)} == {"GPU_ENGINE_WEIGHTS_DIR"}
 
     def test_lists_what_the_switch_reads(self, root):
         environ = RecordingEnviron()

@@ -5,6 +5,7 @@ the mesh cleaned by a finisher, leaves the texture with the owner, and has a fin
 files. So one job's CPU work overlaps another's time on the GPU.
 """
 
+import io
 import logging
 import shutil
 import threading
@@ -12,7 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from PIL import Image, ImageDraw
 
 from gpu_agent.engines import (
     Artifact,
@@ -25,6 +29,7 @@ from gpu_agent.engines import (
 )
 from gpu_agent.engines.hunyuan3d.acceptance import is_rejected
 from gpu_agent.engines.hunyuan3d.finishing import FinisherPool
+from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.health import Step
 from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
 from gpu_agent.engines.hunyuan3d.messages import PaintWork, Shaped, ShapeWork
@@ -68,8 +73,10 @@ class Parts:
         plan: Decides every option of a job.
         lanes: How wide the lanes are.
         facts: What the manifest says of the model besides: its revision and licence.
-        checks: Called in order at the set-up, by the word that names each; what one raises ends
-            it.
+        checks: Called in order at the set-up, by the word that names each, before anything is
+            loaded; what one raises ends it.
+        needs: What is asked of the GPU, or None to ask nothing.
+        warm_up: Options of the first, small job; None for no such job.
     """
 
     info: EngineInfo
@@ -79,7 +86,9 @@ class Parts:
     plan: Callable[[Mapping[str, Any]], JobPlan]
     lanes: LaneSettings
     facts: Mapping[str, Any] = field(default_factory=dict)
-    checks: Mapping[str, Callable[[SetUpReport], None]] = field(default_factory=dict)
+    checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    needs: Needs | None = None
+    warm_up: Mapping[str, Any] | None = None
 
 
 class Hunyuan3dEngine:
@@ -113,6 +122,7 @@ class Hunyuan3dEngine:
                 batch_limit=parts.lanes.batch_limit,
                 beat_s=parts.lanes.beat_s,
                 limits=parts.lanes.limits,
+                needs=parts.needs,
             ),
             instruments=equipment.instruments,
             give_up=equipment.give_up,
@@ -137,9 +147,12 @@ class Hunyuan3dEngine:
         self._require_space()
         for word, check in self._parts.checks.items():
             report(0, f"Checking: {word}.", word)
-            check(report)
+            check()
         self._finishers.start()
         self._owner.set_up(report)
+        if self._parts.warm_up is not None:
+            report(0, "Making a first small model.", "warm_up")
+            self._warm_up(self._parts.warm_up)
 
     def close(self) -> None:
         """End the child processes; jobs under way fail."""
@@ -175,6 +188,18 @@ class Hunyuan3dEngine:
             note = f"Seed {plan.seed} gave no usable model ({error}), so {seed} was taken."
         return self._make(_Job(cutout_png, plan, seed, arrival, watch), [note])
 
+    def _warm_up(self, options: Mapping[str, Any]) -> None:
+        """Make a small model of a drawn disc, so that the first job finds everything loaded.
+
+        A model that is no model is no fault of the machine: few steps need not give a surface.
+        """
+        try:
+            self.generate(_draw_disc(), options, _NoWatch())
+        except EngineError as error:
+            if not (is_rejected(error) or error.code == "no_subject_found"):
+                raise
+            logger.warning("warm-up: %s", error)
+
     def _make(self, job: "_Job", notes: list[str]) -> Generated:
         plan, watch = job.plan, job.watch
         shaped, seconds = self._shape(job)
@@ -196,7 +221,13 @@ class Hunyuan3dEngine:
         watch.stage(Stage.FINISH, 100)
         watch.stage(Stage.EXPORT)
         exported = self._finishers.export(
-            Export(mesh=tidied, texture_png=texture_png), watch.check
+            Export(
+                mesh=tidied,
+                texture_png=texture_png,
+                texture_size=plan.texture_size,
+                picture_px=self._parts.lanes.picture_px,
+            ),
+            watch.check,
         )
         watch.stage(Stage.EXPORT, 100)
         result = {
@@ -319,13 +350,37 @@ class _Job:
     watch: Watch
 
 
+class _NoWatch:
+    """Watches a run that nobody waits for."""
+
+    about: Mapping[str, Any] = MappingProxyType({})
+
+    def stage(self, stage: Stage, percent: float = 0.0) -> None:
+        pass
+
+    def end_stage(self) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+def _draw_disc() -> bytes:
+    picture = Image.new("RGB", (128, 128), (205, 205, 205))
+    ImageDraw.Draw(picture).ellipse((24, 24, 104, 104), fill=(150, 60, 40))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def _generated(exported: Exported, seed: int, result: Mapping[str, Any]) -> Generated:
     figures = {name: value for name, value in exported.figures.items() if name != "notes"}
+    files = [Artifact(name="model.glb", content_type="model/gltf-binary", data=exported.glb)]
+    if exported.picture_png:
+        picture = exported.picture_png
+        files.append(Artifact(name="preview.png", content_type="image/png", data=picture))
     return Generated(
-        artifacts=(
-            Artifact(name="model.glb", content_type="model/gltf-binary", data=exported.glb),
-            Artifact(name="preview.png", content_type="image/png", data=exported.picture_png),
-        ),
+        artifacts=tuple(files),
         mesh=figures,
         seed=seed,
         notice=NOTICE,

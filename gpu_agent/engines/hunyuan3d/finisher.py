@@ -74,7 +74,10 @@ def do_export(work: Export, watch: Stopwatch) -> Exported:
             is_textured=work.texture_png is not None,
         ),
     )
-    picture = watch.time("picture", lambda: draw_picture(drawable(_centred(model)), lambda: None))
+    picture = b""
+    if work.picture_px:
+        mesh = drawable(_centred(model))
+        picture = watch.time("picture", lambda: draw_picture(mesh, width=work.picture_px))
     return Exported(glb=glb, picture_png=picture, figures=figures)
 
 
@@ -83,7 +86,9 @@ def _model(work: Export) -> Model:
     uv = texture = None
     if isinstance(work.mesh, UvMesh) and work.texture_png is not None:
         with Image.open(io.BytesIO(work.texture_png)) as image:
-            texture = np.asarray(image.convert("RGB"))
+            picture = image.convert("RGB")
+        picture.thumbnail((work.texture_size, work.texture_size), Image.Resampling.LANCZOS)
+        texture = np.asarray(picture)
         # Ours counts from the top left, the atlas from the bottom left.
         uv = np.stack([work.mesh.uv[:, 0], 1 - work.mesh.uv[:, 1]], axis=1)
     return Model(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.health import Step
 from gpu_agent.engines.hunyuan3d.model import RawMesh, ShapeSettings, UvMesh
 
@@ -20,12 +21,14 @@ class Begin:
         arguments: Its keyword arguments.
         work_dir: Folder for temporary files of this process.
         beat_s: Seconds between two signs of life.
+        needs: What is asked of the GPU first, or None to ask nothing.
     """
 
     factory: str
     arguments: Mapping[str, Any]
     work_dir: str
     beat_s: float
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

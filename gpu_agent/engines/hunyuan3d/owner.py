@@ -18,6 +18,7 @@ from typing import Any
 
 from gpu_agent.engines import EngineError, Instruments, SetUpReport
 from gpu_agent.engines.hunyuan3d.batching import choose_batch
+from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.health import (
     Cause,
     Limits,
@@ -71,6 +72,7 @@ class OwnerSettings:
         batch_limit: Most shapes in one batch, at least 1.
         beat_s: Seconds between two signs of life.
         limits: When it counts as lost.
+        needs: What is asked of the GPU first, or None to ask nothing.
         restart_pause_s: Before the second start in a row that follows a failed one, in seconds.
     """
 
@@ -81,6 +83,7 @@ class OwnerSettings:
     batch_limit: int
     beat_s: float
     limits: Limits
+    needs: Needs | None = None
     restart_pause_s: float = 5.0
 
 
@@ -249,6 +252,7 @@ class GpuOwner:
             arguments=self._settings.arguments,
             work_dir=str(folder),
             beat_s=self._settings.beat_s,
+            needs=self._settings.needs,
         )
         try:
             self._child.send(begin)

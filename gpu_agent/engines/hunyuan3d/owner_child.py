@@ -16,12 +16,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
 from gpu_agent.engines import EngineError
+from gpu_agent.engines.hunyuan3d.fitness import check_gpu
 from gpu_agent.engines.hunyuan3d.health import Step
 from gpu_agent.engines.hunyuan3d.messages import (
     Beat,
@@ -52,7 +54,8 @@ from gpu_agent.engines.hunyuan3d.model import (
 from gpu_agent.engines.hunyuan3d.process import open_pipe
 from gpu_agent.logs import set_up_logs
 
-logger = logging.getLogger(__name__)
+# By its own name: run as a program, the module is called `__main__`.
+logger = logging.getLogger("gpu_agent.engines.hunyuan3d.owner_child")
 
 _OUT_OF_MEMORY = "The GPU's memory is too small for this job, even after what it may give up."
 
@@ -103,15 +106,17 @@ class OwnerChild:
                 return 4
 
     def _load(self) -> GpuModel:
+        if self._begin.needs is not None:
+            self._tell_loading("gpu", 0, "Asking the GPU.")
+            check_gpu(self._begin.needs, partial(self._tell_loading, "gpu"))
         module, _, name = self._begin.factory.partition(":")
-        self._tell(Loading(step="model", percent=0, detail="Loading the model's libraries."))
+        self._tell_loading("model", 0, "Loading the model's libraries.")
         model = cast(GpuModel, getattr(import_module(module), name)(**self._begin.arguments))
-        model.load(
-            lambda percent, detail: self._tell(
-                Loading(step="model", percent=percent, detail=detail)
-            )
-        )
+        model.load(partial(self._tell_loading, "model"))
         return model
+
+    def _tell_loading(self, step: str, percent: int, detail: str) -> None:
+        self._tell(Loading(step=step, percent=percent, detail=detail))
 
     def _obey(self, model: GpuModel, order: MakeShapes | PaintWork) -> None:
         if isinstance(order, PaintWork):

@@ -17,6 +17,7 @@ class JobPlan:
         remove_background: Whether to look for the subject; else the photo's own transparency or
             the whole frame.
         texture: Whether the mesh is painted.
+        texture_size: Longest edge of the texture in pixels.
         face_count: Most faces of the model, or None for all that the shape has.
         least_octree_resolution: The octree may go down to this one when the GPU's memory runs
             out; `shape`'s own where the job allows nothing less.
@@ -26,6 +27,7 @@ class JobPlan:
     seed: int
     remove_background: bool = True
     texture: bool = False
+    texture_size: int = 2048
     face_count: int | None = None
     least_octree_resolution: int
 

@@ -26,15 +26,23 @@ class Export:
 
     Attributes:
         texture_png: Of a `UvMesh`, or None.
+        picture_px: Width of the picture of the model, or 0 for none.
+        texture_size: A larger texture is taken down to this edge, in pixels.
     """
 
     mesh: RawMesh | UvMesh
     texture_png: bytes | None
+    texture_size: int = 2048
+    picture_px: int = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The files of a mesh, and what was measured when they were opened again."""
+    """The files of a mesh, and what was measured when they were opened again.
+
+    Attributes:
+        picture_png: Empty if none was asked for.
+    """
 
     glb: bytes
     picture_png: bytes

@@ -23,7 +23,9 @@ LIMIT_S = 30.0
 class AgentProcess:
     """The real program on a folder, started and killed by a test."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, module: str = "gpu_agent", **environ: str):
+        self.module = module
+        self.data = folder / "data"
         self.store = folder / "store"
         self.url = f"http://127.0.0.1:{port}/v1"
         self.log = folder / "agent.log"
@@ -38,18 +40,21 @@ class AgentProcess:
             "GPU_AGENT_DATA_DIR": str(folder / "data"),
             "GPU_AGENT_VM_NAME": "gpu-1",
             "GPU_AGENT_STORE_DIR": str(self.store),
+            **environ,
         }
 
-    def start(self, *, awaited_status: int = 200, **environ: str) -> None:
+    def start(
+        self, *, awaited_status: int = 200, limit_s: float = LIMIT_S, **environ: str
+    ) -> None:
         """Start the program and wait until ``/ready`` says so, or 503 when closed."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gpu_agent"],
+                [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env={**self._environ, **environ},
                 stderr=log,
             )
-        self.await_true(lambda: self._is_up(awaited_status))
+        self.await_true(lambda: self._is_up(awaited_status), limit_s)
 
     def kill(self) -> None:
         """End it as ``kill -9`` does."""
@@ -98,8 +103,8 @@ class AgentProcess:
         assert found is not None, text
         return float(found[1])
 
-    def await_true(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + LIMIT_S
+    def await_true(self, holds: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+        end = time.monotonic() + limit_s
         while not holds():
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()

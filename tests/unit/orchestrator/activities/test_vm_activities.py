@@ -132,6 +132,16 @@ class TestCheckWake:
 
         assert answer == {"outcome": "warming"}
 
+    def test_an_agent_that_says_why_it_can_not_ends_the_wake(self, starting: Parts, do):
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.power.powers["gpu-1"] = "running"
+        starting.agent().phase = "failed"
+
+        answer = do(starting.vms.check_wake(starting.order(), starting.durable))
+
+        assert answer == {"outcome": "failed"}
+        assert starting.vm().phase == "deallocating"
+
     def test_an_agent_that_refuses_the_lease_is_not_ready(self, starting: Parts, do):
         do(starting.vms.start_vm(starting.order(), starting.durable))
         starting.power.powers["gpu-1"] = "running"

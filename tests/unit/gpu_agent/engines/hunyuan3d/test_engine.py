@@ -15,7 +15,7 @@ import trimesh
 from gpu_agent.engines import EngineError, EngineInfo, Equipment, JobCancelledError
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine, Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
-from gpu_agent.engines.hunyuan3d.settings import LaneSettings
+from gpu_agent.engines.hunyuan3d.settings import EngineSettings
 from gpu_agent.wire import Stage
 from tests.fakes.gpu_model import Fault, Folder
 from tests.fakes.instruments import FakeInstruments
@@ -75,7 +75,9 @@ class EngineBench:
                 arguments={"folder": str(folder / "fake")},
                 cut_out=self.cut_out,
                 plan=read_plan,
-                lanes=LaneSettings.from_environ(environ),
+                lanes=EngineSettings.from_environ(
+                    {"GPU_ENGINE_WEIGHTS_DIR": "unused", **environ}
+                ).lanes,
                 facts={"revision": "r1"},
             ),
             Equipment(
@@ -101,7 +103,11 @@ def shared(tmp_path_factory):
     """Give one engine for all tests that leave it sound."""
     bench = EngineBench(
         tmp_path_factory.mktemp("engine"),
-        {"GPU_ENGINE_LEAST_FREE_GIB": "0", "GPU_ENGINE_FINISHERS": "1"},
+        {
+            "GPU_ENGINE_LEAST_FREE_GIB": "0",
+            "GPU_ENGINE_FINISHERS": "1",
+            "GPU_ENGINE_PICTURE_PX": "128",
+        },
     )
     bench.engine.set_up(lambda *_: None)
     yield bench

@@ -51,7 +51,7 @@ def only_pid(pool: FinisherPool) -> int:
 
 class TestRun:
     def test_gives_a_file_that_opens_again_and_says_what_is_in_it(self, pool, tmp_path):
-        exported = pool.export(Export(mesh=EGG, texture_png=None), check)
+        exported = pool.export(Export(mesh=EGG, texture_png=None, picture_px=128), check)
 
         mesh = trimesh.load(io.BytesIO(exported.glb), file_type="glb", force="mesh")
         assert len(mesh.faces) == len(EGG.faces) == exported.figures["faces"]
@@ -66,7 +66,7 @@ class TestRun:
         flat = RawMesh(vertices=EGG.vertices * np.float32([1, 0, 1]), faces=EGG.faces)
 
         with pytest.raises(EngineError, match="it is flat"):
-            pool.export(Export(mesh=flat, texture_png=None), check)
+            pool.export(Export(mesh=flat, texture_png=None, picture_px=0), check)
 
         pid = only_pid(pool)
         assert len(pool.tidy(TIDY, check).faces) == len(EGG.faces)

@@ -1,0 +1,60 @@
+"""The agent as it is, its hunyuan3d engine over a fake model: ``python -m …lanes_agent``.
+
+Service, ledger, lanes and child processes are the real ones. ``FAKE_GPU`` names the folder through
+which a test steers the model (see `tests.fakes.gpu_model`).
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from gpu_agent.__main__ import serve
+from gpu_agent.engines import EngineInfo, Equipment
+from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine, Parts
+from gpu_agent.engines.hunyuan3d.fitness import Needs
+from gpu_agent.engines.hunyuan3d.model import ShapeSettings
+from gpu_agent.engines.hunyuan3d.plan import JobPlan
+from gpu_agent.engines.hunyuan3d.settings import EngineSettings
+from gpu_agent.logs import set_up_logs
+
+
+def plan_job(options: Mapping[str, Any]) -> JobPlan:
+    return JobPlan(
+        shape=ShapeSettings(
+            preset="draft",
+            steps=options.get("steps", 3),
+            guidance_scale=5.0,
+            octree_resolution=63,
+            num_chunks=8000,
+            flash_vdm=False,
+        ),
+        seed=options.get("seed", 1),
+        texture=options.get("texture", False),
+        least_octree_resolution=63,
+    )
+
+
+def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
+    settings = EngineSettings.from_environ(equipment.environ)
+    folder = equipment.environ["FAKE_GPU"]
+    return Hunyuan3dEngine(
+        Parts(
+            info=EngineInfo(
+                name="hunyuan3d", version="fake", description="Fake.", is_concurrent=True
+            ),
+            factory="tests.fakes.gpu_model:FakeGpuModel",
+            arguments={"folder": folder},
+            cut_out=lambda image, _removes: image,
+            plan=plan_job,
+            lanes=settings.lanes,
+            needs=Needs(device=settings.device, presets=settings.presets, texture=True),
+            warm_up={},
+        ),
+        equipment,
+    )
+
+
+if __name__ == "__main__":
+    set_up_logs()
+    sys.exit(serve(os.environ, build_engine))
