@@ -152,6 +152,16 @@ variable "pool" {
   type        = any
   default     = {}
   nullable    = false
+
+  # Terraform would drop a misspelt one in silence.
+  validation {
+    condition = length(setsubtract(keys(var.pool), [
+      "agent_unreachable_s", "idle_window_s", "job_timeout_s", "lease_s", "look_awake_s", "max_failed_wakes",
+      "max_open_jobs", "ready_poll_s", "reconciler_overdue_s", "slots_per_vm", "start_timeout_s", "start_within_s",
+      "wake_poll_s", "warm_windows",
+    ])) == 0
+    error_message = "The pool has no setting of one of these names: ${join(", ", keys(var.pool))}. docs/settings.md has them, in capitals."
+  }
 }
 
 variable "app" {

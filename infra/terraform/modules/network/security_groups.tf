@@ -33,7 +33,7 @@ resource "azurerm_network_security_group" "gpu" {
 
   # What an image holds is complete: a VM needs these and the endpoints within the network.
   dynamic "security_rule" {
-    for_each = { AzureResourceManager = 100, Storage = 110, AzureMonitor = 120 }
+    for_each = { AzureResourceManager = 100, Storage = 110 }
 
     content {
       name                       = "allow-${lower(security_rule.key)}"

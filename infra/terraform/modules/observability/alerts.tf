@@ -2,14 +2,16 @@
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
   name                 = "${var.name}-vm-billed-but-idle"
   display_name         = "A GPU VM is billed and does nothing"
-  description          = "A VM was up for ${var.idle_alert_minutes} minutes in which no job was followed on any: look at GET /api/pool, then deallocate the VM by hand."
+  description          = "A VM was up for ${var.idle_alert_minutes} minutes in which no job was followed on any: look at GET /api/pool, which says whether it is kept warm on purpose; if not, deallocate it by hand."
   location             = var.location
   resource_group_name  = var.resource_group_name
   scopes               = [local.workspace_id]
   severity             = 1
   evaluation_frequency = "PT15M"
   window_duration      = "PT${var.idle_alert_minutes}M"
-  tags                 = var.tags
+  # A workspace has its tables from the first report on, and this is made before it.
+  skip_query_validation = true
+  tags                  = var.tags
 
   criteria {
     query                   = <<-EOT
@@ -31,16 +33,17 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
 }
 
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "failed_jobs" {
-  name                 = "${var.name}-failed-jobs"
-  display_name         = "Jobs fail"
-  description          = "Three jobs or more failed within an hour: GET /api/jobs?state=failed says why."
-  location             = var.location
-  resource_group_name  = var.resource_group_name
-  scopes               = [local.workspace_id]
-  severity             = 2
-  evaluation_frequency = "PT15M"
-  window_duration      = "PT1H"
-  tags                 = var.tags
+  name                  = "${var.name}-failed-jobs"
+  display_name          = "Jobs fail"
+  description           = "Three jobs or more failed within an hour: GET /api/jobs?state=failed says why."
+  location              = var.location
+  resource_group_name   = var.resource_group_name
+  scopes                = [local.workspace_id]
+  severity              = 2
+  evaluation_frequency  = "PT15M"
+  window_duration       = "PT1H"
+  skip_query_validation = true
+  tags                  = var.tags
 
   criteria {
     # What Durable itself reports at every change of an orchestration's state.

@@ -125,6 +125,29 @@ run "what_exists_is_used_and_not_created" {
   }
 }
 
+run "the_pools_settings_reach_app_and_agents" {
+  command = plan
+
+  variables {
+    pool = { idle_window_s = 600, slots_per_vm = 2 }
+  }
+
+  assert {
+    condition     = module.control_plane.settings.IDLE_WINDOW_S == "600" && module.control_plane.settings.SLOTS_PER_VM == "2"
+    error_message = "The app goes on with its defaults."
+  }
+}
+
+run "refuses_a_misspelt_setting_of_the_pool" {
+  command = plan
+
+  variables {
+    pool = { idle_windows_s = 600 }
+  }
+
+  expect_failures = [var.pool]
+}
+
 run "refuses_networks_that_overlap" {
   command = plan
 

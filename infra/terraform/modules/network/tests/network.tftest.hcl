@@ -36,8 +36,8 @@ run "a_gpu_vm_reaches_azure_and_not_the_internet" {
 
   assert {
     condition = toset([for rule in azurerm_network_security_group.gpu.security_rule : rule.destination_address_prefix
-    if rule.direction == "Outbound" && rule.access == "Allow"]) == toset(["AzureResourceManager", "Storage", "AzureMonitor"])
-    error_message = "A GPU VM may talk to more or less than Azure Resource Manager, Storage and Monitor."
+    if rule.direction == "Outbound" && rule.access == "Allow"]) == toset(["AzureResourceManager", "Storage"])
+    error_message = "A GPU VM may talk to more or less than Azure Resource Manager and Storage."
   }
 
   assert {
