@@ -2,10 +2,12 @@ import configparser
 import inspect
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 from gpu_agent.boot.settings import Settings as BootSettings
+from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_FILE, PRESETS, TEXTURE_PARTS
 from gpu_agent.service import ANSWER_WITHIN_S, EXIT_UNFIT, THREADS_WITHIN_S
 from gpu_agent.settings import Settings
 from gpu_agent.switch.agent import STOP_WITHIN_S
@@ -22,7 +24,7 @@ class Unit(configparser.RawConfigParser):
         self.optionxform = str
         self.values: dict[str, list[str]] = {}
         section = ""
-        for line in text.splitlines():
+        for line in text.replace("\\\n", " ").splitlines():
             if line.startswith("["):
                 section = line.strip("[]")
             elif line and not line.startswith("#"):
@@ -218,6 +220,44 @@ class TestSettings:
         assert boot.words("Service.RuntimeDirectoryMode") == ["0700"]
         assert boot.words("Service.UMask") == ["0077"]
         assert boot.words("Service.RemainAfterExit") == ["yes"]
+
+
+class TestWeightsCache:
+    def test_reads_what_the_standard_preset_loads(self, unit):
+        text = " ".join(unit("weights-cache").words("Service.ExecStart"))
+        standard = {*PRESETS["standard"].parts, *TEXTURE_PARTS, str(Path(BACKGROUND_FILE).parent)}
+
+        assert standard == set(text.split()[1:])
+
+    def test_reads_every_byte_of_every_weight_file(self, run, image, tmp_path):
+        sizes = {"a/b/model.safetensors": 5 * 2**20 + 3, "c/net.onnx": 1, "a/empty.safetensors": 0}
+        for name, size in {**sizes, "a/skipped.ckpt": 9}.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(bytes(size))
+        # A `dd` that says how much it was to read of which file, and then does.
+        spy = tmp_path / "bin/dd"
+        spy.parent.mkdir()
+        spy.write_text('#!/bin/sh\necho "$@" >> "$SPIED"\nexec /bin/dd "$@"\n')
+        spy.chmod(0o755)
+        spied = tmp_path / "spied"
+
+        done = run(
+            *("bash", image / "root/opt/coldforge/bin/read-weights", "a", "c"),
+            cwd=tmp_path,
+            env={"PATH": f"{spy.parent}:/usr/bin:/bin", "SPIED": str(spied)},
+        )
+
+        assert (done.returncode, done.stdout) == (0, "")
+        calls = re.findall(r"if=(\S+) .*skip=(\d+) count=(\d+)", spied.read_text())
+        read = dict.fromkeys(sizes, 0)
+        for name, skip, count in calls:
+            read[name] += max(0, min(int(count), sizes[name] - int(skip)))
+        assert read == sizes
+
+    def test_says_when_a_folder_is_absent(self, run, image, tmp_path):
+        script = image / "root/opt/coldforge/bin/read-weights"
+
+        assert run("bash", script, "absent", cwd=tmp_path).returncode != 0
 
 
 class TestCloudInit:
