@@ -104,7 +104,7 @@ TRUE_POWER = {
     VmPhase.STARTING: "starting",
     VmPhase.DEALLOCATING: "deallocating",
 }
-POWERS = (None, "running", "deallocated", "starting", "deallocating", "stopped")
+POWERS = (None, "running", "deallocated", "starting", "deallocating", "stopped", "gone")
 AGENTS = (None, "up", "closed", "unreachable")
 
 Pair = tuple[VmPhase, str]
