@@ -45,7 +45,7 @@ demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM a
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071, HOST=func: Core Tools)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)" --host "$(HOST)"
 
-bench: set-up ## Measure the engine beside a peer, warm jobs and memory (to out/bench.json; 6 minutes)
+bench: set-up ## Measure the engine beside a peer, warm jobs, memory, pool and wakes (to out/bench.json; 6 minutes)
 	@$(BIN)/python -m benchmarks
 
 # A file stays with one worker, for its tests share servers that are started once; the long ones

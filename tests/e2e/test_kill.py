@@ -67,6 +67,20 @@ class TestAgent:
         assert cloud.stack.meter()["gpu-0"]["starts"] == 2
 
 
+class TestVm:
+    def test_gone_in_mid_job_is_woken_again_for_it(self, start_cloud, photo):
+        """Deallocated by somebody else, or by Azure: nobody tells the control plane."""
+        cloud = start_cloud(stage_s=0.7)
+        job_id = cloud.post(photo)
+        cloud.wait_for_stage(job_id, *RUNNING_STAGES)
+
+        cloud.stack.fault("power_lost", vm="gpu-0")
+
+        assert cloud.wait_for_job(job_id)["state"] == "succeeded"
+        assert_one_result(cloud, job_id, attempt=2)
+        assert cloud.stack.meter()["gpu-0"]["starts"] == 2
+
+
 class TestBoth:
     def test_killed_in_mid_job_recover_together(self, start_cloud, photo):
         """Host and agent gone at once: the job succeeds once both are back."""
