@@ -1,5 +1,6 @@
 """`AppProbes` on Azure Resource Manager, the storage SDKs and the app's own API."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ _ACCOUNTS = "2023-05-01"
 _VAULTS = "2023-07-01"
 _SECRETS = "7.4"
 _WAKE_POLL_S = 2.0
+_PREWARM_S = 120.0
 _SETTLED = frozenset({"broken", "no_capacity"})
 
 
@@ -121,20 +123,28 @@ class AzureAppProbes:
         }
 
     def wake(self, limit_s: float) -> Mapping[str, PoolVm]:
-        """See `AppProbes.wake`."""
+        """See `AppProbes.wake`.
+
+        The VM is asked for again and again for a short time, so that it does not stay up for long
+        if this program is ended meanwhile.
+        """
         deadline = self._clock() + limit_s
-        self._call("POST", "/api/pool/prewarm", {"vms": 1, "for_s": max(1.0, limit_s)})
-        try:
-            while True:
-                pool = self.read_pool()
-                phases = {vm.phase for vm in pool.values()}
-                is_over = "ready" in phases or phases <= _SETTLED
-                if is_over or self._clock() >= deadline:
-                    return pool
-                self._sleep(_WAKE_POLL_S)
-        finally:
-            # From here on the pool's idle window decides when the VM stops.
-            self._call("POST", "/api/pool/prewarm", {"vms": 0, "for_s": 1})
+        asked_at = -math.inf
+        while True:
+            if self._clock() >= asked_at + _PREWARM_S / 2:
+                self._prewarm(1, _PREWARM_S)
+                asked_at = self._clock()
+            pool = self.read_pool()
+            phases = {vm.phase for vm in pool.values()}
+            is_over = "ready" in phases or phases <= _SETTLED
+            if is_over or self._clock() >= deadline:
+                # From here on the pool's idle window decides when the VM stops.
+                self._prewarm(0, 1.0)
+                return pool
+            self._sleep(_WAKE_POLL_S)
+
+    def _prewarm(self, vms: int, for_s: float) -> None:
+        self._call("POST", "/api/pool/prewarm", {"vms": vms, "for_s": for_s})
 
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         url = self._deployment.app_url

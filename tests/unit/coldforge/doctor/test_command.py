@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -29,3 +31,27 @@ class TestDoctorCommand:
         result = CliRunner().invoke(cli, ["doctor", "--deployment", str(tmp_path / "none")])
 
         assert result.exit_code == 2
+
+    def test_says_which_extra_it_needs(self, tmp_path):
+        path = tmp_path / "deployment.json"
+        path.write_text(
+            json.dumps(
+                {
+                    "subscription_id": "s",
+                    "app_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/a",
+                    "app_url": "https://a.invalid",
+                    "storage_account_id": "x",
+                }
+            )
+        )
+        program = (
+            "import sys; sys.modules['azure'] = None; from coldforge.cli import cli; "
+            f"cli(['doctor', '--deployment', {str(path)!r}])"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+
+        assert done.returncode == 2
+        assert "pip install 'coldforge[doctor]'" in done.stderr
