@@ -75,4 +75,6 @@ def _find(program: str) -> str:
 
 def _failure(command: Sequence[str], status: int, output: str) -> ToolFailedError:
     lines = output.strip().splitlines()[-SHOWN_LINES:]
-    return ToolFailedError("\n".join([f"{command[0]} {command[1]} ended with {status}", *lines]))
+    # Terraform's folder comes first and says nothing of what was done in it.
+    verb = next((word for word in command[1:] if not word.startswith("-chdir")), "")
+    return ToolFailedError("\n".join([f"{command[0]} {verb} ended with {status}", *lines]))
