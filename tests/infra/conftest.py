@@ -15,5 +15,5 @@ def _terraform(tmp_path_factory):
     if uses_real_provider():
         yield Workbench({}, folder)
         return
-    with serve(read_table(), folder / "provider.sock") as environ:
+    with serve(read_table()) as environ:
         yield Workbench(environ, folder)

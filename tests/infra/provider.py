@@ -28,15 +28,15 @@ def read_table(path: Path = TABLE) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(table: Mapping[str, Any], socket: Path) -> Iterator[dict[str, str]]:
-    """Serve the schema on a socket.
+def serve(table: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Serve the schema on a port of this machine.
 
     Yields:
         The environment under which Terraform uses this provider instead of downloading one.
     """
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     server.add_generic_rpc_handlers((_Provider(table),))
-    server.add_insecure_port(f"unix://{socket}")
+    port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     reattach = {
         SOURCE: {
@@ -44,7 +44,7 @@ def serve(table: Mapping[str, Any], socket: Path) -> Iterator[dict[str, str]]:
             "ProtocolVersion": 6,
             "Pid": os.getpid(),
             "Test": True,
-            "Addr": {"Network": "unix", "String": str(socket)},
+            "Addr": {"Network": "tcp", "String": f"127.0.0.1:{port}"},
         }
     }
     try:

@@ -25,7 +25,6 @@ module "coldforge" {
 
   budget = {
     monthly_usd    = 200
-    starts_on      = "2026-12-01"
     contact_emails = var.contact_emails
   }
 }

@@ -33,7 +33,6 @@ module "coldforge" {
 
   budget = {
     monthly_usd    = 2000
-    starts_on      = "2026-12-01"
     contact_emails = var.contact_emails
   }
 }

@@ -1,4 +1,6 @@
 locals {
+  starts_on = var.starts_on != null ? var.starts_on : formatdate("YYYY-MM-01", plantimestamp())
+
   # Half-way in the first days of a month is the sign of a VM that nobody stops.
   notifications = [
     { threshold = 50, type = "Actual" },
@@ -23,7 +25,7 @@ resource "azurerm_consumption_budget_subscription" "this" {
   }
 
   time_period {
-    start_date = "${var.starts_on}T00:00:00Z"
+    start_date = "${local.starts_on}T00:00:00Z"
   }
 
   dynamic "notification" {
@@ -38,7 +40,7 @@ resource "azurerm_consumption_budget_subscription" "this" {
   }
 
   lifecycle {
-    # Azure moves the first month on once it is over.
+    # Every later apply is in another month.
     ignore_changes = [time_period[0].start_date]
   }
 }

@@ -28,12 +28,12 @@ variable "monthly_usd" {
 }
 
 variable "starts_on" {
-  description = "First day of the first month that counts, such as 2026-12-01."
+  description = "First day of the first month that counts, such as 2026-12-01; null for the month of the first apply."
   type        = string
-  nullable    = false
+  default     = null
 
   validation {
-    condition     = can(regex("^20[0-9]{2}-(0[1-9]|1[0-2])-01$", var.starts_on))
+    condition     = var.starts_on == null || can(regex("^20[0-9]{2}-(0[1-9]|1[0-2])-01$", var.starts_on))
     error_message = "Begin with the first day of a month, such as 2026-12-01: Azure accepts no other."
   }
 }

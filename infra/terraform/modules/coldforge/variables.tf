@@ -190,10 +190,10 @@ variable "agents" {
 }
 
 variable "budget" {
-  description = "`monthly_usd` at which `contact_emails` are told, counted from `starts_on`, the first of a month."
+  description = "`monthly_usd` at which `contact_emails` are told, counted from the month of the first apply, or from `starts_on`, the first of one."
   type = object({
     monthly_usd    = number
-    starts_on      = string
+    starts_on      = optional(string)
     contact_emails = list(string)
   })
   nullable = false

@@ -19,7 +19,7 @@ resource "azurerm_virtual_network" "this" {
 }
 
 resource "azurerm_subnet" "gpu" {
-  name                            = "gpu"
+  name                            = "${var.name}-gpu"
   virtual_network_name            = local.virtual_network.name
   resource_group_name             = local.virtual_network.resource_group_name
   address_prefixes                = [var.subnet_prefixes.gpu]
@@ -30,7 +30,7 @@ resource "azurerm_subnet" "gpu" {
 resource "azurerm_subnet" "function" {
   count = var.subnet_prefixes.function == null ? 0 : 1
 
-  name                 = "function"
+  name                 = "${var.name}-function"
   virtual_network_name = local.virtual_network.name
   resource_group_name  = local.virtual_network.resource_group_name
   address_prefixes     = [var.subnet_prefixes.function]
@@ -50,7 +50,7 @@ resource "azurerm_subnet" "function" {
 resource "azurerm_subnet" "endpoints" {
   count = var.subnet_prefixes.endpoints == null ? 0 : 1
 
-  name                              = "endpoints"
+  name                              = "${var.name}-endpoints"
   virtual_network_name              = local.virtual_network.name
   resource_group_name               = local.virtual_network.resource_group_name
   address_prefixes                  = [var.subnet_prefixes.endpoints]

@@ -21,6 +21,28 @@ run "the_bill_of_app_and_vms_is_one_number" {
   }
 }
 
+run "counting_begins_with_a_month" {
+  command = plan
+
+  assert {
+    condition     = azurerm_consumption_budget_subscription.this.time_period[0].start_date == "2026-12-01T00:00:00Z"
+    error_message = "The budget begins at another time than the one that was asked for."
+  }
+}
+
+run "without_a_first_month_it_is_that_of_the_first_apply" {
+  command = plan
+
+  variables {
+    starts_on = null
+  }
+
+  assert {
+    condition     = azurerm_consumption_budget_subscription.this.time_period[0].start_date == formatdate("YYYY-MM-01'T00:00:00Z'", plantimestamp())
+    error_message = "Azure refuses budgets that began in a month gone by."
+  }
+}
+
 run "somebody_is_told_before_and_when_it_is_used_up" {
   command = plan
 
