@@ -121,7 +121,7 @@ def find_strangers(plan: Mapping[str, Any], inventory: Iterable[Resource]) -> li
 
     A group that the plan leaves alone takes nothing along, whatever is in it.
     """
-    own = {one.lower() for one in _ids(plan.get("prior_state", {}).get("values", {}))}
+    own = {one.lower() for one in list_own_ids(plan)}
     endpoints = [f"{one.rsplit('/', 1)[-1]}.nic." for one in own if _ENDPOINT in one]
     groups = [
         str(change["change"]["before"]["id"]).lower() + "/"
@@ -136,15 +136,6 @@ def find_strangers(plan: Mapping[str, Any], inventory: Iterable[Resource]) -> li
         and one.managed_by.lower() not in own
         and not _comes_with(one, own, endpoints)
     )
-
-
-def _comes_with(one: Resource, own: Collection[str], endpoints: Iterable[str]) -> bool:
-    """Tell whether Azure made a resource by itself, as a part of one that Terraform made."""
-    kind, (parent, name) = one.type.lower(), one.id.lower().rsplit("/", 1)
-    if kind in _MADE_BY_AZURE or any(name.startswith(prefix) for prefix in endpoints):
-        return True
-    # What lies below something is a part of it; an image version was days of somebody's work.
-    return parent.rsplit("/", 1)[0] in own and kind != _IMAGE_VERSION
 
 
 def list_deleted_groups(plan: Mapping[str, Any]) -> list[str]:
@@ -168,7 +159,9 @@ def find_busy(pool: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _ids(values: Mapping[str, Any]) -> Sequence[str]:
+def list_own_ids(plan: Mapping[str, Any]) -> Sequence[str]:
+    """List the ids of all that Terraform made so far, in whatever module."""
+    values = plan.get("prior_state", {}).get("values", {})
     module = values.get("root_module") or {}
     found: list[str] = []
     modules = [module]
@@ -181,3 +174,12 @@ def _ids(values: Mapping[str, Any]) -> Sequence[str]:
             if resource.get("mode") == "managed" and resource.get("values", {}).get("id")
         ]
     return found
+
+
+def _comes_with(one: Resource, own: Collection[str], endpoints: Iterable[str]) -> bool:
+    """Tell whether Azure made a resource by itself, as a part of one that Terraform made."""
+    kind, (parent, name) = one.type.lower(), one.id.lower().rsplit("/", 1)
+    if kind in _MADE_BY_AZURE or any(name.startswith(prefix) for prefix in endpoints):
+        return True
+    # What lies below something is a part of it; an image version was days of somebody's work.
+    return parent.rsplit("/", 1)[0] in own and kind != _IMAGE_VERSION
