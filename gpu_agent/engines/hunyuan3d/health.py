@@ -33,7 +33,7 @@ class Limits:
     """How patient the agent is with the owner of the GPU, in seconds.
 
     Attributes:
-        silence_s: Without any sign of life.
+        silence_s: Without any sign of life, once the model is loaded.
         progress_s: Without progress, by step.
         cancel_s: From a cancellation to the end of the work.
     """
@@ -79,7 +79,10 @@ def list_deadlines(pulse: Pulse, limits: Limits) -> list[tuple[float, Loss]]:
         cause=Cause.SILENT,
         detail=f"The GPU process gave no sign of life for {limits.silence_s:g} s.",
     )
-    deadlines = [(pulse.heard_at + limits.silence_s, silence)]
+    deadlines = []
+    if pulse.step is not Step.LOAD:
+        # Loading a library of gigabytes holds the interpreter's lock for as long as it takes.
+        deadlines.append((pulse.heard_at + limits.silence_s, silence))
     if pulse.step is not None:
         patience_s = limits.progress_s[pulse.step]
         stuck = Loss(

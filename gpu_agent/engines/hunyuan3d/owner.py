@@ -126,6 +126,7 @@ class GpuOwner:
         self._pulse = Pulse(heard_at=0.0)
         self._is_idle = False
         self._held: dict[int, Ticket] = {}
+        self._busy_with: tuple[int, ...] = ()
         self._batch_limit = settings.batch_limit
         self._failed_starts = 0
         self._start_at = 0.0
@@ -273,6 +274,7 @@ class GpuOwner:
         if not tickets:
             return
         self._held = {ticket.number: ticket for ticket in tickets}
+        self._busy_with = tuple(self._held)
         self._is_idle = False
         works = [ticket.work for ticket in tickets]
         shapes = tuple(work for work in works if isinstance(work, ShapeWork))
@@ -290,8 +292,8 @@ class GpuOwner:
             if not ticket.is_wanted and not ticket.over.is_set():
                 ticket.end(error=_ended())
                 self._send(Drop(number=ticket.number))
-        is_wanted = any(ticket.is_wanted for ticket in self._held.values())
-        is_unwanted = bool(self._held) and not is_wanted and not self._is_idle
+        busy_with = self._held_of(self._busy_with)
+        is_unwanted = bool(busy_with) and not any(ticket.is_wanted for ticket in busy_with)
         if not is_unwanted:
             self._pulse = replace(self._pulse, unwanted_since=None)
         elif self._pulse.unwanted_since is None:
@@ -320,6 +322,7 @@ class GpuOwner:
             case Idle():
                 self._become_idle()
             case Progress(step=step, numbers=numbers, share=share):
+                self._busy_with = numbers
                 self._pulse = replace(self._pulse, step=step, progress_at=now)
                 for ticket in self._held_of(numbers):
                     ticket.step = (step, share)

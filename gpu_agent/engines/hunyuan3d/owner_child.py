@@ -94,6 +94,8 @@ class OwnerChild:
             self._tell(LoadFailed(code="model_failed", detail=detail))
             return 3
         while True:
+            # No order is under way, so none of these numbers means anything any more.
+            self._dropped.clear()
             self._tell(Idle())
             order = self._orders.get()
             try:

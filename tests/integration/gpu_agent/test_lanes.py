@@ -134,12 +134,14 @@ class TestJob:
 
 
 class TestLoss:
-    @pytest.mark.parametrize("step", ["diffuse", "decode"])
+    @pytest.mark.parametrize(
+        "step", ["diffuse", "decode", pytest.param("paint", marks=pytest.mark.engine)]
+    )
     def test_of_the_gpu_process_costs_no_job(self, lanes, step: str):
         lost = 'gpu_agent_engine_processes_lost_total{cause="died",process="gpu"}'
         lanes.fake.plan(Fault(step, "kill", seed=30))
 
-        view = lanes.run(f"kill-{step}", seed=30)
+        view = lanes.run(f"kill-{step}", seed=30, texture=step == "paint")
 
         assert view["state"] == "succeeded"
         assert lanes.metric(lost) >= 1
@@ -176,10 +178,12 @@ class TestLoss:
 
 
 class TestCancel:
-    @pytest.mark.parametrize("step", ["diffuse", "decode"])
+    @pytest.mark.parametrize(
+        "step", ["diffuse", "decode", pytest.param("paint", marks=pytest.mark.engine)]
+    )
     def test_frees_the_gpu_for_the_next_job(self, lanes, step: str):
         lanes.fake.plan(Fault(step, "slow", seed=40))
-        lanes.submit(f"gone-{step}", options={"seed": 40})
+        lanes.submit(f"gone-{step}", options={"seed": 40, "texture": step == "paint"})
         lanes.await_event(f"slow in {step}")
         (owner,) = lanes.processes("owner_child")
 

@@ -28,7 +28,7 @@ SETTINGS = ShapeSettings(
 )
 
 PATIENT = Limits(silence_s=LIMIT_S, progress_s=dict.fromkeys(Step, LIMIT_S), cancel_s=LIMIT_S)
-SHORT_S = 0.7
+SHORT_S = 2.0
 """A limit that a test waits for."""
 
 

@@ -154,6 +154,8 @@ class TestJudge:
                 Cause.DEAF,
             ),
             (Pulse(heard_at=29.0, unwanted_since=1.0), None),
+            (Pulse(heard_at=0.0, step=Step.LOAD, progress_at=15.0), None),
+            (Pulse(heard_at=29.0, step=Step.LOAD, progress_at=5.0), Cause.STUCK),
             (Pulse(heard_at=29.0, progress_at=0.0), None),
         ],
     )

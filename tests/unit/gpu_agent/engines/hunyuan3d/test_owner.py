@@ -244,6 +244,23 @@ class TestCancel:
         assert bench.instruments.restarts == [("gpu", "deaf")]
         assert following.losses == 0
 
+    def test_of_one_that_does_not_react_costs_the_others_nothing(self, make_bench):
+        bench = make_bench(limits=replace(PATIENT, cancel_s=SHORT_S))
+        bench.set_up()
+        first = bench.hold_up()
+        bench.fake.plan(Fault("decode", "hang", seed=1))
+        crowd = [bench.shape(seed) for seed in (1, 2, 3)]
+        bench.fake.let_go()
+        await_true(lambda: "hang in decode" in bench.fake.events())
+
+        bench.owner.drop(crowd[0])
+        await_over(first, *crowd[1:])
+
+        assert all(isinstance(ticket.answer, Shaped) for ticket in crowd[1:])
+        assert [ticket.losses for ticket in crowd[1:]] == [0, 0]
+        assert [ticket.answer.batch for ticket in crowd[1:]] == [2, 2]
+        assert bench.instruments.restarts == [("gpu", "deaf")]
+
     def test_of_one_leaves_the_rest_of_its_batch_alone(self, bench):
         first = bench.hold_up()
         bench.fake.plan(Fault("diffuse", "slow", seed=2))
