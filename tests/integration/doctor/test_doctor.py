@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from azure.keyvault.secrets import SecretClient
 from click.testing import CliRunner
 
 from coldforge.cli import cli
@@ -12,6 +13,7 @@ from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.examination import Manner
 from coldforge.doctor.examiner import build_examination
 from coldforge.doctor.facts import WantedVm
+from localcloud.https import open_session
 from tests.fakes.doctor_probes import FakeAccountProbes, FakeAppProbes, FakeMachineProbes
 
 BUDGET, BLOBS, TABLES = "the budget", "the blobs", "the tables"
@@ -144,6 +146,29 @@ class TestDoctor:
 
         assert report.codes == ["storage.wrong_name"]
         assert stack.agent_token not in str(report)
+
+
+class TestVaultStandIn:
+    def test_gives_a_secret_to_the_real_sdk(self, stack, environ):
+        with SecretClient(
+            stack.urls.arm,
+            stack.credential(),
+            # The vault's name would have to end like the resource that its challenge names.
+            verify_challenge_resource=False,
+            retry_total=0,
+        ) as vault:
+            assert vault.get_secret("gpu-agent-token").value == stack.agent_token
+
+    def test_takes_no_token_for_another_service(self, stack):
+        url = f"{stack.urls.arm}/secrets/gpu-agent-token?api-version=7.4"
+        token = stack.credential().get_token("https://management.azure.com/.default").token
+        headers = [{}, {"Authorization": f"Bearer {token}"}]
+
+        with open_session(stack.bundle) as session:
+            answers = [session.get(url, headers=one, timeout=10) for one in headers]
+
+        assert [answer.status_code for answer in answers] == [401, 401]
+        assert "https://vault.azure.net" in answers[0].headers["WWW-Authenticate"]
 
 
 class TestFakeProbes:
