@@ -268,6 +268,7 @@ class TestStore:
         assert lanes.fake.events().count("diffuse 60") == 1
 
 
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="Linux alone has the limit.")
 class TestDisk:
     def test_that_is_full_refuses_and_loses_nothing(self, lanes):
         """A limit on the size of files is what a full disk is to a process."""
