@@ -141,6 +141,11 @@ class MemoryKeyTable:
         self._trouble = trouble
         self._first: dict[str, tuple[str, str]] = {}
 
+    def find(self, key: str) -> tuple[str, str] | None:
+        """Give what a key is tied to, None if it is free."""
+        self._trouble.before("keys.find")
+        return self._first.get(key)
+
     def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
         """Tie a key to a job, if it is not tied yet."""
         self._trouble.before("keys.claim")

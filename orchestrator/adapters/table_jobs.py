@@ -144,20 +144,33 @@ class TableKeys:
     def __init__(self, service: TableServiceClient) -> None:
         self._table = service.get_table_client("idempotency")
 
+    def find(self, key: str) -> tuple[str, str] | None:
+        try:
+            first = self._table.get_entity(CALLER, _key_name(key))
+        except ResourceNotFoundError:
+            return None
+        return str(first["job_id"]), str(first["body_hash"])
+
     def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
-        name = hashlib.sha256(key.encode()).hexdigest()
         entity = {
             "PartitionKey": CALLER,
-            "RowKey": name,
+            "RowKey": _key_name(key),
             "job_id": job_id,
             "body_hash": body_hash,
         }
         try:
             self._table.create_entity(entity)
         except ResourceExistsError:
-            first = self._table.get_entity(CALLER, name)
-            return str(first["job_id"]), str(first["body_hash"])
+            first = self.find(key)
+            if first is None:
+                # Whoever was first is gone again, and so is nobody's claim.
+                raise
+            return first
         return job_id, body_hash
+
+
+def _key_name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _entity(row: JobRow) -> dict[str, str]:

@@ -70,6 +70,9 @@ class LedgerTable(Protocol):
 class KeyTable(Protocol):
     """Remembers Idempotency-Keys."""
 
+    def find(self, key: str) -> tuple[str, str] | None:
+        """Give the job id and the body hash that a key is tied to, None if it is free."""
+
     def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
         """Tie a key to a job, if it is not tied yet.
 

@@ -100,6 +100,15 @@ class Acceptance:
         """Draw a new id."""
         return new_id(int(self._clock() * 1000), secrets.randbits(80))
 
+    async def find(self, key: str | None, body_hash: str) -> str | None:
+        """Give the id that an earlier request with this key was given, None if there was none.
+
+        Raises:
+            KeyReusedError: The key came with another request before.
+        """
+        found = await asyncio.to_thread(self._keys.find, key) if key is not None else None
+        return None if found is None else _same_request(*found, body_hash)
+
     async def claim(self, key: str | None, body_hash: str) -> str:
         """Give the id for a request: a new one, or that of the first request with this key.
 
@@ -109,12 +118,8 @@ class Acceptance:
         new = self.draw_id()
         if key is None:
             return new
-        job_id, first_hash = await asyncio.to_thread(self._keys.claim, key, new, body_hash)
-        if first_hash != body_hash:
-            raise KeyReusedError(
-                "this Idempotency-Key came with another request before: take a new key"
-            )
-        return job_id
+        first = await asyncio.to_thread(self._keys.claim, key, new, body_hash)
+        return _same_request(*first, body_hash)
 
     async def store(
         self, job_id: str, png: bytes, request: JobRequest, *, batch_id: str | None = None
@@ -202,6 +207,14 @@ class Acceptance:
 
     async def _write_json(self, path: str, body: dict[str, Any]) -> None:
         await self._write(path, json.dumps(body).encode(), "application/json")
+
+
+def _same_request(job_id: str, first_hash: str, body_hash: str) -> str:
+    if first_hash != body_hash:
+        raise KeyReusedError(
+            "this Idempotency-Key came with another request before: take a new key"
+        )
+    return job_id
 
 
 def _asked(request: JobRequest) -> dict[str, Any]:

@@ -26,18 +26,26 @@ class BatchRoutes:
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a batch in: 202. An image that is refused is an item with an error, no more."""
         sources, asked = read_batch(request)
-        await self._acceptance.admit(len(sources))
-        batch_id = await self._acceptance.claim(
-            key_of(request), hash_of("batches", sources, asked)
-        )
-        batch = await self._acceptance.read_batch(batch_id)
+        key, body_hash = key_of(request), hash_of("batches", sources, asked)
+        # A batch that was accepted stays so: it is found even while new ones are refused.
+        first_id = await self._acceptance.find(key, body_hash)
+        batch = await self._acceptance.read_batch(first_id) if first_id else None
         if batch is None:
-            batch = await self._store(batch_id, sources, asked)
+            batch = await self._take_in(sources, asked, key, body_hash)
+        batch_id = batch["id"]
         await self._acceptance.start_batch(batch_id, client)
         location = f"{origin_of(request)}/api/batches/{batch_id}"
         body = {"id": batch_id, "status_url": location, "items": _items(batch)}
         headers = {"Location": location, "Retry-After": str(POLL_S)}
         return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+    async def _take_in(
+        self, sources: list[ImageSource], asked: JobRequest, key: str | None, body_hash: str
+    ) -> dict[str, Any]:
+        await self._acceptance.admit(len(sources))
+        batch_id = await self._acceptance.claim(key, body_hash)
+        batch = await self._acceptance.read_batch(batch_id)
+        return batch or await self._store(batch_id, sources, asked)
 
     async def _store(
         self, batch_id: str, sources: list[ImageSource], asked: JobRequest

@@ -10,14 +10,22 @@ import azure.functions as func
 from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
 from orchestrator.domain.fence import fence_ending_all_before
 from orchestrator.domain.instances import status_name
-from orchestrator.domain.job import JobRow, JobState, error_of, is_job_id, manifest_path, view_job
+from orchestrator.domain.job import (
+    JobRequest,
+    JobRow,
+    JobState,
+    error_of,
+    is_job_id,
+    manifest_path,
+    view_job,
+)
 from orchestrator.domain.pool import Cancel, PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
 from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.instance import urls_of
-from orchestrator.triggers.request_body import read_job
+from orchestrator.triggers.request_body import ImageSource, read_job
 
 POLL_S = 2
 MAX_PAGE = 100
@@ -59,18 +67,28 @@ class JobRoutes:
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a job in: 202 with Location, status URLs and the id."""
         source, asked = read_job(request)
+        key, body_hash = key_of(request), hash_of("jobs", [source], asked)
+        # A job that was accepted stays so: it is found even while new ones are refused.
+        first_id = await self._acceptance.find(key, body_hash)
+        row = await asyncio.to_thread(self._jobs.read, first_id) if first_id else None
+        if row is None:
+            row = await self._take_in(source, asked, key, body_hash)
+        if not row.state.is_over:
+            await self._acceptance.start(row, client)
+        return self._accepted(request, client, row)
+
+    async def _take_in(
+        self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str
+    ) -> JobRow:
         await self._acceptance.admit(1)
         png = await self._acceptance.image(source)
-        key = key_of(request)
-        job_id = await self._acceptance.claim(key, hash_of("jobs", [source], asked))
+        job_id = await self._acceptance.claim(key, body_hash)
         # Without a key the id was drawn just now, and nothing can stand under it.
         row = await asyncio.to_thread(self._jobs.read, job_id) if key else None
         if row is None:
             row = await self._acceptance.store(job_id, png, asked)
             await self._acceptance.insert(row)
-        if not row.state.is_over:
-            await self._acceptance.start(row, client)
-        return self._accepted(request, client, row)
+        return row
 
     def _accepted(
         self, request: func.HttpRequest, client: Durable, row: JobRow

@@ -17,6 +17,17 @@ def keys(request: pytest.FixtureRequest) -> KeyTable:
     return TableKeys(request.getfixturevalue("clean_storage").tables)
 
 
+class TestFind:
+    def test_gives_nothing_for_a_free_key(self, keys: KeyTable):
+        assert keys.find("k") is None
+
+    def test_gives_whoever_was_first_and_ties_nothing(self, keys: KeyTable):
+        keys.find("k")
+        keys.claim("k", "job-1", "hash-1")
+
+        assert keys.find("k") == ("job-1", "hash-1")
+
+
 class TestClaim:
     def test_ties_a_new_key(self, keys: KeyTable):
         assert keys.claim("k", "job-1", "hash-1") == ("job-1", "hash-1")

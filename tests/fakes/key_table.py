@@ -10,6 +10,10 @@ class FakeKeyTable:
         self._first: dict[str, tuple[str, str]] = {}
         self._lock = threading.Lock()
 
+    def find(self, key: str) -> tuple[str, str] | None:
+        with self._lock:
+            return self._first.get(key)
+
     def claim(self, key: str, job_id: str, body_hash: str) -> tuple[str, str]:
         with self._lock:
             return self._first.setdefault(key, (job_id, body_hash))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.domain.pool import Enqueue
 from tests.unit.orchestrator.triggers.desk import ORIGIN, PNG, Desk
 
 BAD = b""
@@ -38,6 +39,17 @@ class TestPost:
 
         assert first.body == again.body
         assert len(desk.parts.durable.started("run_batch")) == 1
+
+    def test_a_batch_that_was_accepted_is_found_while_new_ones_are_refused(self):
+        desk = Desk(max_open_jobs=1)
+        first = desk.post_batch(PNG, key="k")
+        desk.parts.apply(Enqueue(job_id=f"{first.body['id']}-1", fence=1))
+
+        again = desk.post_batch(PNG, key="k")
+        other = desk.post_batch(PNG, key="k2")
+
+        assert (again.status, again.body) == (202, first.body)
+        assert other.status == 429
 
     def test_a_batch_cut_off_before_its_workflow_goes_on(self, desk: Desk):
         desk.parts.durable.errors["start_new"] = [Exception("cut off")]

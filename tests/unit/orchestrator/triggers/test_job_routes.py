@@ -190,6 +190,17 @@ class TestIdempotencyKey:
         assert again.status == 202
         assert len(desk.parts.durable.started("run_job")) == 1
 
+    def test_a_job_that_was_accepted_is_found_while_new_ones_are_refused(self):
+        desk = Desk(max_open_jobs=1)
+        first = desk.post_json({"image_url": URL}, key="k")
+        desk.parts.apply(Enqueue(job_id=first.body["id"], fence=1))
+
+        again = desk.post_json({"image_url": URL}, key="k")
+        other = desk.post_json({"image_url": URL}, key="k2")
+
+        assert (again.status, again.body["id"]) == (202, first.body["id"])
+        assert other.status == 429
+
     def test_a_form_is_the_same_however_it_is_bounded(self, desk: Desk):
         as_json = desk.post_json({"image_base64": BASE64}, key="k")
         as_form = desk.post_form(PNG, key="k")
