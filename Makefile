@@ -4,6 +4,9 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell command -v $(name) 2>/dev/null)))
 # A photo for `make demo`; without one it takes the coffee cup that comes with scikit-image.
 IMAGE ?=
+# What makes the models in `make demo`: preview, or hunyuan3d on tiny weights or those of WEIGHTS.
+ENGINE ?=
+WEIGHTS ?=
 # The port of the function app in `make up`.
 PORT ?= 7071
 # The Functions host of `make up`: own, or func for Core Tools. Some shells export a HOST of theirs.
@@ -39,8 +42,9 @@ TORCH_INDEX = https://download.pytorch.org/whl/cpu
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: set-up-demo ## Turn a photo into a GLB on a local cloud, VM asleep to VM asleep (IMAGE=photo.jpg)
-	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)")
+demo: $(if $(filter hunyuan3d,$(ENGINE)),set-up-engine,set-up-demo) ## Turn a photo into a GLB on a local cloud (IMAGE=photo.jpg, ENGINE=hunyuan3d, WEIGHTS=DIR)
+	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(ENGINE),--engine "$(ENGINE)") \
+		$(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071, HOST=func: Core Tools)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)" --host "$(HOST)"

@@ -23,6 +23,7 @@ from rich.console import Console
 from coldforge import Client
 from coldforge.models import JobStatus
 from localcloud.blueprint import ROOT, LocalVm
+from localcloud.demo_engine import ENGINES, DemoEngine, prepare_engine
 from localcloud.demo_view import DemoView, choose_view, draw_closing
 from localcloud.ending import EXIT_INTERRUPTED, end_like_ctrl_c
 from localcloud.last_words import ExplainedError, describe, explain, shorten
@@ -32,7 +33,6 @@ from localcloud.stack import Stack
 OUT = ROOT / "out"
 VM = "gpu-0"
 POLL_S = 0.2
-JOB_LIMIT_S = 300.0
 STOP_LIMIT_S = 120.0
 BILLING_TOLERANCE_S = 1.5
 """Belief and meter may differ by the way of two requests."""
@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         photo = _photo(arguments.image)
         with _folder() as folder:
-            figures = _run(console, photo, folder, arguments)
+            engine = prepare_engine(arguments.engine, arguments.weights, folder)
+            figures = _run(console, photo, folder, engine, arguments)
     except KeyboardInterrupt:
         console.print("\nEnded by you. Every process has ended, every port is free.")
         return EXIT_INTERRUPTED
@@ -114,17 +115,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     (OUT / "demo.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")
     block = "\u2588" if console.encoding.startswith("utf") else "#"
-    console.print(draw_closing(figures.phases, _list_facts(figures, arguments), block=block))
+    console.print(
+        draw_closing(figures.phases, _list_facts(figures, engine, arguments), block=block)
+    )
     return 0
 
 
-def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namespace) -> Figures:
+def _run(
+    console: Console,
+    photo: Path,
+    folder: Path,
+    engine: DemoEngine,
+    arguments: argparse.Namespace,
+) -> Figures:
     began_at = time.monotonic()
     figures = Figures(photo=shorten(photo))
     console.print(
         f"[bold]Coldforge[/] on this machine, without Azure and without a GPU: {figures.photo} "
         "becomes a 3D model.\nStarting Azurite, the stand-ins for Azure and the function app ..."
     )
+    if engine.told:
+        console.print(engine.told)
     stack = Stack(
         ROOT,
         folder,
@@ -132,7 +143,10 @@ def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namesp
             LocalVm(
                 name=VM,
                 boot_s=arguments.boot_s,
-                agent_environ={"GPU_AGENT_STAGE_MIN_S": str(arguments.stage_s)},
+                agent_environ={
+                    "GPU_AGENT_STAGE_MIN_S": str(arguments.stage_s),
+                    **engine.environ,
+                },
             )
         ],
         app_environ={**SETTINGS, "IDLE_WINDOW_S": str(arguments.idle_s)},
@@ -142,7 +156,7 @@ def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namesp
     try:
         with stack:
             try:
-                _show(console, stack, photo, watch, figures)
+                _show(console, stack, photo, engine, watch, figures)
             except Exception as error:
                 raise explain(error, stack) from error
     except Exception:
@@ -153,14 +167,21 @@ def _run(console: Console, photo: Path, folder: Path, arguments: argparse.Namesp
     return figures
 
 
-def _show(console: Console, stack: Stack, photo: Path, watch: Stopwatch, figures: Figures) -> None:
+def _show(
+    console: Console,
+    stack: Stack,
+    photo: Path,
+    engine: DemoEngine,
+    watch: Stopwatch,
+    figures: Figures,
+) -> None:
     """Take the photo the whole way, from a VM that is off to a VM that is off."""
     # A program that has ended is why there is no answer: then there is none to wait for.
     with Client(stack.urls.app, on_outage=lambda _: stack.check()) as client:
         _say_off(console, client)
         with choose_view(console, photo.name) as view:
             watch.on_end = view.pass_by
-            status = _make_model(stack, client, photo, watch, view)
+            status = _make_model(stack, client, photo, engine, watch, view)
             _save(client, status, figures)
             _wait_until_off(stack, client, status, watch, view)
         console.print(f"VM {VM} is deallocated again: nothing is billed.")
@@ -178,12 +199,17 @@ def _say_off(console: Console, client: Client) -> None:
 
 
 def _make_model(
-    stack: Stack, client: Client, photo: Path, watch: Stopwatch, view: DemoView
+    stack: Stack,
+    client: Client,
+    photo: Path,
+    engine: DemoEngine,
+    watch: Stopwatch,
+    view: DemoView,
 ) -> JobStatus:
     """Post the photo and show what happens until the job is over."""
-    job = client.submit(photo)
+    job = client.submit(photo, options=engine.options or None)
     watch.enter("VM starting")
-    deadline = time.monotonic() + JOB_LIMIT_S
+    deadline = time.monotonic() + engine.job_limit_s
     while True:
         stack.check()
         status = client.status(job.id)
@@ -192,7 +218,7 @@ def _make_model(
         if status.is_over:
             break
         if time.monotonic() > deadline:
-            raise DemoError(f"the job is still {status.state} after {JOB_LIMIT_S:.0f} s")
+            raise DemoError(f"the job is still {status.state} after {engine.job_limit_s:.0f} s")
         time.sleep(POLL_S)
     status.raise_unless_succeeded()
     return status
@@ -258,7 +284,9 @@ def _note_money(stack: Stack, client: Client, figures: Figures) -> None:
         )
 
 
-def _list_facts(figures: Figures, arguments: argparse.Namespace) -> list[tuple[str, str]]:
+def _list_facts(
+    figures: Figures, engine: DemoEngine, arguments: argparse.Namespace
+) -> list[tuple[str, str]]:
     closed = "watertight" if figures.watertight else "not watertight"
     return [
         ("model", f"{figures.model}: {figures.faces:,} faces, {closed}"),
@@ -275,8 +303,8 @@ def _list_facts(figures: Figures, arguments: argparse.Namespace) -> list[tuple[s
         ("engine", figures.engine),
         (
             "not shown here",
-            f"Azure, a GPU and the real model. The VM boots in {arguments.boot_s:g} s because it "
-            "was told so; a GPU VM takes minutes.",
+            f"{engine.not_shown} The VM boots in {arguments.boot_s:g} s because it was told so; "
+            "a GPU VM takes minutes.",
         ),
     ]
 
@@ -318,6 +346,8 @@ def _keep_logs(folder: Path) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="localcloud.demo", description=__doc__)
     parser.add_argument("--image", type=Path, help="a photo: PNG, JPEG or WebP")
+    parser.add_argument("--engine", choices=ENGINES, default="preview", help="what makes models")
+    parser.add_argument("--weights", type=Path, help="real weights for hunyuan3d; else tiny ones")
     parser.add_argument("--boot-s", type=float, default=5.0, help="seconds the VM takes to boot")
     parser.add_argument("--idle-s", type=float, default=6.0, help="idle window in seconds")
     parser.add_argument(
