@@ -76,7 +76,11 @@ def _with_tiny_weights(folder: Path) -> DemoEngine:
             "pipelines, but a net that knows nothing. The model will be a blob."
         ),
         not_shown="Azure, a GPU and what real weights make of a photo (WEIGHTS=DIR).",
-        environ=_environ(folder, presets=("draft",), device="cpu", texture=True),
+        environ={
+            **_environ(folder, presets=("draft",), device="cpu", texture=True),
+            # More threads than this only get into each other's way in nets so small.
+            "GPU_ENGINE_TORCH_THREADS": "1",
+        },
         options=_TINY_OPTIONS,
     )
 

@@ -5,6 +5,7 @@ one lets the texture pipeline run where there is no GPU: the same conventions, a
 numpy, some hundred times slower.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from gpu_agent.engines.hunyuan3d import libraries
 
 _CANDIDATES = 2_000_000
 """Pairs of triangle and pixel looked at in one go; 200 MB of intermediate values."""
+
+_VIEWS = 6
+"""hy3dgen draws each of its views three times: normals, positions, and to bake its picture."""
+
+_recent: dict[bytes, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,10 +42,39 @@ def rasterize(
         (H, W) int32, the triangle's number counted from 1 and 0 for none, and (H, W, 3) float32,
         its corners' weights, corrected for perspective.
     """
+    size = int(resolution[0]), int(resolution[1])
+    corners = np.ascontiguousarray(pos[0].detach().cpu().numpy())
+    faces = np.ascontiguousarray(tri.detach().cpu().numpy())
+    digest = hashlib.sha256(repr(size).encode() + corners.tobytes() + faces.tobytes()).digest()
+    if digest not in _recent:
+        if len(_recent) >= _VIEWS:
+            del _recent[next(iter(_recent))]
+        _recent[digest] = _draw(corners.astype(np.float64), faces.astype(np.int64), *size)
+    number, weights = _recent[digest]
     torch = libraries.torch()
-    height, width = int(resolution[0]), int(resolution[1])
-    corners = pos[0].detach().cpu().numpy().astype(np.float64)
-    faces = tri.detach().cpu().numpy().astype(np.int64)
+    return torch.from_numpy(number.copy()), torch.from_numpy(weights.copy())
+
+
+def interpolate(col: Any, findices: Any, barycentric: Any, tri: Any) -> Any:
+    """Interpolate a value of the corners over the pixels.
+
+    Args:
+        col: (1, V, C) values.
+        findices: From `rasterize`.
+        barycentric: From `rasterize`.
+        tri: (F, 3) indices into `col`.
+
+    Returns:
+        (1, H, W, C); 0 where there is no triangle.
+    """
+    face = (findices.long() - 1).clamp(min=0)
+    values = col[0][tri.long()[face]]
+    return (barycentric[..., None] * values).sum(dim=-2)[None]
+
+
+def _draw(
+    corners: Floats, faces: Ints, height: int, width: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     screen = _to_screen(corners, width, height)
     depth = np.full(height * width, np.inf)
     number = np.zeros(height * width, np.int32)
@@ -60,27 +95,7 @@ def rasterize(
     seen = number > 0
     corrected = weights[seen] / corners[faces[number[seen] - 1], 3]
     weights[seen] = corrected / corrected.sum(axis=-1, keepdims=True)
-    return (
-        torch.from_numpy(number.reshape(height, width)),
-        torch.from_numpy(weights.astype(np.float32).reshape(height, width, 3)),
-    )
-
-
-def interpolate(col: Any, findices: Any, barycentric: Any, tri: Any) -> Any:
-    """Interpolate a value of the corners over the pixels.
-
-    Args:
-        col: (1, V, C) values.
-        findices: From `rasterize`.
-        barycentric: From `rasterize`.
-        tri: (F, 3) indices into `col`.
-
-    Returns:
-        (1, H, W, C); 0 where there is no triangle.
-    """
-    face = (findices.long() - 1).clamp(min=0)
-    values = col[0][tri.long()[face]]
-    return (barycentric[..., None] * values).sum(dim=-2)[None]
+    return number.reshape(height, width), weights.astype(np.float32).reshape(height, width, 3)
 
 
 def _to_screen(corners: Floats, width: int, height: int) -> Floats:

@@ -26,8 +26,8 @@ from gpu_agent.errors import EngineError
 _HALF_BOX = 1.01
 """Half the edge of the decoded box; must be a float, or hy3dgen fails."""
 
-_TEXTURE_EDGE_PX = {"cuda": 2048, "cpu": 512}
-"""A CPU needs minutes for the larger one."""
+_TEXTURE_EDGE_PX = {"cuda": 2048, "cpu": 256}
+"""A CPU would need minutes for the larger one."""
 
 
 class TorchModel:
@@ -38,7 +38,7 @@ class TorchModel:
         presets: Names of those that are offered, at least one.
         device: ``cuda``, in half precision, or ``cpu``, in single.
         texture: Whether textures are painted; on a CPU by stand-ins (`stand_in`).
-        texture_edge_px: Edge of what `paint` gives, in pixels; None for 2048, or 512 on a CPU.
+        texture_edge_px: Edge of what `paint` gives, in pixels; None for 2048, or 256 on a CPU.
         threads: Torch's CPU threads, or None for its own choice.
 
     Attributes:

@@ -55,10 +55,26 @@ class TestRasterize:
         number, weights, _ = draw(corners, faces)
 
         monkeypatch.setattr("gpu_agent.engines.hunyuan3d.rasterizer._CANDIDATES", 100)
+        monkeypatch.setattr("gpu_agent.engines.hunyuan3d.rasterizer._recent", {})
         again, weights_again, _ = draw(corners, faces)
 
         assert np.array_equal(number, again)
         assert np.array_equal(weights, weights_again)
+
+    def test_remembers_a_view_by_all_that_it_depends_on(self):
+        corners, faces = square(0.0)
+        first, _, _ = draw(corners, faces)
+        smaller = [(x / 2, y / 2, z, w) for x, y, z, w in corners]
+
+        assert draw(corners, faces, size=(20, 20))[0].shape == (20, 20)
+        assert (draw(smaller, faces)[0] > 0).sum() < (first > 0).sum()
+        assert draw(corners, faces[::-1])[0].max() == 2
+        again, _, _ = draw(corners, faces)
+        assert np.array_equal(again, first)
+        for _ in range(8):
+            corners = [(x * 0.9, y, z, w) for x, y, z, w in corners]
+            last, _, _ = draw(corners, faces)
+        assert (last > 0).sum() < (first > 0).sum()
 
     def test_takes_triangles_without_area_or_out_of_sight_for_nothing(self):
         corners = [(0, 0, 0, 1), (0.5, 0.5, 0, 1), (0.25, 0.25, 0, 1), (5, 5, 0, 1), (6, 5, 0, 1)]
