@@ -108,7 +108,10 @@ def _with_real_weights(weights: Weights) -> DemoEngine:
 def _environ(
     weights: Path, *, presets: tuple[str, ...], device: str, texture: bool
 ) -> dict[str, str]:
+    # What paints on a CPU has no more to say, and would take minutes to say it.
+    small = {} if device == "cuda" else {"GPU_ENGINE_TEXTURE_EDGE_PX": "256"}
     return {
+        **small,
         "GPU_AGENT_ENGINE": "hunyuan3d",
         "GPU_ENGINE_WEIGHTS_DIR": str(weights),
         "GPU_ENGINE_PRESETS": ",".join(presets),

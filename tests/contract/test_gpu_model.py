@@ -100,6 +100,7 @@ class TestShape:
 
         solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
         assert solid.is_watertight
+        assert np.isfinite(mesh.vertices).all()
         assert solid.volume > 0
         assert (mesh.vertices.dtype, mesh.faces.dtype) == (np.float32, np.int32)
 

@@ -50,7 +50,7 @@ class RawMesh:
     """A mesh without colours.
 
     Attributes:
-        vertices: (V, 3) float32 positions in model units, y up.
+        vertices: (V, 3) float32 positions in model units, y up; finite.
         faces: (F, 3) int32 indices, counter-clockwise seen from outside.
     """
 

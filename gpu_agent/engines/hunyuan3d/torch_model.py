@@ -146,13 +146,10 @@ class TorchModel:
             hook.remove()
         if mesh is None:
             # The extractor has printed the cause to stderr and swallowed it.
-            raise EngineError("no_surface", "The model's volume has no surface.", retryable=True)
+            raise _no_surface()
         counter.finish()
-        return RawMesh(
-            vertices=np.ascontiguousarray(mesh.mesh_v, np.float32),
-            # Marching cubes winds them the other way round.
-            faces=np.ascontiguousarray(mesh.mesh_f[:, ::-1], np.int32),
-        )
+        # Marching cubes winds them the other way round.
+        return _without_undecoded(mesh.mesh_v, mesh.mesh_f[:, ::-1])
 
     def paint(
         self, mesh: UvMesh, cutout_png: bytes, seed: int, on_share: Callable[[float], None]
@@ -234,6 +231,26 @@ class TorchModel:
             if self._device == "cuda":
                 torch.cuda.empty_cache()
             raise OutOfGpuMemoryError(str(error).partition("\n")[0]) from error
+
+
+def _without_undecoded(vertices: Any, faces: Any) -> RawMesh:
+    """Leave out what lies where FlashVDM has decoded nothing.
+
+    It fills the volume off the surface with NaN, and marching cubes makes tens of thousands of
+    faces of that, none of which touches the surface.
+    """
+    whole = faces[np.isfinite(vertices).all(axis=-1)[faces].all(axis=-1)]
+    if len(whole) == 0:
+        raise _no_surface()
+    used, index = np.unique(whole, return_inverse=True)
+    return RawMesh(
+        vertices=np.ascontiguousarray(vertices[used], np.float32),
+        faces=np.ascontiguousarray(index.reshape(whole.shape), np.int32),
+    )
+
+
+def _no_surface() -> EngineError:
+    return EngineError("no_surface", "The model's volume has no surface.", retryable=True)
 
 
 def _set_decoder(vae: Any, *, flash_vdm: bool) -> None:

@@ -65,6 +65,15 @@ class TestShapes:
         assert 0.3 < solid.volume < 4
         assert (mesh.vertices.dtype, mesh.faces.dtype) == (np.float32, np.int32)
 
+    def test_hold_nothing_that_flash_vdm_has_not_decoded(self, model):
+        (mesh,) = shape(model, replace(FLASH, octree_resolution=126))
+
+        assert np.isfinite(mesh.vertices).all()
+        assert np.array_equal(np.unique(mesh.faces), np.arange(len(mesh.vertices)))
+        solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+        assert solid.is_watertight
+        assert solid.body_count == 1
+
     def test_follow_image_seed_steps_and_guidance(self, model):
         (mesh,) = shape(model, BASE)
         others = [
