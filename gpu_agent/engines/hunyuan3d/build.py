@@ -8,9 +8,10 @@ from typing import Any
 
 from gpu_agent.engines import EngineError, EngineInfo, Equipment
 from gpu_agent.engines.hunyuan3d.cutout import FindMask, cut_out, load_mask_model
-from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine, Parts
+from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.options import HunyuanOptions
+from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import MOST_SEED, JobPlan
 from gpu_agent.engines.hunyuan3d.presets import parts_of
 from gpu_agent.engines.hunyuan3d.settings import EngineSettings

@@ -5,23 +5,18 @@ the mesh cleaned by a finisher, leaves the texture with the owner, and has a fin
 files. So one job's CPU work overlaps another's time on the GPU.
 """
 
-import io
 import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-from PIL import Image, ImageDraw
 
 from gpu_agent.engines import (
     Artifact,
     EngineError,
-    EngineInfo,
     Equipment,
     Generated,
     SetUpReport,
@@ -29,17 +24,17 @@ from gpu_agent.engines import (
 )
 from gpu_agent.engines.hunyuan3d.acceptance import is_rejected
 from gpu_agent.engines.hunyuan3d.finishing import FinisherPool
-from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.health import Step
 from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
 from gpu_agent.engines.hunyuan3d.messages import PaintWork, Shaped, ShapeWork
 from gpu_agent.engines.hunyuan3d.model import UvMesh
 from gpu_agent.engines.hunyuan3d.owner import GpuOwner, OwnerSettings
+from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan, next_seed
 from gpu_agent.engines.hunyuan3d.proportion import Proportions
-from gpu_agent.engines.hunyuan3d.settings import LaneSettings
 from gpu_agent.engines.hunyuan3d.tasks import Export, Exported, Tidy
 from gpu_agent.engines.hunyuan3d.tickets import Ticket
+from gpu_agent.engines.hunyuan3d.warm_up import NoWatch, draw_disc
 from gpu_agent.wire import Stage
 
 logger = logging.getLogger(__name__)
@@ -58,37 +53,6 @@ _GIB = 1024**3
 
 _NOT_INHERITED = ("GPU_AGENT_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_", "IDENTITY_")
 """What child processes have no business with: secrets, and speaking for the agent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the engine is put together from.
-
-    Attributes:
-        info: What it is.
-        factory: ``module:function``, which gives the `GpuModel` in the process that owns the GPU.
-        arguments: Its keyword arguments.
-        cut_out: Gives an RGBA PNG of the subject from an image and whether to look for it; may be
-            called by several threads at once.
-        plan: Decides every option of a job.
-        lanes: How wide the lanes are.
-        facts: What the manifest says of the model besides: its revision and licence.
-        checks: Called in order at the set-up, by the word that names each, before anything is
-            loaded; what one raises ends it.
-        needs: What is asked of the GPU, or None to ask nothing.
-        warm_up: Options of the first, small job; None for no such job.
-    """
-
-    info: EngineInfo
-    factory: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    cut_out: Callable[[bytes, bool], bytes]
-    plan: Callable[[Mapping[str, Any]], JobPlan]
-    lanes: LaneSettings
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
-    needs: Needs | None = None
-    warm_up: Mapping[str, Any] | None = None
 
 
 class Hunyuan3dEngine:
@@ -194,7 +158,7 @@ class Hunyuan3dEngine:
         A model that is no model is no fault of the machine: few steps need not give a surface.
         """
         try:
-            self.generate(_draw_disc(), options, _NoWatch())
+            self.generate(draw_disc(), options, NoWatch())
         except EngineError as error:
             if not (is_rejected(error) or error.code == "no_subject_found"):
                 raise
@@ -348,29 +312,6 @@ class _Job:
     seed: int
     arrival: int
     watch: Watch
-
-
-class _NoWatch:
-    """Watches a run that nobody waits for."""
-
-    about: Mapping[str, Any] = MappingProxyType({})
-
-    def stage(self, stage: Stage, percent: float = 0.0) -> None:
-        pass
-
-    def end_stage(self) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-
-def _draw_disc() -> bytes:
-    picture = Image.new("RGB", (128, 128), (205, 205, 205))
-    ImageDraw.Draw(picture).ellipse((24, 24, 104, 104), fill=(150, 60, 40))
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 def _generated(exported: Exported, seed: int, result: Mapping[str, Any]) -> Generated:

@@ -7,17 +7,14 @@ replaces it when it is lost; all state but the queue is that thread's alone.
 import itertools
 import logging
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from gpu_agent.engines import EngineError, Instruments, SetUpReport
-from gpu_agent.engines.hunyuan3d.batching import choose_batch
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.health import (
     Cause,
@@ -29,6 +26,7 @@ from gpu_agent.engines.hunyuan3d.health import (
     may_run_again,
     next_look_s,
 )
+from gpu_agent.engines.hunyuan3d.line import Bell, Line
 from gpu_agent.engines.hunyuan3d.messages import (
     Beat,
     Begin,
@@ -90,13 +88,14 @@ class OwnerSettings:
 class GpuOwner:
     """Owns the process that owns the GPU. Safe for many threads.
 
-    Its queue is as long as there are threads that wait in it, each for one piece of work.
-
     Args:
         settings: How it works.
         instruments: Takes the figures.
         give_up: Called with one sentence when the process can't be started any more.
         clock: Monotonic seconds.
+
+    Attributes:
+        line: What waits for the GPU.
     """
 
     def __init__(
@@ -112,11 +111,8 @@ class GpuOwner:
         self._give_up = give_up
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._waiting: dict[int, Ticket] = {}
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
+        self.line = Line(instruments)
+        self._bell = Bell()
         self._is_closing = False
         self._set_up_over = threading.Event()
         self._set_up_error: EngineError | None = None
@@ -160,32 +156,24 @@ class GpuOwner:
         """
         number = next(self._numbers)
         ticket = Ticket(number=number, arrival=arrival, work=work(number))
-        with self._lock:
-            is_closing = self._is_closing
-            if not is_closing:
-                self._waiting[number] = ticket
-        if is_closing:
+        if not self.line.join([ticket]):
             ticket.end(error=_ended())
-        self._wake()
+        self._bell.ring()
         return ticket
 
     def drop(self, ticket: Ticket) -> None:
         """Say that nobody wants it any more: it leaves the queue at once, the process soon."""
-        ticket.is_wanted = False
-        with self._lock:
-            self._waiting.pop(ticket.number, None)
-        self._wake()
+        self.line.drop(ticket)
+        self._bell.ring()
 
     def close(self) -> None:
         """End the process; what waits fails."""
-        with self._lock:
-            self._is_closing = True
-        self._wake()
+        self._is_closing = True
+        self._bell.ring()
         if self._thread.is_alive():
             self._thread.join(_CLOSE_S)
         if not self._thread.is_alive():
-            self._wake_reader.close()
-            self._wake_writer.close()
+            self._bell.close()
 
     # The thread.
 
@@ -221,14 +209,11 @@ class GpuOwner:
 
     def _sleep(self) -> None:
         now = self._clock()
-        sources: list[Any] = [self._wake_reader]
         if self._child is None:
-            left_s = max(0.0, self._start_at - now)
-        else:
-            sources.append(self._child.connection)
-            left_s = next_look_s(self._pulse, self._settings.limits, now)
-        if self._wake_reader in wait(sources, min(left_s, _TURN_S)):
-            self._wake_reader.recv(4096)
+            self._bell.wait([], min(max(0.0, self._start_at - now), _TURN_S))
+            return
+        left_s = next_look_s(self._pulse, self._settings.limits, now)
+        self._bell.wait([self._child.connection], min(left_s, _TURN_S))
 
     def _listen(self) -> None:
         try:
@@ -261,16 +246,7 @@ class GpuOwner:
             self._lose(None)
 
     def _give_work(self, now: float) -> None:
-        with self._lock:
-            waiting = {ticket.arrival: ticket for ticket in self._waiting.values()}
-            chosen = choose_batch(
-                [ticket.waiting() for ticket in waiting.values()], limit=self._batch_limit
-            )
-            tickets = [waiting[arrival] for arrival in chosen]
-            for ticket in tickets:
-                del self._waiting[ticket.number]
-            left = len(self._waiting)
-        self._instruments.set_queue("gpu", left)
+        tickets = self.line.take_batch(self._batch_limit)
         if not tickets:
             return
         self._held = {ticket.number: ticket for ticket in tickets}
@@ -367,7 +343,7 @@ class GpuOwner:
         self._failed_starts = 0
         self._pulse = Pulse(heard_at=self._pulse.heard_at)
         # Every order is answered before the process is idle; what is left was never known to it.
-        self._requeue(self._held.values())
+        self.line.join(self._held.values())
         self._held = {}
         self._end_set_up(None)
 
@@ -406,14 +382,7 @@ class GpuOwner:
                 continue
             message = f"{loss.detail} So it did when the job was tried before."
             ticket.end(error=EngineError("engine_failed", message, retryable=True))
-        self._requeue(again)
-
-    def _requeue(self, tickets: Any) -> None:
-        with self._lock:
-            for ticket in tickets:
-                if ticket.is_wanted and not ticket.over.is_set():
-                    ticket.step = None
-                    self._waiting[ticket.number] = ticket
+        self.line.join(again)
 
     def _fail_start(self, error: EngineError) -> None:
         """Try once more after a pause; at the first start, or after too many, never again."""
@@ -435,9 +404,7 @@ class GpuOwner:
             self._give_up(detail)
 
     def _fail_everything(self, error: EngineError) -> None:
-        with self._lock:
-            tickets = [*self._waiting.values(), *self._held.values()]
-            self._waiting.clear()
+        tickets = [*self.line.close(), *self._held.values()]
         self._held = {}
         for ticket in tickets:
             if not ticket.over.is_set():
@@ -447,12 +414,6 @@ class GpuOwner:
         if not self._set_up_over.is_set():
             self._set_up_error = error
             self._set_up_over.set()
-
-    def _wake(self) -> None:
-        try:
-            self._wake_writer.send(b"w")
-        except OSError:
-            logger.debug("nobody listens any more")
 
 
 def _ended() -> EngineError:

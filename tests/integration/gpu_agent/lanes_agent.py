@@ -11,9 +11,10 @@ from typing import Any
 
 from gpu_agent.__main__ import serve
 from gpu_agent.engines import EngineInfo, Equipment
-from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine, Parts
+from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.model import ShapeSettings
+from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
 from gpu_agent.engines.hunyuan3d.settings import EngineSettings
 from gpu_agent.logs import set_up_logs

@@ -38,6 +38,7 @@ class LanesAgent(AgentProcess):
             GPU_ENGINE_PICTURE_PX="128",
             # Shown by ordering, not by the clock: a crowded machine must not spoil it.
             GPU_ENGINE_CANCEL_LIMIT_S="1",
+            GPU_ENGINE_DECODE_LIMIT_S="8",
         )
 
     def run(self, job_id: str, **options) -> dict:
@@ -162,6 +163,18 @@ class TestLoss:
         )
         assert "segmentation fault" in error["message"]
         assert lanes.await_over("innocent")[-1]["state"] == "succeeded"
+
+    def test_by_a_hang_is_noticed_and_costs_no_job(self, lanes):
+        stuck = 'gpu_agent_engine_processes_lost_total{cause="stuck",process="gpu"}'
+        lanes.fake.plan(Fault("decode", "hang", seed=34))
+
+        view = lanes.run("hung", seed=34)
+
+        assert view["state"] == "succeeded"
+        assert lanes.metric(stuck) >= 1
+        assert [event for event in lanes.fake.events() if event.startswith("decode 34")] == [
+            "decode 34 @63/8000"
+        ] * 2
 
     def test_of_a_finisher_costs_no_job(self, lanes):
         lanes.fake.plan(Fault("decode", "slow", seed=33))

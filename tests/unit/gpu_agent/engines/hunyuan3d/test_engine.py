@@ -14,7 +14,8 @@ import pytest
 import trimesh
 
 from gpu_agent.engines import EngineError, EngineInfo, Equipment, JobCancelledError
-from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine, Parts
+from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
+from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
 from gpu_agent.engines.hunyuan3d.settings import EngineSettings
 from gpu_agent.wire import Stage
@@ -237,12 +238,12 @@ class TestGenerate:
         threads[0].start()
         await_true(lambda: "slow in diffuse" in bench.fake.events()[-1])
         threads[1].start()
-        await_true(lambda: len(bench.engine._owner._waiting) == 1)
+        await_true(lambda: bench.engine._owner.line.length == 1)
         second.is_stopped = True
         threads[1].join(LIMIT_S)
 
         assert isinstance(outcomes[0], JobCancelledError)
-        assert bench.engine._owner._waiting == {}
+        assert bench.engine._owner.line.length == 0
         first.is_stopped = True
         threads[0].join(LIMIT_S)
         assert len(outcomes) == 2
