@@ -5,7 +5,9 @@ seconds, crash in threads and can't be stopped, so they run here and not in the 
 wants one to stop ends the process.
 """
 
+import errno
 import io
+import logging
 import os
 import shutil
 import signal
@@ -28,6 +30,9 @@ from gpu_agent.engines.hunyuan3d.tasks import Done, Export, Exported, Task, Tidy
 from gpu_agent.engines.hunyuan3d.tidying import tidy, unwrap
 from gpu_agent.engines.picture import draw_picture
 from gpu_agent.logs import set_up_logs
+
+# By its own name: run as a program, the module is called `__main__`.
+logger = logging.getLogger("gpu_agent.engines.hunyuan3d.finisher")
 
 _PLAIN = (0.45, 0.45, 0.45)
 """Linear RGB of a model without a texture."""
@@ -133,14 +138,21 @@ def do_task(task: Task) -> Done:
     """Do a task in its own folder for temporary files."""
     watch = Stopwatch()
     folder = Path(task.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         work = task.work
         answer = do_tidy(work, watch) if isinstance(work, Tidy) else do_export(work, watch)
         return Done(answer=answer, steps=watch.seconds)
     except EngineError as error:
         return Done(error=(error.code, str(error), error.retryable), steps=watch.seconds)
+    except Exception as error:
+        logger.exception("the finisher failed")
+        is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        detail = f"The mesh could not be finished ({type(error).__name__}: {error})."
+        return Done(
+            error=("disk_full" if is_full else "engine_failed", detail, True), steps=watch.seconds
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -132,7 +132,7 @@ class FinisherPool:
                     child = self._idle.get(timeout=_LOOK_S)
                 except queue.Empty:
                     continue
-                return child or self._launch()
+                return child or self._launch_in_place()
         finally:
             self._count(-1)
 
@@ -142,13 +142,25 @@ class FinisherPool:
             waiting = self._waiting
         self._instruments.set_queue("finish", waiting)
 
+    def _launch_in_place(self) -> ChildProcess:
+        """Start a process in an empty place; if that fails, the place is there for the next."""
+        try:
+            return self._launch()
+        except BaseException:
+            self._idle.put(None)
+            raise
+
     def _launch(self) -> ChildProcess:
         with self._lock:
             if self._is_closed:
                 raise EngineError("engine_failed", "The engine was ended.", retryable=True)
-            child = ChildProcess(
-                "gpu_agent.engines.hunyuan3d.finisher", title="finisher", environ=self._environ
-            )
+            try:
+                child = ChildProcess(
+                    "gpu_agent.engines.hunyuan3d.finisher", title="finisher", environ=self._environ
+                )
+            except OSError as error:
+                detail = f"No finisher can be started: {error}"
+                raise EngineError("engine_failed", detail, retryable=True) from error
             self._alive.add(child)
         return child
 

@@ -196,7 +196,10 @@ class GpuOwner:
     def _turn(self) -> None:
         now = self._clock()
         if self._child is None and now >= self._start_at:
-            self._start(now)
+            try:
+                self._start(now)
+            except OSError as error:
+                self._fail_start(EngineError("gpu_process_lost", f"It can't be started: {error}"))
         if self._child is not None:
             self._pass_drops(now)
         if self._child is not None and self._is_idle:

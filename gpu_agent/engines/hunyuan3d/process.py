@@ -25,6 +25,8 @@ _PIPE_LIMIT_S = 10
 _ROOT = Path(gpu_agent.__file__).parents[1]
 """Where the module is found, wherever the agent was started."""
 
+_OF_RECORDS = vars(logging.makeLogRecord({})).keys() - {"message"}
+
 _REAP_S = 10.0
 _MOST_LINE = 4000
 
@@ -142,7 +144,10 @@ def _own_line(line: str) -> dict[str, Any] | None:
         found = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    # A record refuses to have its own fields named again.
+    return {name: value for name, value in found.items() if name not in _OF_RECORDS}
 
 
 def open_pipe(arguments: list[str]) -> Connection:

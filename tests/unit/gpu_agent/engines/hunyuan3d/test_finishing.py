@@ -122,6 +122,26 @@ class TestRun:
         assert only_pid(pool) != first
         assert pool._instruments.restarts == []
 
+    def test_tells_what_its_libraries_say(self, pool):
+        broken = RawMesh(vertices=EGG.vertices, faces=EGG.faces + np.int32(10**6))
+
+        with pytest.raises(EngineError, match="IndexError") as caught:
+            pool.tidy(Tidy(mesh=broken, face_count=None, unwraps=False), check)
+
+        assert (caught.value.code, caught.value.retryable) == ("engine_failed", True)
+        assert pool._instruments.restarts == []
+
+    def test_keeps_the_place_of_a_process_that_could_not_be_started(self, tmp_path):
+        pool = make_pool(tmp_path)
+        pool._is_closed = True
+        with pytest.raises(EngineError, match="was ended"):
+            pool.tidy(TIDY, check)
+
+        pool._is_closed = False
+
+        assert len(pool.tidy(TIDY, check).faces) == len(EGG.faces)
+        pool.close()
+
     def test_lets_a_stopped_job_leave_the_queue(self, pool):
         pool.tidy(TIDY, check)
         os.kill(only_pid(pool), signal.SIGSTOP)

@@ -1,5 +1,6 @@
 """The owner of the GPU over real processes."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -204,6 +205,24 @@ class TestLosses:
             "gpu",
             "stuck" if kind == "hang" else "silent",
         )
+
+    def test_of_the_folder_s_place_are_tried_again(self, bench):
+        """A full disk, or a file in the way: no folder can be made for the next process."""
+        bench.owner._settings = replace(bench.owner._settings, restart_pause_s=2.0)
+        bench.fake.plan(Fault("diffuse", "slow", seed=1))
+        ticket = bench.shape(1)
+        await_true(lambda: "slow in diffuse" in bench.fake.events())
+        shutil.rmtree(bench.work_dir)
+        bench.work_dir.write_text("in the way")
+        bench.owner._child.kill()
+        await_true(lambda: bench.owner._failed_starts > 0)
+
+        bench.work_dir.unlink()
+        bench.fake.let_go()
+        await_over(ticket)
+
+        assert isinstance(ticket.answer, Shaped)
+        assert bench.given_up == []
 
     def test_that_do_not_end_give_the_engine_up(self, bench):
         bench.fake.plan(Fault("diffuse", "kill"), Fault("load", "refuse", times=9))

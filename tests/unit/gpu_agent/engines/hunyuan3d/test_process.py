@@ -26,7 +26,11 @@ class TestRelayLines:
         assert record.getMessage() == "GPU process: Fatal Python error: Segmentation fault"
 
     def test_survives_what_only_looks_like_ours(self, caplog):
-        records = relayed(caplog, '{"at": broken', '{"at": "x", "message": "%s %d", "level": 3}')
+        records = relayed(
+            caplog,
+            '{"at": broken',
+            '{"at": "x", "message": "%s %d", "level": 3, "args": [1], "name": "n", "msg": "m"}',
+        )
 
         assert [record.getMessage() for record in records] == [
             'GPU process: {"at": broken',
