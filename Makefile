@@ -117,7 +117,8 @@ mutants: set-up-test ## Plant known faults in copies of the source and see each 
 
 rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv)
 	$(BIN)/python -m localcloud.rehearsal --seeds $(or $(SEEDS),20) --jobs $(or $(JOBS),100) \
-		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(ARRIVALS),--arrivals "$(ARRIVALS)")
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(ARRIVALS),--arrivals "$(ARRIVALS)") \
+		$(if $(EVERY),--every $(EVERY)) $(if $(STRETCH),--stretch $(STRETCH))
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt

@@ -24,7 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _read_options(arguments)
     arrivals = None
     if options.arrivals is not None:
-        arrivals = tuple(read_arrivals(options.arrivals, options.jobs, column=options.column))
+        arrivals = tuple(
+            read_arrivals(
+                options.arrivals,
+                options.jobs,
+                column=options.column,
+                every=options.every,
+                stretch=options.stretch,
+            )
+        )
     seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
     plans = [
         Plan(seed=seed, jobs=options.jobs, faults=options.faults, arrivals=arrivals)
@@ -86,6 +94,8 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--arrivals", type=Path, help="CSV file with a column of moments")
     parser.add_argument("--column", help="name of that column")
+    parser.add_argument("--every", type=int, default=1, help="take one row of so many (1)")
+    parser.add_argument("--stretch", type=float, default=1.0, help="slow it down so much (1)")
     parser.add_argument("--processes", type=int, default=2, help="seeds at the same time (2)")
     parser.add_argument("--lines", type=int, default=80, help="lines of a failure's timeline (80)")
     parser.add_argument("--report", type=Path, default=Path("out/rehearsal.json"))

@@ -5,11 +5,12 @@ from random import Random
 
 from localcloud.functions_host.store import OVER
 from localcloud.rehearsal.faults import PACES, FaultName, Faults
-from localcloud.rehearsal.host import Host
+from localcloud.rehearsal.host import POOL_WORKFLOWS, SWEEP_EVERY, Host, vm_of
 from localcloud.rehearsal.judge import Judge
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, VirtualLoop
+from orchestrator.domain.pool import PoolPolicy, VmPhase
 
 DOWN_S = (1.0, 120.0)
 HANG_S = (20.0, 240.0)
@@ -35,8 +36,10 @@ class Chaos:
         faults: Faults,
         judge: Judge,
         timeline: Timeline,
+        policy: PoolPolicy,
         chance: Random,
     ) -> None:
+        self._policy = policy
         self._names = sorted(names)
         self._loop = loop
         self._clock = clock
@@ -91,12 +94,12 @@ class Chaos:
             case FaultName.CLOCK_JUMP:
                 step_s = self._chance.uniform(*JUMP_S)
                 self._clock.jump(step_s)
-                self._faults.strike(name, None, f"by {step_s:.0f} s")
+                self._faults.strike(name, None, f"by {step_s:.0f} s", costs_s=abs(step_s))
                 return True
             case FaultName.TERMINATED:
                 return self._terminate()
             case FaultName.STARTED_BY_HAND:
-                was_hit = self._region.start_by_hand(vm)
+                was_hit = not self._is_being_started(vm) and self._region.start_by_hand(vm)
             case FaultName.STOPPED_BY_HAND:
                 was_hit = self._region.stop_by_hand(vm)
             case _:
@@ -104,6 +107,11 @@ class Chaos:
         if was_hit:
             self._faults.strike(name, vm)
         return was_hit
+
+    def _is_being_started(self, vm: str) -> bool:
+        """Tell whether the pool has asked for a start: nobody could tell a second one from it."""
+        believed = self._judge.pool.vms.get(vm)
+        return believed is not None and believed.phase is VmPhase.STARTING
 
     def _crash_host(self) -> bool:
         if self._host.life is None:
@@ -119,13 +127,33 @@ class Chaos:
         rows = [row for row in life.store.list_instances(limit=100_000) if row.status not in OVER]
         # By age: ids are drawn, and their order does not repeat.
         live = [row.instance_id for row in sorted(rows, key=lambda row: row.created_at)]
-        # Jobs are many: half of the blows go to the workflows of the pool.
-        workflows = [one for one in live if one.startswith(("wake-", "retire-", "pool-"))]
-        chosen = workflows if workflows and self._chance.random() < 0.6 else live
+        workflows = [one for one in live if one.partition("-")[0] in POOL_WORKFLOWS]
+        # Jobs are many, and most of them hold nothing: every second blow is kept for one with a
+        # slot, or waits for one.
+        held = {job for vm in self._judge.pool.vms.values() for job in vm.slots}
+        is_for_a_job = self._faults.fired[FaultName.TERMINATED] % 2 == 0
+        chosen = [one for one in live if one in held] if is_for_a_job else workflows
         if not chosen:
             return False
         instance_id = self._chance.choice(chosen)
-        self._judge.ended_from_outside.add(instance_id)
+        self._judge.note_end(instance_id)
         life.guard(lambda: life.engine.terminate(instance_id, "from outside"))
-        self._faults.strike(FaultName.TERMINATED, None, self._timeline.name_of(instance_id))
+        vm, costs_s = self._cost_of_end(instance_id)
+        name = self._timeline.name_of(instance_id)
+        self._faults.strike(FaultName.TERMINATED, vm, name, costs_s=costs_s)
         return True
+
+    def _cost_of_end(self, instance_id: str) -> tuple[str | None, float]:
+        """Tell whose things the end of a workflow puts off, and until which deadline at most."""
+        policy = self._policy
+        workflow, _, rest = instance_id.partition("-")
+        if workflow == "pool":
+            sweeps_s = policy.reconciler_overdue_s + SWEEP_EVERY.total_seconds()
+            return None, sweeps_s + policy.look_awake_s
+        vm = self._judge.pool.vms.get(vm_of(rest)) if workflow == "retire" else None
+        if vm is not None and vm.phase is VmPhase.DRAINING:
+            return vm.name, policy.draining_s + policy.look_awake_s
+        if vm is not None and vm.phase is VmPhase.DEALLOCATING and vm.billed_since is not None:
+            return vm.name, policy.deallocating_s + policy.look_awake_s
+        # A wake has a deadline that is judged as it is; a job holds up no VM but by its slot.
+        return None, 0.0

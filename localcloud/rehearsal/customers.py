@@ -1,9 +1,14 @@
-"""Those who post jobs: they come in bursts or by a trace, ask how it goes, and some cancel."""
+"""Those who post jobs: they come in bursts or by a trace; most ask how it goes, and some cancel.
+
+The others leave and come back much later. Whoever asks after a job that was terminated heals what
+it left behind; for those who leave, the reconciler must.
+"""
 
 import asyncio
 import base64
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -20,6 +25,8 @@ BETWEEN_BURSTS_S = (200.0, 1500.0)
 POLL_S = (20.0, 90.0)
 PATIENCE_S = (1.0, 15.0)
 CANCELS = 0.06
+LEAVES = 0.4
+LEAVES_FOR_S = (900.0, 1800.0)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -38,7 +45,9 @@ def draw_arrivals(jobs: int, chance: Random) -> list[float]:
     return sorted(arrivals)
 
 
-def read_arrivals(path: Path, jobs: int, *, column: str | None = None) -> list[float]:
+def read_arrivals(
+    path: Path, jobs: int, *, column: str | None = None, every: int = 1, stretch: float = 1.0
+) -> list[float]:
     """Read arrivals from a CSV file.
 
     Args:
@@ -46,6 +55,8 @@ def read_arrivals(path: Path, jobs: int, *, column: str | None = None) -> list[f
         jobs: Most arrivals to take.
         column: Name of the column of moments; by default the first whose name has ``time`` in it.
             Numbers are seconds, anything else ISO 8601.
+        every: Take one row of so many: a trace of a large service has too many for a few VMs.
+        stretch: Let so many times as much time pass between two arrivals.
 
     Returns:
         Virtual seconds, ascending, the first at 10.
@@ -60,12 +71,12 @@ def read_arrivals(path: Path, jobs: int, *, column: str | None = None) -> list[f
         chosen = column or next((name for name in names if "time" in name.lower()), None)
         if chosen is None or chosen not in names:
             raise ValueError(f"{path.name} has no column of moments: {', '.join(names)}")
-        for row in reader:
+        for row in itertools.islice(reader, 0, None, every):
             moments.append(_to_seconds(row[chosen]))
             if len(moments) == jobs:
                 break
     moments.sort()
-    return [10.0 + moment - moments[0] for moment in moments]
+    return [10.0 + (moment - moments[0]) * stretch for moment in moments]
 
 
 def _to_seconds(text: str) -> float:
@@ -112,7 +123,9 @@ class Customers:
         self.job_ids.add(job_id)
         loop = asyncio.get_running_loop()
         cancels_at = float("inf")
-        if self._chance.random() < CANCELS:
+        if self._chance.random() < LEAVES:
+            await asyncio.sleep(self._chance.uniform(*LEAVES_FOR_S))
+        elif self._chance.random() < CANCELS:
             cancels_at = loop.time() + self._chance.uniform(0, 200)
         while True:
             await asyncio.sleep(self._chance.uniform(*POLL_S))

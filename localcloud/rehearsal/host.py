@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from localcloud.functions_host.activities import to_failure
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.errors import InstanceOverError
 from localcloud.functions_host.loader import App, AppFunction, index_app
-from localcloud.functions_host.store import ActivityRow, Store
+from localcloud.functions_host.store import OVER, ActivityRow, Store
 from localcloud.rehearsal.faults import FaultName, Faults
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, LoopAlarm, LoopExecutor, VirtualLoop
@@ -31,6 +32,9 @@ QUEUE_S = (0.001, 0.05)
 """How long a message lies in a queue of the task hub."""
 LATE_S = (5.0, 120.0)
 AGAIN_S = (0.05, 200.0)
+POOL_WORKFLOWS = ("wake", "retire", "pool")
+"""How the instance ids of the pool's own workflows begin."""
+EPOCH = re.compile(r"-\d{9,}")
 
 
 class HostKilledError(BaseException):
@@ -102,6 +106,11 @@ class Host:
     def kill_at_commit(self, commits: int, moment: str) -> None:
         """Have the host end at a commit: so many from now, ``before`` or ``after`` it."""
         self._kill = _Kill(commits, moment)
+
+    def is_over(self, instance_id: str) -> bool:
+        """Tell whether an instance is known to be over; False while the host is not there."""
+        row = None if self.life is None else self.life.store.read_instance(instance_id)
+        return row is not None and row.status in OVER
 
     def stop(self) -> None:
         """End for good."""
@@ -238,11 +247,20 @@ class Life:
         for row in rows:
             delay_s = self._chance.uniform(*QUEUE_S)
             if self._faults.hits(FaultName.LATE):
-                delay_s += self._chance.uniform(*LATE_S)
+                late_s = self._chance.uniform(*LATE_S)
+                self.excuse(row.instance_id, late_s)
+                delay_s += late_s
             self._loop.call_later(delay_s, self._take, row, True)
             if self._faults.hits(FaultName.DUPLICATE):
                 again_s = delay_s + self._chance.uniform(*AGAIN_S)
                 self._loop.call_later(again_s, self._take, row, False)
+
+    def excuse(self, instance_id: str, late_s: float) -> None:
+        """Note what a late message puts off; a job's workflow holds up no VM but by its slot."""
+        workflow, _, rest = instance_id.partition("-")
+        if workflow in POOL_WORKFLOWS:
+            vm = None if workflow == "pool" else vm_of(rest)
+            self._faults.excuse(FaultName.LATE, vm, late_s)
 
     def _take(self, row: ActivityRow, answers: bool) -> None:
         if not self.is_over:
@@ -280,7 +298,7 @@ class Life:
             while hasattr(call, "client_function"):
                 call = call.client_function
             for name in function.client_names:
-                arguments[name] = EngineClient(self, self._loop, self._faults, self._chance)
+                arguments[name] = EngineClient(self, self._faults, self._chance)
         return await call(**arguments)
 
     def _task(self, begin: Callable[[], Awaitable[Any]]) -> "asyncio.Task[Any]":
@@ -309,6 +327,14 @@ class Life:
             await self._invoke(self._app.functions["sweep"], {"timer": None})
         except Exception:  # noqa: BLE001 - a timer's failure is logged by the host, no more
             return
+
+
+def vm_of(rest: str) -> str:
+    """Give the VM that the end of an instance id names: ``gpu-1-1772442000``, with a drain or not.
+
+    An epoch has ten digits, a VM's name none such.
+    """
+    return EPOCH.split(rest)[0]
 
 
 class _Functions:
@@ -340,9 +366,8 @@ class _Functions:
 class EngineClient:
     """`Durable`: the SDK's client without HTTP, with its errors and its answers."""
 
-    def __init__(self, life: Life, loop: VirtualLoop, faults: Faults, chance: Random) -> None:
+    def __init__(self, life: Life, faults: Faults, chance: Random) -> None:
         self._life = life
-        self._loop = loop
         self._faults = faults
         self._chance = chance
 
@@ -364,9 +389,9 @@ class EngineClient:
                 self._chance.uniform(*AGAIN_S), lambda: self._send(instance_id, event_name, text)
             )
         if self._faults.hits(FaultName.LATE):
-            self._life.later(
-                self._chance.uniform(*LATE_S), lambda: self._send(instance_id, event_name, text)
-            )
+            late_s = self._chance.uniform(*LATE_S)
+            self._life.excuse(instance_id, late_s)
+            self._life.later(late_s, lambda: self._send(instance_id, event_name, text))
             return
         self._life.engine.raise_event(instance_id, event_name, text)
 

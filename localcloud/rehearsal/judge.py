@@ -2,17 +2,31 @@
 
 import hashlib
 import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from localcloud.arm.vm import PowerState
+from localcloud.rehearsal.faults import Faults, allowance
+from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
-from localcloud.rehearsal.storage import MemoryFileStore
+from localcloud.rehearsal.storage import MemoryFileStore, MemoryLedgerTable
 from localcloud.rehearsal.timeline import Timeline
+from localcloud.rehearsal.virtual_time import BEGINNING, HostClock
+from orchestrator.activities.reconcile import HEAD_OF_QUEUE, SETTLED_S
 from orchestrator.domain.job import JobRow, JobState, manifest_path, output_prefix
 from orchestrator.domain.pool import PoolPolicy, PoolState, Vm, VmPhase
+from orchestrator.domain.pool.vms import AWAKE
 
 ENOUGH_TRIES = 3
+ROUND_S = 15.0
+"""How long a round of the reconciler may take: it asks Azure, then agents, for 10 s at most."""
+DRAIN_S = 5.0
+MOMENT_S = 1e-3
+PARTS_S = 0.01
+"""By how much the rounded parts of an interval may miss it."""
 RETRYABLE = frozenset(
     {
         "job_lost",
@@ -25,6 +39,19 @@ RETRYABLE = frozenset(
     }
 )
 """Errors that end a job only after so many tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTime:
+    """A time in which a ready VM had nothing to do, how long it may be, and if that is the least.
+
+    Attributes:
+        is_plain: No fault excuses any of it.
+    """
+
+    seconds: float
+    allowed_s: float
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +69,47 @@ class Judge:
     Attributes:
         breaches: What did not hold, in order.
         ended_from_outside: Jobs that were cancelled or terminated.
+        idle: Times in which a ready VM had nothing to do.
+        differences: What meter and ledger make of each billed interval.
     """
 
     def __init__(
-        self, policy: PoolPolicy, files: MemoryFileStore, timeline: Timeline, region: Region
+        self,
+        policy: PoolPolicy,
+        *,
+        files: MemoryFileStore,
+        timeline: Timeline,
+        region: Region,
+        faults: Faults,
+        clock: HostClock,
     ) -> None:
         self._policy = policy
         self._files = files
         self._timeline = timeline
         self._region = region
+        self._faults = faults
+        self._clock = clock
         self._pool = PoolState()
+        self._free_since: dict[str, float] = {}
+        self._ended_at: dict[str, float] = {}
+        self._woken_at: dict[str, float] = {}
+        self._rounds: list[float] = [0.0]
+        self._looks_every: tuple[float, float] = (0.0, policy.look_asleep_s)
+        self.idle: list[IdleTime] = []
+        self.differences: list[Difference] = []
         self.rows: dict[str, JobRow] = {}
         self.breaches: list[Breach] = []
         self.ended_from_outside: set[str] = set()
 
-    def break_rule(self, rule: str, what: str) -> None:
-        """Note that a rule did not hold."""
+    def break_rule(self, rule: str, what: str, *, at: float | None = None) -> None:
+        """Note that a rule did not hold: now, or `at` some virtual second."""
         self._timeline.note("JUDGE", f"{rule}: {what}")
-        self.breaches.append(Breach(self._timeline.now, rule, what))
+        self.breaches.append(Breach(self._timeline.now if at is None else at, rule, what))
+
+    def note_end(self, instance_id: str) -> None:
+        """Note that an instance is being terminated from outside."""
+        self.ended_from_outside.add(instance_id)
+        self._ended_at.setdefault(instance_id, self._timeline.now)
 
     @property
     def pool(self) -> PoolState:
@@ -77,8 +127,126 @@ class Judge:
                 if job_id in held:
                     self.break_rule("one place", f"{job_id} is on {vm.name} and in {held[job_id]}")
                 held[job_id] = vm.name
+        self._see_stall(state)
+        self._see_free(state)
         self._tell_changes(state)
+        self._see_round(state)
         self._pool = state
+
+    def _see_round(self, state: PoolState) -> None:
+        """Note a round of the reconciler, and how long it may sleep from now on."""
+        now = self._timeline.now
+        if state.tick_at != self._pool.tick_at:
+            self._rounds.append(now)
+        is_awake = state.queue or any(vm.phase in AWAKE for vm in state.vms.values())
+        look_s = self._policy.look_awake_s if is_awake else self._policy.look_asleep_s
+        if look_s != self._looks_every[1]:
+            self._looks_every = (now, look_s)
+
+    def _see_stall(self, state: PoolState) -> None:
+        """Check that somebody is, or will be, there for those who wait."""
+        phases = {vm.phase for vm in state.vms.values()}
+        nobody_comes = phases <= {VmPhase.DEALLOCATED, VmPhase.BROKEN}
+        if state.queue and nobody_comes and VmPhase.DEALLOCATED in phases:
+            self.break_rule("no stall", f"{len(state.queue)} jobs wait and nothing is woken")
+
+    def _see_free(self, state: PoolState) -> None:
+        """Note since when a VM is woken or free, and judge a time without a slot that ends."""
+        for name, vm in state.vms.items():
+            before = self._pool.vms.get(name)
+            was_free = before is not None and before.phase is VmPhase.READY and not before.slots
+            is_free = vm.phase is VmPhase.READY and not vm.slots
+            if is_free and not was_free:
+                self._free_since[name] = self._timeline.now
+            elif was_free and vm.slots:
+                self._see_idle(name)
+            if vm.phase is VmPhase.STARTING and (before is None or before.epoch != vm.epoch):
+                self._woken_at[name] = self._timeline.now
+                self._free_since.pop(name, None)
+
+    def _see_idle(self, name: str) -> None:
+        """Check a time in which a VM had nothing to do, now that it works again or goes off."""
+        idle = self._idle_so_far(name)
+        if idle is not None:
+            self.idle.append(idle)
+            self._break_if_long(name, idle)
+
+    def _idle_so_far(self, name: str) -> IdleTime | None:
+        """Tell how long a ready VM has had nothing to do; None if it is not ready, or has."""
+        agent, policy = self._region.agents[name], self._policy
+        is_on = self._region.power(name) is PowerState.RUNNING
+        if not is_on or agent.idle_from is None or agent.live or name not in self._free_since:
+            return None
+        since = max(agent.idle_from, self._free_since[name])
+        base_s = policy.idle_window_s + policy.look_awake_s + ROUND_S + DRAIN_S
+        allowed_s = allowance(self._faults.hits_made, name, since, base_s)
+        return IdleTime(self._timeline.now - since, allowed_s, allowed_s < base_s + MOMENT_S)
+
+    def _break_if_long(self, name: str, idle: IdleTime) -> None:
+        if idle.seconds > idle.allowed_s:
+            self.break_rule(
+                "idle", f"{name} was idle for {idle.seconds:.0f} s; it may {idle.allowed_s:.0f} s"
+            )
+
+    def _see_wake(self, name: str) -> None:
+        """Check how long a VM that is about to go off has been on without ever being opened."""
+        policy, since = self._policy, self._woken_at.get(name)
+        if since is None or name in self._free_since:
+            return
+        if self._region.power(name) in (PowerState.DEALLOCATED, PowerState.DEALLOCATING):
+            return
+        base_s = policy.starting_s + policy.look_awake_s + ROUND_S + DRAIN_S
+        allowed_s = allowance(self._faults.hits_made, name, since, base_s)
+        on_s = self._timeline.now - since
+        if on_s > allowed_s:
+            self.break_rule(
+                "wake", f"{name} was on for {on_s:.0f} s for nobody; it may {allowed_s:.0f} s"
+            )
+
+    def look(self, is_over: Callable[[str], bool]) -> None:
+        """Check what must have been done by now.
+
+        Args:
+            is_over: Tells whether a workflow instance is known to be over.
+        """
+        self._see_rounds()
+        for vm in self._pool.vms.values():
+            idle = None if vm.slots else self._idle_so_far(vm.name)
+            if idle is not None:
+                self._break_if_long(vm.name, idle)
+            for slot in vm.slots.values():
+                if slot.claimed and not slot.releasing:
+                    self._see_orphan(slot.job_id, slot.granted_at, vm.name, is_over)
+        for ticket in self._pool.queue[:HEAD_OF_QUEUE]:
+            self._see_orphan(ticket.job_id, ticket.since, "", is_over)
+
+    def _see_rounds(self) -> None:
+        """Check that the reconciler has not slept for too long."""
+        changed_at, look_s = self._looks_every
+        since = max(self._rounds[-1], changed_at)
+        allowed_s = allowance(self._faults.hits_made, "", since, look_s + ROUND_S)
+        late_s = self._timeline.now - since
+        if late_s > allowed_s:
+            self.break_rule("rounds", f"no round for {late_s:.0f} s; it may be {allowed_s:.0f} s")
+
+    def _see_orphan(
+        self, job_id: str, since: float, vm: str, is_over: Callable[[str], bool]
+    ) -> None:
+        """Check that nothing is kept for a job that was terminated a while ago."""
+        ended_at = self._ended_at.get(job_id)
+        if ended_at is None:
+            return
+        base_s = SETTLED_S + 2 * self._policy.look_awake_s + ROUND_S
+        since = max(ended_at, since - self._clock.offset_s - BEGINNING)
+        allowed_s = allowance(self._faults.hits_made, vm, since, base_s)
+        if self._timeline.now - since > allowed_s and is_over(job_id):
+            what = "a slot" if vm else "a ticket"
+            self.break_rule(
+                "orphan",
+                f"{self._timeline.name_of(job_id)} was terminated at {ended_at:.0f} s and still "
+                f"has {what}; it may for {allowed_s:.0f} s",
+            )
+            self._ended_at.pop(job_id)
 
     def _see_vm(self, vm: Vm) -> None:
         if len(vm.slots) > self._policy.slots_per_vm:
@@ -120,6 +288,8 @@ class Judge:
 
     def see_deallocation(self, name: str) -> None:
         """Check a deallocation that the control plane asks for, before it acts."""
+        self._see_idle(name)
+        self._see_wake(name)
         vm, live = self._pool.vms[name], self._region.agents[name].live
         self._timeline.note(name, "deallocation asked for")
         if vm.slots:
@@ -140,6 +310,40 @@ class Judge:
         for vm in self._pool.vms.values():
             if vm.slots:
                 self.break_rule("all off", f"{vm.name} still has {sorted(vm.slots)}")
+
+    def see_money(self, ledger: MemoryLedgerTable) -> None:
+        """Hold the ledger against the stand-in's own meter."""
+        for name in self._region.names:
+            recorded = ledger.look(name)
+            self.differences += compare_ledger(
+                name,
+                self._region.billed(name),
+                recorded,
+                shown_at=self._clock.at,
+                allowed_at=partial(self._discovers_within, name),
+            )
+            for record in recorded:
+                seconds = record["ended_at"] - record["began_at"]
+                if abs(sum(record["parts"].values()) - seconds) > PARTS_S:
+                    self.break_rule("ledger", f"parts of {seconds:.3f} s do not add up: {record}")
+        for one in find_wrong(self.differences):
+            at = None if one.metered is None else one.metered.ended_at
+            self.break_rule("ledger", one.what, at=at)
+
+    def _discovers_within(self, vm: str, at: float) -> float:
+        """Tell how many seconds after a moment the reconciler must have found what happened then.
+
+        It must in the first round that comes a whole tick later, for what was seen of a VM within
+        a tick of its start may be older than the start. Only rounds count for which Azure has told
+        this VM's power.
+        """
+        reads = self._region.reads[vm]
+        after = bisect_left(self._rounds, at + self._policy.look_awake_s)
+        for round_at in self._rounds[after:]:
+            last = bisect_right(reads, round_at) - 1
+            if last >= 0 and reads[last] >= max(at, round_at - ROUND_S):
+                return round_at - at
+        return self._timeline.now - at
 
     def _see_ended(self, job_id: str, row: JobRow | None) -> None:
         name = self._timeline.name_of(job_id)

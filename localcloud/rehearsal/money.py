@@ -1,139 +1,148 @@
-"""Whether the money adds up: the ledger against the stand-in's own meter, and idle time. Pure.
+"""Whether the money adds up: the ledger against the stand-in's own meter. Pure.
 
-Moments are virtual seconds. What a fault near by explains is judged by a wider measure.
+The meter counts virtual seconds, the ledger was written by a clock that jumps: each metered moment
+is first put as that clock showed it. What the pool began and ended must then agree to the second,
+whatever has gone wrong. What it discovered is marked as estimated, and must agree within a tick,
+and the delays of the faults that fell into it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from localcloud.rehearsal.faults import FaultName, Span
-from orchestrator.domain.pool import PoolPolicy
+MADE_WITHIN_S = 1.0
+"""What the pool made agrees to the second: the call itself takes no longer."""
 
-MADE_WITHIN_S = 2.0
-"""The pool began and ended it: equal to the second, and one more for the calls themselves."""
-NEAR_S = 1200.0
-"""A fault so long before or after may still show: a reconciler and a sweep come in between."""
-IDLE_SLACK_S = 10.0
-DRAIN_S = 2.0
-
-MOVES_NO_MONEY = frozenset(
-    {
-        FaultName.AGENT_CRASH,
-        FaultName.AGENT_HANG,
-        FaultName.SLOW_AGENT,
-        FaultName.WRONG_ANSWER,
-        FaultName.NETWORK_CUT,
-        FaultName.STOCK_OUT,
-        FaultName.SLOW_START,
-        FaultName.NEVER_READY,
-    }
-)
-"""Faults that leave begin and end of a billed interval as well known as ever."""
+AllowedAt = Callable[[float], float]
+"""Tells how many seconds after a virtual second the pool may discover what happened then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """A time in which a VM was billed; `ended_at` is None while it goes on."""
+    """A time in which a VM was billed, in virtual seconds."""
 
     began_at: float
     ended_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """The idle time of a VM up to the moment at which its deallocation was taken."""
-
-    vm: str
-    idle_from: float
-    ended_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Difference:
-    """What meter and ledger make of one billed interval, in seconds.
+    """What meter and ledger make of one billed interval.
 
     Attributes:
-        is_explained: Whether a fault near by is known to blur it.
+        metered: None if only the ledger knows it.
+        began_s: Seconds between their begins.
+        ended_s: Seconds between their ends.
+        may_begin_s, may_end_s: How large these may be.
+        is_estimated: Whether the ledger says that it does not know for sure.
     """
 
     vm: str
-    metered: Billed
-    error_s: float
-    is_explained: bool
+    metered: Billed | None
+    began_s: float
+    ended_s: float
+    may_begin_s: float
+    may_end_s: float
     is_estimated: bool
+    what: str
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether one of them is larger than it may be."""
+        return self.began_s > self.may_begin_s or self.ended_s > self.may_end_s
 
 
 def compare_ledger(
     vm: str,
     metered: Sequence[Billed],
     recorded: Sequence[dict[str, Any]],
-    spans: Sequence[Span],
     *,
-    beginning: float,
+    shown_at: Callable[[float], float],
+    allowed_at: AllowedAt,
 ) -> list[Difference]:
     """Hold a VM's recorded intervals against its meter.
 
     Args:
         vm: Its name.
         metered: What the stand-in billed, apart from each other.
-        recorded: Of the ledger, in epoch seconds.
-        spans: Faults that fired.
-        beginning: Epoch seconds at virtual second 0.
+        recorded: Of the ledger, in epoch seconds of the app's clock.
+        shown_at: Tells what that clock showed at a virtual second.
+        allowed_at: How late the pool may discover something.
     """
-    differences = []
-    left = [
-        (one["began_at"] - beginning, one["ended_at"] - beginning, one["is_estimated"])
-        for one in recorded
+    shown = [(shown_at(one.began_at), shown_at(one.ended_at)) for one in metered]
+    # A clock that was put back further than the interval is long leaves nothing of it.
+    shown = [(began_at, max(began_at, ended_at)) for began_at, ended_at in shown]
+    own: list[list[dict[str, Any]]] = [[] for _ in metered]
+    unknown = []
+    for record in recorded:
+        overlaps = [_overlap_s(record, span) for span in shown]
+        best = max(range(len(shown)), key=overlaps.__getitem__, default=None)
+        if best is None or overlaps[best] < -MADE_WITHIN_S:
+            unknown.append(record)
+        else:
+            own[best].append(record)
+    differences = [
+        _compare(vm, meter, span, records, allowed_at)
+        for meter, span, records in zip(metered, shown, own, strict=True)
     ]
-    for meter in metered:
-        own = [one for one in left if one[0] < meter.ended_at + 1 and one[1] > meter.began_at - 1]
-        left = [one for one in left if one not in own]
-        seconds = sum(end - begin for begin, end, _ in own)
-        error_s = abs(seconds - (meter.ended_at - meter.began_at))
-        blurs = any(
-            _is_near(span, meter.began_at, meter.ended_at) and span.name not in MOVES_NO_MONEY
-            for span in spans
-        )
-        is_estimated = any(estimated for _, _, estimated in own)
-        differences.append(Difference(vm, meter, error_s, blurs, is_estimated))
-    differences += [
-        Difference(
-            vm,
-            Billed(begin, end),
-            end - begin,
-            any(_is_near(span, begin, end) for span in spans),
-            estimated,
-        )
-        for begin, end, estimated in left
-    ]
-    return differences
+    return differences + [_unknown_to_the_meter(vm, record) for record in unknown]
 
 
-def find_wrong(differences: Iterable[Difference], policy: PoolPolicy) -> list[str]:
-    """Tell which differences are larger than invariant 6 of the pool allows."""
-    blurred_s = policy.look_asleep_s + policy.reconciler_overdue_s + NEAR_S
-    wrong = []
-    for one in differences:
-        allowed_s = blurred_s if one.is_explained else MADE_WITHIN_S
-        if one.error_s > allowed_s:
-            wrong.append(
-                f"{one.vm} was billed from {one.metered.began_at:.0f} to "
-                f"{one.metered.ended_at:.0f} s, and the ledger is {one.error_s:.1f} s off"
-            )
-    return wrong
+def find_wrong(differences: Iterable[Difference]) -> list[Difference]:
+    """Find what invariant 6 of the pool does not allow."""
+    return [one for one in differences if one.is_wrong]
 
 
-def find_idlers(tails: Iterable[Tail], spans: Sequence[Span], policy: PoolPolicy) -> list[str]:
-    """Tell which VMs were idle for longer than window, tick and drain, with no fault about."""
-    allowed_s = policy.idle_window_s + policy.look_awake_s + DRAIN_S + IDLE_SLACK_S
-    return [
-        f"{tail.vm} was idle for {tail.ended_at - tail.idle_from:.0f} s until {tail.ended_at:.0f}"
-        for tail in tails
-        if tail.ended_at - tail.idle_from > allowed_s
-        and not any(_is_near(span, tail.idle_from, tail.ended_at) for span in spans)
-    ]
+def _compare(
+    vm: str,
+    meter: Billed,
+    shown: tuple[float, float],
+    records: list[dict[str, Any]],
+    allowed_at: AllowedAt,
+) -> Difference:
+    seconds = meter.ended_at - meter.began_at
+    span = f"{vm} was billed from {meter.began_at:.1f} to {meter.ended_at:.1f} s"
+    if not records:
+        # On and off again before anybody looked.
+        may_s = allowed_at(meter.began_at)
+        what = f"{span}, and the ledger knows nothing of it"
+        return Difference(vm, meter, seconds, 0.0, may_s, 0.0, True, what)
+    is_estimated = any(one["is_estimated"] for one in records)
+    early_s = shown[0] - min(one["began_at"] for one in records)
+    late_s = max(one["ended_at"] for one in records) - shown[1]
+    began_s, ended_s = abs(early_s), abs(late_s) + _gaps_s(records)
+    may_begin_s = may_end_s = MADE_WITHIN_S
+    if is_estimated:
+        # Whichever came first is what the other had to follow.
+        may_begin_s += allowed_at(meter.began_at - max(0.0, early_s))
+        may_end_s += allowed_at(meter.ended_at + min(0.0, late_s))
+    says = "estimates" if is_estimated else "says"
+    what = (
+        f"{span}; the ledger {says} a begin {began_s:.1f} s off (may {may_begin_s:.0f}) "
+        f"and an end {ended_s:.1f} s off (may {may_end_s:.0f})"
+    )
+    return Difference(vm, meter, began_s, ended_s, may_begin_s, may_end_s, is_estimated, what)
 
 
-def _is_near(span: Span, since: float, until: float) -> bool:
-    return span.since <= until + NEAR_S and span.until >= since - NEAR_S
+def _gaps_s(records: list[dict[str, Any]]) -> float:
+    """Add up what lies between the records of one interval, or is in two of them."""
+    ordered = sorted(records, key=lambda one: one["began_at"])
+    return sum(
+        (abs(after["began_at"] - before["ended_at"]) for before, after in pairwise(ordered)),
+        start=0.0,
+    )
+
+
+def _unknown_to_the_meter(vm: str, record: dict[str, Any]) -> Difference:
+    seconds = record["ended_at"] - record["began_at"]
+    what = f"the ledger bills {seconds:.1f} s of {vm} that the meter does not know: {record}"
+    return Difference(
+        vm, None, seconds, 0.0, MADE_WITHIN_S, 0.0, bool(record["is_estimated"]), what
+    )
+
+
+def _overlap_s(record: dict[str, Any], span: tuple[float, float]) -> float:
+    """Give the seconds in both; negative is the distance between them."""
+    seconds: float = min(record["ended_at"], span[1]) - max(record["began_at"], span[0])
+    return seconds

@@ -38,7 +38,8 @@ Act = Callable[[Desk], dict[str, Any]]
 class SimulatedPower:
     """`VmPower` on a region."""
 
-    def __init__(self, region: Region, faults: Faults, chance: Random) -> None:
+    def __init__(self, region: Region, faults: Faults, chance: Random, loop: VirtualLoop) -> None:
+        self._loop = loop
         self._region = region
         self._faults = faults
         self._chance = chance
@@ -55,6 +56,7 @@ class SimulatedPower:
         """Read the power state."""
         self._throttle(vm)
         seen = self._region.look(vm.name)
+        self._region.reads[vm.name].append(self._loop.time())
         if seen.failure is None:
             return SeenPower(seen.power.value)
         return SeenPower(seen.power.value, seen.failure.code, seen.failure.message)

@@ -10,7 +10,7 @@ from localcloud.arm.errors import ArmError as Refusal
 from localcloud.arm.vm import Agent, AgentStep, Pace, PowerState, StartPlan, Vm
 from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.faults import FaultName, Faults
-from localcloud.rehearsal.money import Billed, Tail
+from localcloud.rehearsal.money import Billed
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import BEGINNING, VirtualLoop
 
@@ -33,7 +33,8 @@ class Region:
     """Owns the VMs and their agents.
 
     Attributes:
-        tails: Idle times that a deallocation by the control plane has ended.
+        agents: By VM.
+        reads: Virtual seconds at which the control plane was told a VM's power, by VM.
 
     Args:
         names: Of the VMs.
@@ -58,7 +59,7 @@ class Region:
         self._timeline = timeline
         self._on_deallocate = on_deallocate
         self._numbers = 0
-        self.tails: list[Tail] = []
+        self.reads: dict[str, list[float]] = {name: [] for name in names}
         self._vms = {name: machine.new_vm(name, now=loop.wall()) for name in names}
         self.agents = {name: boot(name) for name in names}
 
@@ -96,9 +97,6 @@ class Region:
         self._on_deallocate(name)
         vm = self._advanced(name)
         pace = self._pace()
-        idle_from = self.agents[name].idle_from
-        if vm.power is PowerState.RUNNING and idle_from is not None:
-            self.tails.append(Tail(name, idle_from, self._loop.time()))
         is_on = vm.power not in (PowerState.DEALLOCATED, PowerState.DEALLOCATING)
         if is_on and self._faults.hits(FaultName.STUCK_DEALLOCATING, name):
             pace = replace(pace, deallocate_s=self._chance.uniform(*STUCK_S))
@@ -196,7 +194,9 @@ class Region:
             self._loop.call_later(max(0.0, min(due) - self._now()) + 1e-6, self._pass, name)
 
     def _restarts_at(self, vm: Vm) -> float | None:
-        if vm.agent.died_at is None or vm.agent.stays_dead:
+        if vm.power is not PowerState.RUNNING or vm.agent.stays_dead:
+            return None
+        if vm.agent.died_at is None:
             return None
         return vm.agent.died_at + AGENT_RESTART_S
 

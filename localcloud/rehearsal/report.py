@@ -7,11 +7,16 @@ from typing import Any
 
 from localcloud.rehearsal.faults import FaultName
 from localcloud.rehearsal.run import Outcome
+from localcloud.rehearsal.timeline import to_clock
 
-ENOUGH_SEEDS = 20
+ENOUGH_SEEDS = 10
 """A run of so many seeds must also show that every fault it had was really there …"""
-FEWEST_SEEDS = 5
-"""… in at least so many of them."""
+FEWEST = 0.25
+"""… in at least such a part of them: in 5 of 20."""
+
+
+AFTER_S = 5.0
+"""How much of what followed a breach is shown: the judge may have seen it a moment later."""
 
 
 def rare_faults(outcomes: Sequence[Outcome], names: frozenset[FaultName]) -> dict[str, int]:
@@ -23,7 +28,7 @@ def rare_faults(outcomes: Sequence[Outcome], names: frozenset[FaultName]) -> dic
     if len(outcomes) < ENOUGH_SEEDS:
         return {}
     seeds = seeds_by_fault(outcomes, names)
-    return {name: count for name, count in seeds.items() if count < FEWEST_SEEDS}
+    return {name: count for name, count in seeds.items() if count < FEWEST * len(outcomes)}
 
 
 def seeds_by_fault(outcomes: Sequence[Outcome], names: frozenset[FaultName]) -> dict[str, int]:
@@ -63,9 +68,12 @@ def make_report(
 
 
 def tell_breaches(outcome: Outcome, *, lines: int) -> str:
-    """Tell in words what went wrong in a seed, its last lines first."""
-    told = [f"seed {outcome.seed}: the last {lines} lines before the rule was broken", ""]
-    told += outcome.timeline[-lines:]
+    """Tell in words what went wrong in a seed: what led to it, then the rules that it broke."""
+    first = min(outcome.breaches, key=lambda breach: breach.at)
+    before = [line for line in outcome.timeline if line[:12] <= to_clock(first.at + AFTER_S)]
+    told = [f"seed {outcome.seed}: what led to {to_clock(first.at)}, when a rule was broken", ""]
+    told += before[-lines:]
     told += ["", f"seed {outcome.seed} broke {len(outcome.breaches)} rules:"]
-    told += [f"  {breach.rule}: {breach.what}" for breach in outcome.breaches[:20]]
+    told += [f"  {to_clock(b.at)}  {b.rule}: {b.what}" for b in outcome.breaches[:20]]
+    told += ["", f"make rehearse SEED={outcome.seed} JOBS={outcome.jobs} shows it again"]
     return "\n".join(told)

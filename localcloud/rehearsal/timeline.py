@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 KEPT = 4000
-"""Lines kept: the end of a rehearsal tells why it failed."""
+"""Lines kept: the whole of a hundred jobs."""
 
 
 class Line(NamedTuple):
@@ -16,9 +16,14 @@ class Line(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        minutes, seconds = divmod(self.at, 60)
-        hours, minutes = divmod(int(minutes), 60)
-        return f"{hours:02}:{minutes:02}:{seconds:06.3f}  {self.who:<12}  {self.what}"
+        return f"{to_clock(self.at)}  {self.who:<12}  {self.what}"
+
+
+def to_clock(at: float) -> str:
+    """Write virtual seconds as ``hh:mm:ss.mmm``."""
+    minutes, seconds = divmod(round(at, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours:02}:{minutes:02}:{seconds:06.3f}"
 
 
 class Timeline:
@@ -55,9 +60,9 @@ class Timeline:
         self.count += 1
         self.digest = hash_line(self.digest, line)
 
-    def tail(self, count: int) -> list[str]:
-        """Give the last lines."""
-        return [str(line) for line in list(self._lines)[-count:]]
+    def lines(self) -> list[str]:
+        """Give the lines that are kept."""
+        return [str(line) for line in self._lines]
 
 
 def hash_line(digest: int, line: Line) -> int:

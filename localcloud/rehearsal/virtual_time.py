@@ -107,11 +107,17 @@ class HostClock:
         self._loop = loop
         self._last = datetime.fromtimestamp(0, UTC)
         self.offset_s = 0.0
+        self._jumps: list[tuple[float, float]] = []
         self._told: list[Callable[[], None]] = []
 
     def time(self) -> float:
         """Read it as a program does: epoch seconds that may go back."""
         return self._loop.wall() + self.offset_s
+
+    def at(self, virtual_s: float) -> float:
+        """Tell what it showed at a virtual second, epoch seconds."""
+        offset_s = sum(step_s for at, step_s in self._jumps if at <= virtual_s)
+        return BEGINNING + virtual_s + offset_s
 
     def now(self) -> datetime:
         """Read it as the engine does: held at the last moment while it has gone back."""
@@ -129,6 +135,7 @@ class HostClock:
     def jump(self, step_s: float) -> None:
         """Set the clock forward or back, in seconds."""
         self.offset_s += step_s
+        self._jumps.append((self._loop.time(), step_s))
         for call in list(self._told):
             call()
 

@@ -200,6 +200,7 @@ class VmActivities:
         if found is None or found[1].drain != retire["drain"]:
             return STALE
         candidate, vm = found
+        may_be_off = await self._may_be_off(candidate, vm)
         at = await self._announce(vm, client)
         if at is None:
             return STALE
@@ -209,7 +210,10 @@ class VmActivities:
             await self._note_refusal(vm, at, error, client)
             logger.warning("deallocation of %s was refused: %s", vm.name, error)
             return {"outcome": "later", "code": error.code, "retry_after_s": error.retry_after_s}
-        await self._pool.apply(DeallocationAccepted(vm=vm.name, epoch=vm.epoch, at=at), client)
+        accepted = DeallocationAccepted(
+            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_off=may_be_off
+        )
+        await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
 
     async def check_deallocated(self, retire: dict[str, Any], client: Durable) -> dict[str, Any]:
@@ -233,6 +237,16 @@ class VmActivities:
             return {"outcome": "deallocated"}
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
+
+    async def _may_be_off(self, candidate: Candidate, vm: Vm) -> bool:
+        """Tell whether a VM may be off before it is asked to; one that was drained is on."""
+        if vm.receipt is not None:
+            return False
+        try:
+            seen = await asyncio.to_thread(self._power.read, candidate)
+        except ArmError:
+            return True
+        return seen.power not in ("starting", "running", "stopped")
 
     async def _announce(self, vm: Vm, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.

@@ -1,36 +1,35 @@
 """The rehearsal itself: it repeats, it is quick, it finds what is wrong, and CI's seeds hold."""
 
 import json
-import os
 from dataclasses import replace
 
 import pytest
 
-from localcloud.rehearsal.__main__ import main, read_faults, rehearse_all
+from localcloud.rehearsal.__main__ import main, read_faults
 from localcloud.rehearsal.customers import read_arrivals
 from localcloud.rehearsal.faults import FaultName
-from localcloud.rehearsal.report import rare_faults, tell_breaches
+from localcloud.rehearsal.report import tell_breaches
 from localcloud.rehearsal.run import Plan, rehearse
-from orchestrator.domain.pool import vms
+from orchestrator.domain.pool import deadlines, tick, vms
+from orchestrator.domain.pool.ledger import open_interval
+from orchestrator.domain.pool.warmth import StopPlan, plan_stop
 
 EVERYTHING = frozenset(FaultName)
-SEEDS = int(os.environ.get("REHEARSAL_SEEDS", "3"))
-"""Seed 4 of the twenty is known to break the judge's rule of the ledger; until that is traced, the
-whole set runs on demand: ``REHEARSAL_SEEDS=20 pytest tests/rehearsal``."""
-ENOUGH_SEEDS = 20
 
 
 class TestRehearse:
     def test_ends_every_job_and_every_vm_when_nothing_goes_wrong(self):
-        outcome = rehearse(Plan(seed=1, jobs=30, faults=frozenset()))
+        outcome = rehearse(Plan(seed=1, jobs=20, faults=frozenset()))
 
         assert outcome.breaches == []
         assert set(outcome.states) <= {"succeeded", "cancelled"}
+        assert outcome.figures["estimated_intervals"] == 0
         assert outcome.figures["ledger_error_s"] < 1
+        assert outcome.figures["idle_times_without_excuse"] == outcome.figures["idle_times"] > 0
         assert outcome.figures["longest_idle_s"] < 310
 
     def test_repeats_exactly(self):
-        plan = Plan(seed=2, jobs=25)
+        plan = Plan(seed=2, jobs=15)
 
         first, second = rehearse(plan), rehearse(plan)
 
@@ -48,8 +47,38 @@ class TestRehearse:
 
         outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
 
-        assert "all off" in {breach.rule for breach in outcome.breaches}
+        assert {breach.rule for breach in outcome.breaches} == {"idle"}
         assert "seed 1 broke" in tell_breaches(outcome, lines=20)
+
+    def test_finds_what_a_terminated_job_leaves_behind(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(tick, "_end_orphan", lambda *_: None)
+        plan = Plan(seed=3, jobs=20, faults=frozenset({FaultName.TERMINATED}))
+
+        outcome = rehearse(plan)
+
+        assert {breach.rule for breach in outcome.breaches} == {"orphan"}
+
+    def test_finds_a_bill_that_begins_late(self, monkeypatch: pytest.MonkeyPatch):
+        def open_late(vm, *, at, estimated):
+            open_interval(vm, at=at + 2.0, estimated=estimated)
+
+        monkeypatch.setattr(vms, "open_interval", open_late)
+
+        outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
+
+        assert {breach.rule for breach in outcome.breaches} == {"ledger"}
+
+    def test_finds_a_vm_that_is_put_to_sleep_late(self, monkeypatch: pytest.MonkeyPatch):
+        def plan_late_stop(*arguments):
+            plan = plan_stop(*arguments)
+            return plan if plan.at is None else StopPlan(plan.at + 90.0, plan.why)
+
+        for module in (vms, deadlines):
+            monkeypatch.setattr(module, "plan_stop", plan_late_stop)
+
+        outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
+
+        assert {breach.rule for breach in outcome.breaches} == {"idle"}
 
     def test_takes_arrivals_from_a_trace(self, tmp_path):
         trace = tmp_path / "trace.csv"
@@ -63,6 +92,9 @@ class TestRehearse:
         outcome = rehearse(Plan(seed=1, faults=frozenset(), arrivals=arrivals))
 
         assert arrivals == pytest.approx((10.0, 14.315, 614.542), abs=0.01)
+        assert read_arrivals(trace, 10, every=2, stretch=0.5) == pytest.approx(
+            [10.0, 312.271], abs=0.01
+        )
         assert sum(outcome.states.values()) == 3
         assert outcome.breaches == []
 
@@ -84,21 +116,3 @@ class TestCommand:
         assert read_faults("stock_out,late") == {FaultName.STOCK_OUT, FaultName.LATE}
         with pytest.raises(Exception, match="unknown: earthquake; known are stock_out"):
             read_faults("earthquake")
-
-
-@pytest.fixture(scope="module", name="outcomes")
-def _outcomes():
-    """Rehearse the seeds, all faults at once."""
-    plans = [Plan(seed=seed, jobs=100) for seed in range(1, SEEDS + 1)]
-    return list(rehearse_all(plans, processes=2))
-
-
-class TestAllFaults:
-    def test_breaks_no_rule(self, outcomes):
-        broken = [tell_breaches(outcome, lines=60) for outcome in outcomes if outcome.breaches]
-
-        assert broken == []
-
-    @pytest.mark.skipif(SEEDS < ENOUGH_SEEDS, reason="REHEARSAL_SEEDS asks for fewer than 20")
-    def test_every_fault_was_there(self, outcomes):
-        assert rare_faults(outcomes, EVERYTHING) == {}

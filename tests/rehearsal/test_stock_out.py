@@ -59,10 +59,10 @@ class StockedOut:
         while True:
             await asyncio.sleep(LOOKS_EVERY_S)
             (job_id,) = self.rehearsal.customers.job_ids
+            now = self.rehearsal.loop.time()
             answer = await self.rehearsal.host.request(
                 "get_job", "GET", f"jobs/{job_id}", params={"id": job_id}
             )
-            now = self.rehearsal.loop.time()
             if now < HOUR_S:
                 self.views[now] = json.loads(answer.get_body())
 

@@ -156,11 +156,16 @@ class DrainRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeallocationAccepted:
-    """ARM took the deallocation that it was asked for `at` (epoch seconds): billing ends."""
+    """ARM took the deallocation that it was asked for `at` (epoch seconds): billing ends.
+
+    Attributes:
+        may_have_been_off: It was off already, or that is not known: billing ended before.
+    """
 
     vm: str
     epoch: int
     at: float
+    may_have_been_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

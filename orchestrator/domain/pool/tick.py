@@ -98,6 +98,10 @@ def _compare_deallocating(pool: Working, vm: Vm, power: str) -> None:
         switched_off(pool, vm)
     elif power == GOING_OFF:
         close_found(pool, vm)
+    elif vm.billed_since is None and pool.now - vm.phase_since >= pool.policy.look_awake_s:
+        # It went off, or was about to, and is on again: it must be asked for once more.
+        open_interval(vm, at=pool.now, estimated=True)
+        lose(pool, vm, f"found {power} while it was being deallocated")
 
 
 def _compare_starting(pool: Working, vm: Vm, power: str, failure: str | None) -> None:

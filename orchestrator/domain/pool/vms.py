@@ -271,7 +271,11 @@ def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply
         return STALE
     ended_at = command.at if vm.asked_at is None else vm.asked_at
     vm.asked_at = None
-    close_interval(pool, vm, at=ended_at, estimated=ended_at < command.at)
+    if vm.billed_since is not None:
+        # What was observed before this says nothing any more.
+        vm.phase_since = pool.now
+    is_estimated = command.may_have_been_off or ended_at < command.at
+    close_interval(pool, vm, at=ended_at, estimated=is_estimated)
     return DONE
 
 

@@ -286,6 +286,18 @@ class TestDeallocateVm:
         assert answer == {"outcome": "later", "code": "Conflict", "retry_after_s": None}
         assert idle.vm().billed_since is not None
 
+    @pytest.mark.parametrize("power", ["deallocated", "deallocating", "running"])
+    def test_a_lost_vm_may_have_been_off_before(self, ready: Parts, do, power: str):
+        ready.power.powers["gpu-1"] = power
+        ready.apply(VmLost(vm="gpu-1", epoch=ready.vm().epoch, reason="gone"))
+        ready.now += 5
+
+        answer = do(ready.vms.deallocate_vm(ready.order(), ready.durable))
+
+        assert answer == {"outcome": "accepted"}
+        (interval,) = ready.ledger.list_intervals("gpu-1")
+        assert interval["is_estimated"] == (power != "running")
+
 
 class TestCheckDeallocated:
     def test_waits_and_confirms(self, idle: Parts, do):

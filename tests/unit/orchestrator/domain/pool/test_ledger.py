@@ -338,3 +338,21 @@ class TestFoundOff:
         assert interval.ended_at == pool.began_at + 150
         assert pool.state.vms["gpu"].phase == "deallocating"
         assert pool.state.vms["gpu"].slots == {}
+
+    def test_a_vm_that_comes_back_on_while_it_goes_off_is_asked_for_again(self):
+        pool = Azure()
+        pool.wake("a")
+        pool.at(150, Release(job_id="a", fence=101, ran=True))
+        pool.at(450, Tick(generation=1))
+        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool.ask(452, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
+        pool.power = "running"
+
+        pool.look(460)
+        believed = pool.state.vms["gpu"]
+        pool.look(453 + TICK_S)
+
+        vm = pool.state.vms["gpu"]
+        assert (believed.billed_since, believed.drain) == (None, 1)
+        assert (vm.phase, vm.drain, vm.is_estimated) == ("deallocating", 2, True)
+        assert vm.billed_since == pool.began_at + 453 + TICK_S
