@@ -62,6 +62,14 @@ class TestScripts:
         assert "ignore_patterns=PICKLES" in fetch
         assert kinds == set(re.findall(r"'\*\.(\w+)'", check))
 
+    def test_fetch_the_two_pickles_that_the_texture_model_has_in_no_other_form(self):
+        fetch = (IMAGE / "scripts" / "fetch_weights.py").read_text("utf-8")
+        check = (IMAGE / "scripts" / "check-weights.sh").read_text("utf-8")
+
+        needed = re.findall(r'"hunyuan3d-paint-v2-0/(\S+\.bin)"', fetch)
+        assert needed == ["text_encoder/pytorch_model.bin", "unet/diffusion_pytorch_model.bin"]
+        assert needed == re.findall(r'"\$paint/(\S+\.bin)"', check)
+
 
 class TestCheckPins:
     def check(self, run, tmp_path, versions):

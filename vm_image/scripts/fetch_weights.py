@@ -12,10 +12,19 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 
 PICKLES = ["*.ckpt", "*.bin", "*.pt", "*.pth", "*.pkl"]
 """A pickle runs code when it is loaded. What lacks a twin in safetensors fails the smoke job."""
+
+NEEDED_PICKLES = {
+    "tencent/Hunyuan3D-2": [
+        "hunyuan3d-paint-v2-0/text_encoder/pytorch_model.bin",
+        "hunyuan3d-paint-v2-0/unet/diffusion_pytorch_model.bin",
+    ]
+}
+"""The first has no twin, and hy3dgen looks for no twin of the second. Both are loaded with
+``weights_only``, which runs no code."""
 
 
 def main(versions: dict[str, Any], folder: Path) -> None:
@@ -28,6 +37,10 @@ def main(versions: dict[str, Any], folder: Path) -> None:
             allow_patterns=[f"{part}/*" for part in wanted["folders"]],
             ignore_patterns=PICKLES,
         )
+        for name in NEEDED_PICKLES.get(repository, ()):
+            hf_hub_download(
+                repository, name, revision=wanted["revision"], local_dir=folder / repository
+            )
     fetch_background_model(versions["background_model"], folder)
     # What the downloader keeps for itself.
     for kept in list(folder.rglob(".cache")):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_agent.engines import EngineError, EngineInfo, Equipment
+from gpu_agent.engines.hunyuan3d import stand_in
 from gpu_agent.engines.hunyuan3d.cutout import FindMask, cut_out, load_mask_model
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
@@ -30,6 +31,8 @@ def build_engine(equipment: Equipment) -> Hunyuan3dEngine:
     settings = EngineSettings.from_environ(equipment.environ)
     cutter = Cutter(settings.weights_dir, threads=settings.torch_threads)
     facts = read_facts(settings.weights_dir)
+    if settings.texture and settings.device == "cpu":
+        facts["texture_notice"] = stand_in.NOTICE
     return Hunyuan3dEngine(
         Parts(
             info=EngineInfo(

@@ -6,7 +6,6 @@ Nothing else in the agent imports them, so that what is set here holds before th
 import logging
 import os
 import sys
-import warnings
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -72,10 +71,10 @@ def rembg() -> Any:
     go_offline()
     # Without it, rembg's import ends the whole process.
     onnxruntime()
-    with warnings.catch_warnings():
-        # Another package's old TBB may be loaded already; numba, which we don't use, minds.
-        warnings.filterwarnings("ignore", "The TBB threading layer")
-        return _import("rembg")
+    # Its import compiles an alpha matting that we don't use: 44 s of CPU where nothing is cached,
+    # as on a fresh VM.
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    return _import("rembg")
 
 
 @cache

@@ -105,6 +105,7 @@ class TestShape:
         assert manifest["engine"]["version"] == f"1.0+{result['weights']}"
         assert result["revisions"]["tencent/Hunyuan3D-2"] == "tiny"
         assert result["hy3dgen"] == "2.0.2"
+        assert "stand-in" in result["texture_notice"]
         assert manifest["mesh"]["watertight"] is True
         assert manifest["mesh"]["faces"] <= 2000
         assert "Tencent Hunyuan 3D 2.0 Community License" in manifest["notice"]

@@ -82,6 +82,12 @@ class TestMaskModel:
 
         assert asked == [(("isnet-general-use",), ["CPUExecutionProvider"])]
 
+    def test_costs_no_compilation(self, find):
+        """On a fresh machine rembg's import would compile for the better part of a minute."""
+        import numba
+
+        assert numba.config.DISABLE_JIT
+
     def test_is_never_fetched(self, own_weights):
         (own_weights / BACKGROUND_FILE).unlink()
 
