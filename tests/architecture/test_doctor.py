@@ -44,6 +44,8 @@ class TestDoctor:
 
         assert set(access.APP_ON_VM[0].actions) == names_in(operator, "actions = [")
         assert set(access.VM_ON_ITSELF[0].actions) == names_in(switch, "actions = [")
+        assert f'name              = "{access.APP_ON_VM[0].role} (' in operator
+        assert f'name              = "{access.VM_ON_ITSELF[0].role} (' in switch
 
     def test_names_the_built_in_roles_that_are_assigned(self, terraform):
         text = terraform("modules/roles/assignments.tf")

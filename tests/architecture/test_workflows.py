@@ -28,6 +28,16 @@ class TestDeployWorkflow:
         assert "    permissions:\n      contents: read\n      id-token: write\n" in workflow
         assert "secrets." not in workflow
 
+    def test_asks_for_a_login_that_may_define_roles_where_terraform_does(self, root, workflow):
+        modules = (root / "infra" / "terraform" / "modules").rglob("*.tf")
+        assert any(
+            'resource "azurerm_role_definition"' in one.read_text("utf-8") for one in modules
+        )
+
+        # Of the roles that are no Owner, only this one may write role definitions.
+        assert "User Access Administrator" in workflow
+        assert "User Access Administrator" in (root / "docs" / "deploy.md").read_text("utf-8")
+
     def test_puts_no_input_into_a_script(self, workflow):
         scripts = re.findall(r"(?m)^( *)(?:- )?run: (.*\n(?:\1 {2,}.*\n)*)", workflow)
 

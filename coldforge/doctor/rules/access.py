@@ -18,16 +18,18 @@ class Need:
     """What one role is for.
 
     Attributes:
-        role: Name of the role to assign.
+        role: Name of the role to assign; of one that Terraform defines, what it begins with.
         actions: What it must allow.
         data_actions: What it must allow on data.
         symptom: What happens without it.
+        is_custom: Whether Terraform defines it, once for each deployment and region.
     """
 
     role: str
     actions: tuple[str, ...] = ()
     data_actions: tuple[str, ...] = ()
     symptom: str
+    is_custom: bool = False
 
 
 APP_ON_STORAGE = (
@@ -52,7 +54,7 @@ APP_ON_STORAGE = (
 )
 APP_ON_VM = (
     Need(
-        role="the custom role of the function app on its VMs",
+        role="Coldforge pool operator",
         actions=(
             f"{_VMS}/read",
             f"{_VMS}/instanceView/read",
@@ -60,6 +62,7 @@ APP_ON_VM = (
             f"{_VMS}/deallocate/action",
         ),
         symptom="the VM gets `broken` with AuthorizationFailed, or is never stopped",
+        is_custom=True,
     ),
 )
 APP_ON_VAULT = (
@@ -85,9 +88,10 @@ VM_ON_VAULT = (
 )
 VM_ON_ITSELF = (
     Need(
-        role="the custom role of the VM on itself",
+        role="Coldforge dead-man's switch",
         actions=(f"{_VMS}/deallocate/action",),
         symptom="the dead-man's switch can't deallocate the VM, which is billed on",
+        is_custom=True,
     ),
 )
 
@@ -122,12 +126,13 @@ def find_missing_roles(
             subject=scope.rsplit("/", 1)[-1],
             message=f"{who} lacks on {scope.rsplit('/', 1)[-1]}: {roles}. "
             f"Symptom: {missing[0].symptom}.",
-            fix="Let somebody who may assign roles apply the role assignments of "
-            "infra/terraform, or: "
-            + "; ".join(
-                f'az role assignment create --assignee-object-id {principal} --role "{need.role}" '
-                f"--assignee-principal-type ServicePrincipal --scope {scope}"
+            fix="Let somebody who may assign roles run make plan ENV=…, then make apply ENV=… "
+            "(where roles are given apart: apply infra/terraform/roles)"
+            + "".join(
+                f'; or: az role assignment create --assignee-object-id {principal} --role "'
+                f'{need.role}" --assignee-principal-type ServicePrincipal --scope {scope}'
                 for need in missing
+                if not need.is_custom
             )
             + ". It takes some minutes to have an effect.",
         )

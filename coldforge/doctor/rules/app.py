@@ -22,7 +22,7 @@ CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
 _REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=(?P<url>https://[^)]+)\)")
-_APPLY = "Apply infra/terraform: make plan ENV=…, then terraform apply"
+_APPLY = "make plan ENV=…, then make apply ENV=…"
 
 
 def judge_site(site: Site, name: str) -> list[Finding]:

@@ -30,7 +30,7 @@ WANTED = WantedVm(
 # What is seeded, the one code that must be found, and what its fix must name.
 SEEDED = [
     ("role_missing", {"on": "storage"}, "role.storage", "Storage Blob Data Owner"),
-    ("role_missing", {"on": "vm"}, "role.vm", "az role assignment create"),
+    ("role_missing", {"on": "vm"}, "role.vm", "make apply ENV="),
     ("role_missing", {"on": "key_vault"}, "role.key_vault", "Key Vault Secrets User"),
     (
         "app_setting",

@@ -175,6 +175,47 @@ class TestDescribePrices:
         assert not re.search(r"work, h.* e ", text)
 
 
+class TestReadmesBreakEven:
+    """ "When it pays" is arithmetic; this does it again, from the prices and the defaults."""
+
+    HOSTED_USD = 0.16
+
+    @pytest.fixture(name="text")
+    def _text(self):
+        return (ROOT / "README.md").read_text("utf-8").split("## When it pays")[1].split("##")[0]
+
+    @pytest.fixture(name="usd_a_second")
+    def _usd_a_second(self):
+        return PRICES["Standard_NC24ads_A100_v4"].usd / 3600
+
+    @pytest.fixture(name="burst_usd")
+    def _burst_usd(self, usd_a_second):
+        shape = read_shape(TERRAFORM / "environments" / "dev", TERRAFORM / "modules")
+        return (MIX.cold_start_s + shape.idle_window_s) * usd_a_second
+
+    def test_counts_the_cold_start_and_idle_window_that_there_are(self, text, burst_usd):
+        assert f"a fixed cost of {burst_usd:.2f} USD" in text
+
+    def test_is_the_first_burst_that_is_cheaper(self, text, usd_a_second, burst_usd):
+        claimed = re.search(
+            r"from (\d+) jobs .* at 30 s .* (\d+) at 60 s, and (\d+) at 143 s", text
+        )
+
+        for jobs, work_s in zip(map(int, claimed.groups()), (30, 60, 143), strict=True):
+            saved = self.HOSTED_USD - work_s * usd_a_second
+            assert (jobs - 1) * saved < burst_usd < jobs * saved
+
+    def test_does_not_leave_out_what_the_environment_costs_asleep(
+        self, text, usd_a_second, burst_usd
+    ):
+        idle = float(list_idle_rows(ROOT, "dev")[-1].split("|")[2])
+        asleep, jobs = re.search(r"about (\d+) USD a month.* about ([\d,]+) jobs", text).groups()
+
+        saved = self.HOSTED_USD - 60 * usd_a_second - burst_usd / 50
+        assert int(asleep) == round(idle)
+        assert int(jobs.replace(",", "")) == pytest.approx(idle / saved, rel=0.01)
+
+
 class TestListIdleRows:
     def test_are_the_table_of_the_documents(self):
         text = (ROOT / "docs" / "deploy.md").read_text("utf-8")

@@ -206,7 +206,7 @@ variable "alert_emails" {
 }
 
 variable "assign_roles" {
-  description = "Whether this apply gives the roles too. Whoever runs it then needs Role Based Access Control Administrator; if not, such a person applies infra/terraform/roles."
+  description = "Whether this apply gives the roles too. Whoever runs it then needs User Access Administrator, for two of the roles are defined here; if not, such a person applies infra/terraform/roles."
   type        = bool
   default     = true
   nullable    = false

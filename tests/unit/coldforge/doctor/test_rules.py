@@ -111,6 +111,13 @@ class TestRoles:
         assert self.find(contributor) == []
         assert codes(self.find(bound)) == ["c"]
 
+    def test_of_our_own_definition_are_given_by_terraform_and_no_command_is_made_up(self):
+        (finding,) = self.find()
+
+        assert "Coldforge pool operator" in finding.message
+        assert "make apply" in finding.fix
+        assert "az role" not in finding.fix
+
     def test_of_management_say_nothing_about_data(self):
         owner = Grant(scope="/", actions=("*",))
 
