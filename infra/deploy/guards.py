@@ -13,11 +13,21 @@ _OF_A_VM = frozenset(
         "azurerm_virtual_machine_data_disk_attachment",
     }
 )
-_GROUP = "azurerm_resource_group"
-# Azure makes these by itself, next to Application Insights.
-_MADE_BY_AZURE = frozenset(
-    {"microsoft.alertsmanagement/smartdetectoralertrules", "microsoft.insights/actiongroups"}
+# What is in these is gone with them, and comes back with no later apply.
+_KEEPS = frozenset(
+    {
+        "azurerm_key_vault",
+        "azurerm_storage_account",
+        "azurerm_storage_container",
+        "azurerm_storage_table",
+    }
 )
+_GROUP = "azurerm_resource_group"
+# Azure makes these by itself, next to Application Insights: how their names begin, by type.
+_MADE_BY_AZURE = {
+    "microsoft.alertsmanagement/smartdetectoralertrules": "failure anomalies - ",
+    "microsoft.insights/actiongroups": "application insights smart detection",
+}
 _IMAGE_VERSION = "microsoft.compute/galleries/images/versions"
 _ENDPOINT = "/providers/microsoft.network/privateendpoints/"
 _ASLEEP = frozenset({"deallocated", "no_capacity", "broken"})
@@ -58,10 +68,20 @@ def judge_apply(plan: Mapping[str, Any], pool: Mapping[str, Any] | None) -> list
         plan: What ``terraform show -json`` prints of it.
         pool: What ``GET /api/pool`` answers; None if there is no app yet, or it does not answer.
     """
-    touched = [
+    changes = list_changes(plan)
+    lost = [
         address
-        for actions, kind, address in list_changes(plan)
-        if kind in _OF_A_VM and actions != "create"
+        for actions, kind, address in changes
+        if kind in _KEEPS and "delete" in actions.split("/")
+    ]
+    if lost:
+        return [
+            f"The plan deletes {', '.join(lost)} with all that is in it. Take back what asks for "
+            "that (a zone-redundant storage_replication in the place of another, a new name); an "
+            "account is converted in place by az storage account migration start."
+        ]
+    touched = [
+        address for actions, kind, address in changes if kind in _OF_A_VM and actions != "create"
     ]
     if not touched:
         return []
@@ -138,6 +158,11 @@ def find_strangers(plan: Mapping[str, Any], inventory: Iterable[Resource]) -> li
     )
 
 
+def find_made_by_azure(inventory: Iterable[Resource]) -> list[str]:
+    """Return what Azure has made by itself next to Application Insights: its ids."""
+    return sorted(one.id for one in inventory if _is_made_by_azure(one))
+
+
 def list_deleted_groups(plan: Mapping[str, Any]) -> list[str]:
     """Return the names of the resource groups that a plan deletes."""
     return [
@@ -179,7 +204,12 @@ def list_own_ids(plan: Mapping[str, Any]) -> Sequence[str]:
 def _comes_with(one: Resource, own: Collection[str], endpoints: Iterable[str]) -> bool:
     """Tell whether Azure made a resource by itself, as a part of one that Terraform made."""
     kind, (parent, name) = one.type.lower(), one.id.lower().rsplit("/", 1)
-    if kind in _MADE_BY_AZURE or any(name.startswith(prefix) for prefix in endpoints):
+    if _is_made_by_azure(one) or any(name.startswith(prefix) for prefix in endpoints):
         return True
     # What lies below something is a part of it; an image version was days of somebody's work.
     return parent.rsplit("/", 1)[0] in own and kind != _IMAGE_VERSION
+
+
+def _is_made_by_azure(one: Resource) -> bool:
+    beginning = _MADE_BY_AZURE.get(one.type.lower())
+    return beginning is not None and one.id.lower().rsplit("/", 1)[-1].startswith(beginning)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy.environment import Environment, Outputs
-from infra.deploy.errors import NotReadyError, RefusedError
+from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError
 from infra.deploy.guards import (
+    Resource,
     find_busy,
+    find_made_by_azure,
     judge_apply,
     judge_destroy,
     list_changes,
@@ -119,6 +121,12 @@ def image(environment: Environment, say: Say, *, version: str, root: Path) -> No
         f"then make plan ENV={environment.name}. A VM that is there already is not replaced by "
         "that: docs/operations.md, Roll a VM."
     )
+    # Packer's way into the gallery; the version does not need it, and it costs what a disk does.
+    way = (
+        f"/subscriptions/{outputs.subscription_id}/resourceGroups/{target['resource_group_name']}"
+        f"/providers/Microsoft.Compute/images/{target['name']}-{version}"
+    )
+    environment.tools.show(["az", "image", "delete", "--ids", way])
 
 
 def deploy(
@@ -200,23 +208,39 @@ def destroy(environment: Environment, say: Say, *, confirmed: str) -> None:
         RefusedError: It would take what Terraform did not create, end jobs, or was not confirmed.
     """
     made = plan(environment, say, destroys=True)
-    inventory = [
-        resource
-        for group in list_deleted_groups(made)
-        for resource in environment.list_resources(group)
-    ]
     reasons = judge_destroy(
         made,
-        inventory,
+        _list_inventory(environment, made),
         _read_pool_if_any(environment),
         name=environment.name,
         confirmed=confirmed,
     )
     if reasons:
         raise RefusedError("\n".join(reasons))
-    environment.terraform("apply", "-input=false", PLAN)
+    try:
+        environment.terraform("apply", "-input=false", PLAN)
+    except ToolFailedError:
+        # Terraform deletes no group that holds anything, and Application Insights has left
+        # something behind. While it was there, it would have made that again.
+        left = find_made_by_azure(
+            _list_inventory(environment, plan(environment, say, destroys=True))
+        )
+        if not left:
+            raise
+        say(f"Delete what Azure had made by itself, and go on: {', '.join(left)}")
+        environment.tools.show(["az", "resource", "delete", "--ids", *left])
+        environment.terraform("apply", "-input=false", PLAN)
     (environment.folder / PLAN).unlink(missing_ok=True)
     say(f"{environment.name} is gone. The vault's name stays taken for 90 days (soft delete).")
+
+
+def _list_inventory(environment: Environment, made: Mapping[str, Any]) -> list[Resource]:
+    """List what is in the groups that a plan deletes."""
+    return [
+        resource
+        for group in list_deleted_groups(made)
+        for resource in environment.list_resources(group)
+    ]
 
 
 def _make_token(environment: Environment, outputs: Outputs, say: Say) -> None:

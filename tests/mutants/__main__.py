@@ -38,6 +38,10 @@ def main(words: Sequence[str]) -> int:
     """Run the mutants; returns the exit status."""
     began = time.monotonic()
     asked = [one for one in read_mutants() if all(word in str(one) for word in words)]
+    if not asked:
+        # Without a name, pytest would run every test there is.
+        write(f"No mutant holds {' and '.join(words)}.")
+        return 1
     mutants = [one for one in asked if one.is_testable]
     for mutant in asked:
         if not mutant.is_testable:

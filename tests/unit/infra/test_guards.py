@@ -1,6 +1,12 @@
 import pytest
 
-from infra.deploy.guards import Resource, find_strangers, judge_apply, judge_destroy
+from infra.deploy.guards import (
+    Resource,
+    find_made_by_azure,
+    find_strangers,
+    judge_apply,
+    judge_destroy,
+)
 
 GROUP = "/subscriptions/s/resourceGroups/dev-rg"
 VM = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/gpu-0"
@@ -60,7 +66,8 @@ INVENTORY = [
         type="Microsoft.Network/networkInterfaces",
     ),
     Resource(
-        id=f"{GROUP}/providers/microsoft.alertsmanagement/smartDetectorAlertRules/Failure",
+        id=f"{GROUP}/providers/microsoft.alertsmanagement/smartDetectorAlertRules/"
+        "Failure Anomalies - dev",
         type="microsoft.alertsmanagement/smartDetectorAlertRules",
     ),
     Resource(id=f"{VM}/extensions/x", type="Microsoft.Compute/virtualMachines/extensions"),
@@ -92,6 +99,13 @@ class TestJudgeApply:
         assert judge_apply(updated, ASLEEP) == []
         assert judge_apply(made, BUSY) == []
 
+    @pytest.mark.parametrize("actions", [["delete", "create"], ["create", "delete"], ["delete"]])
+    @pytest.mark.parametrize("kind", ["azurerm_storage_account", "azurerm_key_vault"])
+    def test_never_takes_along_what_no_apply_brings_back(self, kind, actions):
+        (reason,) = judge_apply({"resource_changes": [change(kind, actions)]}, ASLEEP)
+
+        assert f"deletes module.coldforge.{kind}.this with all that is in it" in reason
+
     def test_lets_all_else_be_changed_while_jobs_run(self):
         plan = {
             "resource_changes": [
@@ -106,6 +120,15 @@ class TestJudgeApply:
 class TestFindStrangers:
     def test_knows_what_terraform_made_and_what_azure_made_with_it(self):
         assert find_strangers(destroy_plan(), INVENTORY) == []
+
+    @pytest.mark.parametrize(
+        "one", ["microsoft.insights/actiongroups/ours", "microsoft.alertsmanagement/x/ours"]
+    )
+    def test_takes_no_alert_of_somebody_elses_for_azures(self, one):
+        mine = Resource(id=f"{GROUP}/providers/{one}", type=one.rsplit("/", 1)[0])
+
+        assert find_strangers(destroy_plan(), [mine]) == [mine.id]
+        assert find_made_by_azure([mine, *INVENTORY]) == [INVENTORY[4].id]
 
     def test_names_what_somebody_else_put_into_a_group_that_goes(self):
         assert find_strangers(destroy_plan(), [*INVENTORY, STRANGER]) == [STRANGER.id]

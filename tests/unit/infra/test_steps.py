@@ -10,7 +10,7 @@ from infra.deploy import steps
 from infra.deploy.environment import Environment
 from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError, ToolMissingError
 from tests.fakes.tools import FakeTools
-from tests.unit.infra.test_guards import ASLEEP, BUSY, change, destroy_plan
+from tests.unit.infra.test_guards import ASLEEP, BUSY, INVENTORY, change, destroy_plan
 
 ROOT = Path(__file__).parents[3]
 GROUP = "/subscriptions/sub-1/resourceGroups/dev-rg"
@@ -187,6 +187,12 @@ class TestImage:
         assert asked
         assert asked <= given <= {name for name, _ in variables}
 
+    def test_leaves_nothing_behind_that_costs_but_the_version(self, make, tools, said, root):
+        steps.image(make(), said.append, version="1.4.0", root=root)
+
+        image = f"{GROUP}/providers/Microsoft.Compute/images/gpu-1.4.0"
+        assert tools.ran[-1].lower() == f"az image delete --ids {image}".lower()
+
     @pytest.mark.parametrize("version", ["", "1.4", "latest", "1.4.x"])
     def test_refuses_what_is_no_version(self, make, tools, said, root, version):
         with pytest.raises(RefusedError, match="VERSION="):
@@ -318,3 +324,34 @@ class TestDestroy:
 
         assert f"{terraform} plan -input=false -out={steps.PLAN} -destroy" in tools.ran
         assert tools.ran[-1] == f"{terraform} apply -input=false {steps.PLAN}"
+
+    @pytest.fixture(name="tried")
+    def _tried(self, tools, terraform):
+        """What was applied, of which the first ends with the group still there."""
+        tried = []
+
+        def apply(command):
+            tried.append(command)
+            if len(tried) == 1:
+                raise ToolFailedError("the Resource Group still contains Resources")
+            return ""
+
+        tools.answers[f"{terraform} show"] = json.dumps(destroy_plan())
+        tools.answers[f"{terraform} apply"] = apply
+        return tried
+
+    def test_goes_on_where_application_insights_has_left_something(self, make, tools, said, tried):
+        left = INVENTORY[4]
+        tools.answers["az resource list"] = json.dumps([{"id": left.id, "type": left.type}])
+
+        steps.destroy(make(), said.append, confirmed="dev")
+
+        assert f"az resource delete --ids {left.id}" in tools.ran
+        assert len(tried) == 2
+        assert "dev is gone" in said[-1]
+
+    def test_ends_where_terraform_fails_for_another_reason(self, make, said, tried):
+        with pytest.raises(ToolFailedError, match="still contains"):
+            steps.destroy(make(), said.append, confirmed="dev")
+
+        assert len(tried) == 1

@@ -118,7 +118,7 @@ variable "storage_access" {
 }
 
 variable "storage_replication" {
-  description = "Replication of the storage account: LRS, ZRS, GRS, GZRS, RAGRS or RAGZRS."
+  description = "Replication of the storage account: LRS, ZRS, GRS, GZRS, RAGRS or RAGZRS. From one with a Z to one without, or back, azurerm makes the account anew, without what is in it: `make apply` refuses that, and `az storage account migration start` converts it in place."
   type        = string
   default     = "ZRS"
   nullable    = false

@@ -47,7 +47,7 @@ variable "existing_account" {
 }
 
 variable "replication" {
-  description = "Replication of the account: LRS is the cheapest, ZRS survives the loss of a zone, GRS and GZRS the loss of a region."
+  description = "Replication of the account: LRS is the cheapest, ZRS survives the loss of a zone, GRS and GZRS the loss of a region. From one with a Z to one without, or back, azurerm makes the account anew, without what is in it."
   type        = string
   default     = "ZRS"
   nullable    = false
