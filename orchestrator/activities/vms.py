@@ -37,6 +37,9 @@ from orchestrator.domain.start_errors import (
 logger = logging.getLogger(__name__)
 
 STALE = {"outcome": "stale"}
+ON = ("starting", "running", "stopping", "stopped")
+"""Power states that are billed."""
+OFF = ("deallocating", "deallocated")
 
 
 class VmActivities:
@@ -71,6 +74,7 @@ class VmActivities:
         if found is None:
             return STALE
         candidate, vm = found
+        may_be_on = await self._may_be(candidate, *ON)
         at = await self._announce(vm, client)
         if at is None:
             return STALE
@@ -86,7 +90,8 @@ class VmActivities:
                 }
             await self._give_up(vm, error.code, error.message, client, may_be_on=False)
             return {"outcome": "failed", "code": error.code}
-        await self._pool.apply(StartAccepted(vm=vm.name, epoch=vm.epoch, at=at), client)
+        accepted = StartAccepted(vm=vm.name, epoch=vm.epoch, at=at, may_have_been_on=may_be_on)
+        await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
 
     async def check_wake(self, wake: dict[str, Any], client: Durable) -> dict[str, Any]:
@@ -200,7 +205,8 @@ class VmActivities:
         if found is None or found[1].drain != retire["drain"]:
             return STALE
         candidate, vm = found
-        may_be_off = await self._may_be_off(candidate, vm)
+        # One that was drained a moment ago is on.
+        may_be_off = vm.receipt is None and await self._may_be(candidate, *OFF)
         at = await self._announce(vm, client)
         if at is None:
             return STALE
@@ -238,15 +244,13 @@ class VmActivities:
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
 
-    async def _may_be_off(self, candidate: Candidate, vm: Vm) -> bool:
-        """Tell whether a VM may be off before it is asked to; one that was drained is on."""
-        if vm.receipt is not None:
-            return False
+    async def _may_be(self, candidate: Candidate, *powers: str) -> bool:
+        """Tell whether a VM is in one of some power states already, or that is not known."""
         try:
             seen = await asyncio.to_thread(self._power.read, candidate)
         except ArmError:
             return True
-        return seen.power not in ("starting", "running", "stopped")
+        return seen.power is None or seen.power in powers
 
     async def _announce(self, vm: Vm, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.

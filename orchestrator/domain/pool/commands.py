@@ -80,11 +80,16 @@ class PowerRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartAccepted:
-    """ARM took the start that it was asked for `at` (epoch seconds): billing begins."""
+    """ARM took the start that it was asked for `at` (epoch seconds): billing begins.
+
+    Attributes:
+        may_have_been_on: It was on already, or that is not known: billing began before.
+    """
 
     vm: str
     epoch: int
     at: float
+    may_have_been_on: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,8 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     began_at = command.at if vm.asked_at is None else vm.asked_at
     vm.asked_at = None
     if vm.billed_since is None:
-        open_interval(vm, at=began_at, estimated=began_at < command.at)
+        is_estimated = command.may_have_been_on or began_at < command.at
+        open_interval(vm, at=began_at, estimated=is_estimated)
     return DONE
 
 
