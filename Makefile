@@ -37,7 +37,7 @@ TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench test check fmt lint type arch unit integration infra prices plan apply image deploy doctor roles rotate destroy mutants rehearse lock clean set-up set-up-demo set-up-engine set-up-test
+.PHONY: help demo up bench bench-agent test check fmt lint type arch unit integration infra prices plan apply image deploy doctor roles rotate destroy mutants rehearse lock clean set-up set-up-bench set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=707
 
 bench: set-up ## Measure the engine beside a peer, warm jobs, memory, pool and wakes (to out/bench.json; 6 minutes)
 	@$(BIN)/python -m benchmarks
+
+bench-agent: set-up-bench ## Measure the agent on a CPU beside hy3dgen's own server (to out/bench-agent.json; 12 minutes)
+	@$(BIN)/python -m benchmarks.agent
 
 # A file stays with one worker, for its tests share servers that are started once; the long ones
 # come first, so that no worker is left alone with them.
@@ -130,6 +133,7 @@ lock: set-up ## Make the locks again from requirements/*.in, at the newest versi
 		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)
 	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
 	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
+	$(UV_COMPILE_ENGINE) --upgrade requirements/bench.in --output-file requirements-bench.txt
 	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements-checkov.txt
 	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements-engine.txt > .local/engine-pins.txt
 	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements-vm.txt
@@ -152,6 +156,10 @@ set-up: ## Install what the checks need (test, check and their like do it by the
 set-up-demo: ## Install what the demo needs (demo and up do it by themselves)
 	@$(NEED_PYTHON)
 	@$(SET_UP) demo
+
+set-up-bench: ## Install what bench-agent needs: the engine, and the web server of its peer
+	@$(NEED_PYTHON)
+	@$(SET_UP) bench
 
 set-up-engine: ## Install what the hunyuan3d engine needs, on CPU (Linux x86-64, Python 3.11)
 	@$(NEED_PYTHON)

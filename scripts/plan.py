@@ -14,6 +14,7 @@ from scripts.interpreter import SUPPORTED
 MAKE_VENV = "make the virtual environment"
 INSTALL_PACKAGES = "install the packages of the lock"
 INSTALL_PROJECT = "install the coldforge command"
+INSTALL_PEER = "install what the peer of a benchmark needs"
 INSTALL_NODE_PACKAGES = "install Azurite"
 
 LOCKS = {
@@ -25,6 +26,9 @@ LOCKS = {
 
 BARE_LOCK = "requirements-hy3dgen.txt"
 """What `engine` installs without its declared dependencies."""
+
+PEER_LOCK = "requirements-bench.txt"
+"""What `bench` installs on top of `engine`."""
 
 PYTHONS = {"demo": SUPPORTED, "dev": SUPPORTED, "engine": ((3, 11),)}
 """Versions with wheels for every pin of the profile's lock."""
@@ -56,12 +60,14 @@ class Wanted(NamedTuple):
         locks: Hash of each profile's lock.
         project: Hash of the part of pyproject.toml that an installation depends on.
         node: Hash of what `npm ci` reads.
+        peer: Hash of the lock of a benchmark's peer.
         python: Version that the user insists on, or None for any supported one.
     """
 
     locks: dict[str, str]
     project: str
     node: str
+    peer: str = ""
     python: tuple[int, int] | None = None
 
 
@@ -73,16 +79,22 @@ class Found(NamedTuple):
         locks: Hash of the lock that was last installed, by profile.
         project: Hash under which the coldforge command was installed.
         node: Hash under which `npm ci` last ended well.
+        peer: Hash of the lock of a benchmark's peer that was last installed.
     """
 
     python: tuple[int, int] | None
     locks: dict[str, str]
     project: str | None
     node: str | None
+    peer: str | None = None
 
 
 def plan_steps(profile: str, wanted: Wanted, found: Found) -> list[str]:
     """Name the steps that are left, in order; none when all is there."""
+    if profile == "bench":
+        steps = plan_steps("engine", wanted, found)
+        is_current = MAKE_VENV not in steps and found.peer == wanted.peer
+        return steps if is_current else [*steps, INSTALL_PEER]
     fresh = found.python not in PYTHONS[profile] or wanted.python not in (None, found.python)
     # A lock contains those before it, so an up-to-date dev environment serves the demo too.
     current = any(found.locks.get(name) == wanted.locks[name] for name in _SERVING[profile])
@@ -105,6 +117,7 @@ def read_wanted(root: Path, *, python: tuple[int, int] | None) -> Wanted:
         locks={profile: _digest(content) for profile, content in locks.items()},
         project=_digest(_installed_part((root / "pyproject.toml").read_text("utf-8")).encode()),
         node=_digest(b"".join((root / name).read_bytes() for name in _NODE_INPUTS)),
+        peer=_digest((root / PEER_LOCK).read_bytes()),
         python=python,
     )
 
@@ -121,6 +134,7 @@ def read_found(layout: Layout) -> Found:
         python=_venv_version(layout.venv) if whole else None,
         locks=stamp.get("locks", {}),
         project=stamp.get("project"),
+        peer=stamp.get("peer"),
         node=node,
     )
 

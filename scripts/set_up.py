@@ -1,7 +1,8 @@
 """Make a checkout ready to run: ``python3 -m scripts.set_up demo``, ``dev``, ``engine``, ``test``.
 
 ``test`` is ``engine`` where the CPU build of torch can be had, or where
-``COLDFORGE_REQUIRE_ENGINE=1`` says that it must; else ``dev``.
+``COLDFORGE_REQUIRE_ENGINE=1`` says that it must; else ``dev``. ``bench`` is ``engine`` and what
+the peer of ``make bench-agent`` needs besides.
 
 1. Read what is there (`scripts.plan`); when nothing is missing, end in silence.
 2. Make ``.venv``, install the profile's lock into it with hashes checked, then the ``coldforge``
@@ -33,9 +34,11 @@ from scripts.plan import (
     BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
+    INSTALL_PEER,
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
+    PEER_LOCK,
     PYTHONS,
     Layout,
     Wanted,
@@ -91,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up", description=__doc__)
-    parser.add_argument("profile", choices=sorted([*LOCKS, "test"]))
+    parser.add_argument("profile", choices=sorted([*LOCKS, "bench", "test"]))
     parser.add_argument(
         "--only-this-python",
         action="store_true",
@@ -120,6 +123,7 @@ def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
     began_at = time.monotonic()
     with _only_one(layout) as lock_fd:
         steps = plan_steps(profile, wanted, read_found(layout))
+        profile = "engine" if profile == "bench" else profile
         interpreter = None
         if INSTALL_PACKAGES in steps and profile == "engine":
             check_torch_machine(sys.platform, platform.machine())
@@ -135,6 +139,8 @@ def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
             _install_packages(profile, wanted, layout, installer)
         if INSTALL_PROJECT in steps:
             _install_project(wanted, layout, installer)
+        if INSTALL_PEER in steps:
+            _install_peer(wanted, layout, installer)
         if INSTALL_NODE_PACKAGES in steps:
             _install_node_packages(wanted, layout, installer)
     if steps:
@@ -242,6 +248,12 @@ def _install_torch(layout: Layout, installer: Installer) -> None:
 def _install_project(wanted: Wanted, layout: Layout, installer: Installer) -> None:
     _pip(layout, installer, ["install", "--no-deps", "--no-build-isolation", "-e", "."])
     _restamp(layout, project=wanted.project)
+
+
+def _install_peer(wanted: Wanted, layout: Layout, installer: Installer) -> None:
+    command = ["install", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", PEER_LOCK]
+    _pip(layout, installer, command)
+    _restamp(layout, peer=wanted.peer)
 
 
 def _restamp(layout: Layout, **news: Any) -> None:

@@ -13,6 +13,7 @@ LOCKS = {
 }
 BARE = {
     "requirements-hy3dgen.txt": "requirements/hy3dgen.in",
+    "requirements-bench.txt": "requirements/bench.in",
     "requirements-vm-build.txt": "requirements/vm-build.in",
 }
 # Of environments of their own.
@@ -113,6 +114,15 @@ class TestLocks:
         assert "nvidia-cuda-runtime" in shared
         assert {name: vm[name][0] for name in shared} == {name: build[name][0] for name in shared}
         assert build["nvidia-cuda-nvcc"][0][:5] == vm["nvidia-cuda-runtime"][0][:5]
+
+    def test_add_a_benchmarks_peer_to_the_engine_and_change_nothing_in_it(self, root):
+        engine = read_lock(root / "requirements-engine.txt")
+        bench = read_lock(root / "requirements-bench.txt")
+
+        shared = engine.keys() & bench.keys()
+        assert "fastapi" in bench
+        assert shared
+        assert {n: bench[n][0] for n in shared} == {n: engine[n][0] for n in shared}
 
     def test_leave_torch_and_the_demo_out_of_the_app(self, root):
         app = read_lock(root / "requirements.txt")

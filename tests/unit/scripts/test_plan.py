@@ -6,9 +6,11 @@ from scripts.plan import (
     BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
+    INSTALL_PEER,
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
+    PEER_LOCK,
     Found,
     Layout,
     Wanted,
@@ -18,7 +20,9 @@ from scripts.plan import (
 )
 
 EVERYTHING = [MAKE_VENV, INSTALL_PACKAGES, INSTALL_PROJECT, INSTALL_NODE_PACKAGES]
-WANTED = Wanted(locks={"demo": "d1", "dev": "v1", "engine": "e1"}, project="p1", node="n1")
+WANTED = Wanted(
+    locks={"demo": "d1", "dev": "v1", "engine": "e1"}, project="p1", node="n1", peer="b1"
+)
 COMPLETE = Found(python=(3, 11), locks={"dev": "v1"}, project="p1", node="n1")
 
 
@@ -51,6 +55,19 @@ class TestPlanSteps:
         assert plan_steps("dev", WANTED, COMPLETE._replace(python=(3, 12))) == []
         assert plan_steps("engine", WANTED, COMPLETE._replace(python=(3, 12))) == EVERYTHING[:3]
 
+    def test_adds_what_a_benchmarks_peer_needs_to_the_engine(self):
+        engine = COMPLETE._replace(locks={"engine": "e1"})
+
+        assert plan_steps("bench", WANTED, engine) == [INSTALL_PEER]
+        assert plan_steps("bench", WANTED, engine._replace(peer="b1")) == []
+        assert plan_steps("bench", WANTED, engine._replace(peer="b0")) == [INSTALL_PEER]
+        assert plan_steps("bench", WANTED, COMPLETE) == [INSTALL_PACKAGES, INSTALL_PEER]
+
+    def test_installs_the_peer_again_with_an_environment_that_is_made_anew(self):
+        other = COMPLETE._replace(python=(3, 12), peer="b1")
+
+        assert plan_steps("bench", WANTED, other) == [*EVERYTHING[:3], INSTALL_PEER]
+
     @pytest.mark.parametrize(
         ("change", "step"),
         [
@@ -78,7 +95,7 @@ class TestPlanSteps:
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path):
     """A checkout that has been set up completely, as far as the stamps tell."""
-    for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK):
+    for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK, PEER_LOCK):
         (tmp_path / name).write_text(name)
     (tmp_path / "package-lock.json").write_text("{}")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nline = 1\n')

@@ -1,0 +1,294 @@
+"""Runs both servers on the same weights and lets their rounds take turns."""
+
+import itertools
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.agent.crowd import Round, run_round
+from benchmarks.agent.meshes import Vertices, least_distance
+from benchmarks.agent.ours import Ours
+from benchmarks.agent.peer import Peer
+from benchmarks.agent.tasks import Task, list_tasks
+from gpu_agent.engines.hunyuan3d.tiny.folder import write_tiny_weights
+from localcloud.blueprint import ROOT
+
+OURS, PEER, BARE_PEER = "ours", "peer", "peer_bare"
+"""`BARE_PEER` is the peer without its clean-up: less work than ours."""
+
+SMALL_OCTREE, LARGE_OCTREE = 32, 128
+SLOTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One kind of round.
+
+    Attributes:
+        name: Of the figures.
+        clients: At one time.
+        jobs: Of a round.
+        octree: Of the jobs.
+        rounds: Of each side.
+        sides: Which take turns.
+        is_polled: Whether ``/live`` is asked for meanwhile.
+        is_burst: Whether all jobs come at once.
+    """
+
+    name: str
+    clients: int
+    jobs: int
+    octree: int = SMALL_OCTREE
+    rounds: int = 5
+    sides: tuple[str, ...] = (OURS, PEER)
+    is_polled: bool = False
+    is_burst: bool = False
+
+
+SEQUENTIAL, FOUR, SIXTEEN, BURST = "sequential", "clients_4", "clients_16", "burst"
+LARGE_SEQUENTIAL, LARGE_FOUR = "sequential_128", "clients_4_128"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is run.
+
+    Attributes:
+        loads: One after the other.
+        threads: Thread counts between which the peer's is chosen; the first if there is one.
+        threads_jobs: Jobs of each round in which they compete.
+        memory_jobs: After how many jobs our memory is read, twice.
+        quiet_s: How long a peer that makes no model keeps its clients waiting, in seconds.
+    """
+
+    loads: tuple[Load, ...]
+    threads: tuple[int, ...] = (1, 2)
+    threads_jobs: int = 8
+    memory_jobs: tuple[int, int] = (100, 500)
+    quiet_s: float = 60.0
+
+
+FULL = Plan(
+    loads=(
+        Load(SEQUENTIAL, clients=1, jobs=12),
+        Load(FOUR, clients=4, jobs=24),
+        Load(SIXTEEN, clients=16, jobs=48, sides=(OURS, PEER, BARE_PEER), is_polled=True),
+        Load(LARGE_SEQUENTIAL, clients=1, jobs=3, octree=LARGE_OCTREE, rounds=3),
+        Load(LARGE_FOUR, clients=4, jobs=8, octree=LARGE_OCTREE, rounds=3),
+        Load(BURST, clients=100, jobs=100, rounds=1, is_polled=True, is_burst=True),
+    )
+)
+QUICK = Plan(
+    loads=(
+        Load(SEQUENTIAL, clients=1, jobs=2, rounds=1),
+        Load(SIXTEEN, clients=4, jobs=4, rounds=1, is_polled=True),
+        Load(BURST, clients=4, jobs=4, rounds=1, is_polled=True, is_burst=True),
+    ),
+    threads=(1,),
+    memory_jobs=(2, 4),
+    quiet_s=5.0,
+)
+"""Enough to see that all of it works; its figures mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a side had on disk before its jobs and after, apart from the agent's store.
+
+    Attributes:
+        jobs: How many jobs it was given.
+        files_before: Files in its working directory, its data and its TMPDIR.
+        files_after: The same when every job was over.
+    """
+
+    jobs: int
+    files_before: int
+    files_after: int
+
+
+@dataclass(slots=True)
+class Measured:
+    """All samples.
+
+    Attributes:
+        threads: Rounds of the peer by its threads.
+        threads_chosen: With which it was faster.
+        least_distance: Of two different tasks' references.
+        rounds: By name of the load and side, in the order they were run.
+        memory_mib: Resident memory of the agent and its processes, by jobs done.
+        remains: By side.
+    """
+
+    least_distance: float
+    threads: dict[int, list[Round]] = field(default_factory=dict)
+    threads_chosen: int = 1
+    rounds: dict[tuple[str, str], list[Round]] = field(default_factory=dict)
+    memory_mib: dict[int, float] = field(default_factory=dict)
+    remains: dict[str, Remains] = field(default_factory=dict)
+
+
+def compare_servers(
+    folder: Path, plan: Plan, say: Callable[[str], None], *, has_peer: bool = True
+) -> Measured:
+    """Start both servers, run the plan, end them.
+
+    Args:
+        folder: For weights, references and the servers' files; empty.
+        plan: How much is run.
+        say: Told of each round.
+        has_peer: Whether the peer takes part.
+    """
+    weights = folder / "weights"
+    write_tiny_weights(weights, ["draft"])
+    octrees = sorted({load.octree for load in plan.loads})
+    references = _make_references(weights, folder / "references", octrees)
+    small = [references[task.name] for task in list_tasks(SMALL_OCTREE)]
+    measured = Measured(least_distance=least_distance(small))
+    if has_peer:
+        _choose_threads(folder, weights, plan, references, measured, say)
+    with _serving(folder, weights, plan, measured, has_peer=has_peer) as (ours, peer):
+        for load in plan.loads:
+            _run_load(load, ours, peer, references, measured, say)
+        _weigh(ours, plan, references, measured, say)
+    return measured
+
+
+def cycle_tasks(octree: int, count: int) -> list[Task]:
+    """Give so many tasks, the list over and over."""
+    return list(itertools.islice(itertools.cycle(list_tasks(octree)), count))
+
+
+def _make_references(
+    weights: Path, folder: Path, octrees: Sequence[int]
+) -> Mapping[str, Vertices]:
+    folder.mkdir()
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.agent.reference",
+            str(weights),
+            str(folder),
+            *map(str, octrees),
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return {path.stem: np.load(path) for path in folder.glob("*.npy")}
+
+
+def _choose_threads(
+    folder: Path,
+    weights: Path,
+    plan: Plan,
+    references: Mapping[str, Vertices],
+    measured: Measured,
+    say: Callable[[str], None],
+) -> None:
+    """Let the peer race against itself, where it has a choice."""
+    measured.threads_chosen = plan.threads[0]
+    if len(plan.threads) == 1:
+        return
+    peers = {
+        n: Peer(folder / f"peer-{n}", weights, threads=n, quiet_s=plan.quiet_s)
+        for n in plan.threads
+    }
+    try:
+        for number in range(4):
+            for threads, peer in peers.items():
+                tasks = cycle_tasks(SMALL_OCTREE, plan.threads_jobs)
+                taken = run_round(peer, tasks, references, clients=1)
+                if number > 0:
+                    measured.threads.setdefault(threads, []).append(taken)
+                    say(f"peer with {threads} threads: {taken.right_per_s:.2f} models/s")
+    finally:
+        for peer in peers.values():
+            peer.server.end()
+    measured.threads_chosen = max(
+        measured.threads,
+        key=lambda n: statistics.median(one.right_per_s for one in measured.threads[n]),
+    )
+
+
+@contextmanager
+def _serving(
+    folder: Path, weights: Path, plan: Plan, measured: Measured, *, has_peer: bool
+) -> Iterator[tuple[Ours, Peer | None]]:
+    peer = None
+    ours = Ours(folder / "ours", weights, slots=SLOTS)
+    try:
+        if has_peer:
+            peer = Peer(
+                folder / "peer", weights, threads=measured.threads_chosen, quiet_s=plan.quiet_s
+            )
+        sides = {OURS: ours} | ({PEER: peer} if peer is not None else {})
+        before = {name: side.server.files() for name, side in sides.items()}
+        yield ours, peer
+        for name, side in sides.items():
+            jobs = sum(
+                sum(one.verdicts.values())
+                for (_, of), rounds in measured.rounds.items()
+                for one in rounds
+                if of == name or (name == PEER and of == BARE_PEER)
+            )
+            measured.remains[name] = Remains(jobs, before[name], side.server.files())
+    finally:
+        ours.server.end()
+        if peer is not None:
+            peer.server.end()
+
+
+def _run_load(
+    load: Load,
+    ours: Ours,
+    peer: Peer | None,
+    references: Mapping[str, Vertices],
+    measured: Measured,
+    say: Callable[[str], None],
+) -> None:
+    """Let the sides take turns; the one that begins changes with each round."""
+    sides = [side for side in load.sides if side == OURS or peer is not None]
+    tasks = cycle_tasks(load.octree, load.jobs)
+    for number in range(load.rounds):
+        first = number % len(sides)
+        for name in (*sides[first:], *sides[:first]):
+            if peer is not None:
+                peer.cleans = name == PEER
+            taken = run_round(
+                ours if name == OURS or peer is None else peer,
+                tasks,
+                references,
+                clients=load.clients,
+                is_burst=load.is_burst,
+                is_polled=load.is_polled,
+            )
+            measured.rounds.setdefault((load.name, name), []).append(taken)
+            say(
+                f"{load.name} {number + 1}/{load.rounds} {name}: "
+                f"{taken.right_per_s:.2f} models/s, {dict(taken.verdicts)}"
+            )
+
+
+def _weigh(
+    ours: Ours,
+    plan: Plan,
+    references: Mapping[str, Vertices],
+    measured: Measured,
+    say: Callable[[str], None],
+) -> None:
+    """Read the memory of an agent that has warmed up, after some jobs and after many."""
+    done = 0
+    for goal in plan.memory_jobs:
+        tasks = cycle_tasks(SMALL_OCTREE, goal - done)
+        taken = run_round(ours, tasks, references, clients=SLOTS)
+        measured.rounds.setdefault(("memory", OURS), []).append(taken)
+        measured.memory_mib[goal] = ours.server.resident_mib()
+        done = goal
+        say(f"memory after {goal} jobs: {measured.memory_mib[goal]:.0f} MiB")

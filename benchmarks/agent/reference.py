@@ -1,0 +1,54 @@
+"""The meshes as the libraries alone make them: ``python -m …reference WEIGHTS FOLDER OCTREE``.
+
+One by one, in a process of its own, with neither server: what both sides are compared with.
+"""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.agent.tasks import GUIDANCE, STEPS, list_tasks
+from gpu_agent.engines.hunyuan3d import libraries
+from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_MODEL, PRESETS
+
+
+def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
+    """Write the vertices of each task's mesh to ``FOLDER/NAME.npy``."""
+    torch = libraries.torch()
+    torch.set_num_threads(1)
+    shapegen = libraries.shapegen()
+    os.environ["U2NET_HOME"] = str(weights.resolve() / "rembg")
+    rembg = libraries.rembg()
+    session = rembg.new_session(BACKGROUND_MODEL, providers=["CPUExecutionProvider"])
+    preset = PRESETS["draft"]
+    repository = str(weights.resolve() / preset.repository)
+    common = {"device": "cpu", "dtype": torch.float32}
+    pipeline: Any = shapegen.Hunyuan3DDiTFlowMatchingPipeline.from_pretrained(
+        repository, subfolder=preset.bundle, **common
+    )
+    pipeline.vae = shapegen.pipelines.ShapeVAE.from_pretrained(
+        repository, subfolder=preset.vae, **common
+    )
+    for octree in octrees:
+        for task in list_tasks(octree):
+            with Image.open(io.BytesIO(task.png)) as picture:
+                cutout = rembg.remove(picture, session=session, bgcolor=[255, 255, 255, 0])
+            mesh = pipeline(
+                image=cutout,
+                generator=torch.Generator("cpu").manual_seed(task.seed),
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE,
+                octree_resolution=octree,
+                mc_algo="mc",
+                enable_pbar=False,
+            )[0]
+            np.save(folder / f"{task.name}.npy", np.asarray(mesh.vertices, np.float32))
+
+
+if __name__ == "__main__":
+    make_references(Path(sys.argv[1]), Path(sys.argv[2]), [int(t) for t in sys.argv[3:]])

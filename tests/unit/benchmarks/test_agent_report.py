@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from benchmarks.agent.crowd import Round
+from benchmarks.agent.live import Asked
+from benchmarks.agent.measure import BARE_PEER, BURST, OURS, PEER, SIXTEEN, Measured, Remains
+from benchmarks.agent.meshes import distance, least_distance
+from benchmarks.agent.report import list_agent_goals, report_servers
+
+
+def a_round(*, right=10, wrong=0, missing=0, seconds=1.0, live_ms=()):
+    return Round(
+        seconds=seconds,
+        cpu_s=1.0,
+        latencies_s=[0.1] * (right + wrong),
+        verdicts={"right": right, "wrong": wrong, "missing": missing},
+        refusals=0,
+        problems=[],
+        live=[Asked(late_s=0.001, answered_s=ms / 1000) for ms in live_ms],
+    )
+
+
+def measured(**changes):
+    given = {
+        "least_distance": 5e-4,
+        "rounds": {
+            (SIXTEEN, OURS): [a_round(seconds=s, live_ms=[1.0, 2.0]) for s in (1, 2, 4)],
+            (SIXTEEN, PEER): [a_round(seconds=4, live_ms=[500.0])],
+            (SIXTEEN, BARE_PEER): [a_round(seconds=3)],
+            (BURST, OURS): [a_round(right=100, live_ms=[40.0])],
+            (BURST, PEER): [a_round(right=20, wrong=3, missing=77, live_ms=[900.0])],
+        },
+        "memory_mib": {100: 1000.0, 500: 1010.0},
+        "remains": {OURS: Remains(130, 7, 7), PEER: Remains(120, 3, 243)},
+    }
+    return Measured(**{**given, **changes})
+
+
+class TestReportServers:
+    def test_sets_the_medians_of_right_models_per_second_against_each_other(self):
+        report = report_servers(measured())
+
+        assert report["throughput_ratio_16_clients"] == pytest.approx(5 / 2.5)
+        sixteen = report["loads"][SIXTEEN]
+        assert sixteen["ratio_to_peer_bare"] == pytest.approx(5 / (10 / 3))
+
+    def test_counts_a_wrong_model_as_little_as_a_missing_one(self):
+        report = report_servers(measured())
+
+        assert report["correct_of_100_ours"] == 100
+        assert report["correct_of_100_peer"] == 20
+
+    def test_takes_the_slowest_answers_of_both_loads(self):
+        report = report_servers(measured())
+
+        assert report["live_p99_ms"] == pytest.approx(40.0)
+        assert report["peer_live_p99_ms"] == pytest.approx(900.0)
+
+    def test_leaves_the_peer_out_where_it_did_not_take_part(self):
+        alone = measured(remains={OURS: Remains(110, 7, 7)})
+        alone.rounds = {key: of for key, of in alone.rounds.items() if key[1] == OURS}
+
+        report = report_servers(alone)
+
+        assert "throughput_ratio_16_clients" not in report
+        assert report["files_left_ours"] == 0
+
+
+class TestListAgentGoals:
+    def test_is_met_by_a_good_run(self):
+        assert all(goal.is_met for goal in list_agent_goals(report_servers(measured())))
+
+    @pytest.mark.parametrize(
+        ("change", "missed"),
+        [
+            ({"memory_mib": {100: 1000.0, 500: 1100.0}}, "memory_growth"),
+            ({"remains": {OURS: Remains(1, 7, 8), PEER: Remains(1, 1, 1)}}, "files_left_ours"),
+        ],
+    )
+    def test_is_missed_by(self, change, missed):
+        goals = list_agent_goals(report_servers(measured(**change)))
+
+        assert [goal.name for goal in goals if not goal.is_met] == [missed]
+
+
+class TestDistance:
+    def test_minds_neither_order_nor_doubles(self):
+        one = np.asarray([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+
+        assert distance(one, one[[2, 0, 1, 1]]) == 0
+
+    def test_sees_one_vertex_that_lies_elsewhere_from_either_side(self):
+        one = np.asarray([[0, 0, 0], [1, 0, 0]], np.float32)
+        more = np.asarray([[0, 0, 0], [1, 0, 0], [1, 0, 0.5]], np.float32)
+
+        assert distance(one, more) == distance(more, one) == 0.5
+
+    def test_finds_the_pair_that_is_most_alike(self):
+        line = [np.asarray([[x, 0, 0]], np.float32) for x in (0.0, 1.0, 1.25)]
+
+        assert least_distance(line) == 0.25
