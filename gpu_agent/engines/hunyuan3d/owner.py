@@ -204,11 +204,12 @@ class GpuOwner:
             self._pass_drops(now)
         if self._child is not None and self._is_idle:
             self._give_work(now)
+        self._sleep()
+        # Taken before listening: what came in while this thread was kept waiting is heard first.
+        now = self._clock()
+        self._listen()
         if self._child is not None and (loss := judge(self._pulse, self._settings.limits, now)):
             self._lose(loss)
-            return
-        self._sleep()
-        self._listen()
 
     def _sleep(self) -> None:
         now = self._clock()

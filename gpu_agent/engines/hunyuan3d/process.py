@@ -44,6 +44,9 @@ class ChildProcess:
         module: Run as ``python -m module FD``, where FD is its end of the pipe.
         title: What it is called in messages, ``GPU process``.
         environ: Its whole environment.
+
+    Raises:
+        OSError: The system starts no process.
     """
 
     def __init__(self, module: str, *, title: str, environ: Mapping[str, str]) -> None:
@@ -51,16 +54,20 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _PIPE_LIMIT_S, 0))
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", module, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=dict(environ),
-                cwd=_ROOT,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    [sys.executable, "-m", module, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=dict(environ),
+                    cwd=_ROOT,
+                )
+        except OSError:
+            ours.close()
+            raise
         self.connection = Connection(ours.detach())
         self._relay = threading.Thread(
             target=relay_lines,
