@@ -109,7 +109,7 @@ doctor: set-up ## Examine an environment: login, quota, roles, storage, VMs (ENV
 roles: set-up ## See that every role is given, and what is wrong where one is missing (ENV=dev)
 	@$(DEPLOY) roles
 
-rotate: set-up ## Give app and agents a new token, while every VM sleeps (ENV=dev)
+rotate: set-up ## Have the app show the agents' other token, and draw the first anew (ENV=dev)
 	@$(DEPLOY) rotate
 
 destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev CONFIRM=dev)

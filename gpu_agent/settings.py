@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         token: Bearer token that callers show.
-        token_previous: The one before it, still accepted, or None.
+        token_previous: A second one, accepted too, or None.
         host: Address to listen on.
         port: Port to listen on, 1 to 65535.
         data_dir: Folder of the ledger.

@@ -227,7 +227,10 @@ def draw_estate(blueprint: Blueprint) -> Estate:
         storage=ACCOUNT,
         endpoints={"blob": urls.blob, "table": urls.table, "queue": urls.queue},
         vault="coldforge-local",
-        secrets={"gpu-agent-token": blueprint.agent_token},
+        secrets={
+            "gpu-agent-token": blueprint.agent_token,
+            "gpu-agent-token-other": "the local cloud's agents know only the one",
+        },
     )
 
 

@@ -279,10 +279,12 @@ class Examination:
         findings = []
         for vm, found in self._pairs():
             findings += self._app_roles("role.vm", found.id, access.APP_ON_VM)
+            vault_id = self.deployment.key_vault_id
+            secret_ids = [f"{vault_id}/secrets/{name}" for name in app.TOKEN_SECRETS if vault_id]
             for code, scope, needs in (
                 ("role.vm_itself", found.id, access.VM_ON_ITSELF),
                 ("role.vm_jobs", self.deployment.jobs_container_id, access.VM_ON_JOBS),
-                ("role.vm_key_vault", self.deployment.key_vault_id, access.VM_ON_VAULT),
+                *(("role.vm_key_vault", one, access.VM_ON_TOKEN) for one in secret_ids),
             ):
                 if scope:
                     who = f"The VM {vm.name}"

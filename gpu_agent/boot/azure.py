@@ -14,7 +14,7 @@ TIMEOUT_S = (2.0, 20.0)
 
 _USER_DATA_VERSION = "2021-01-01"
 _MAY_BE_ABSENT = frozenset({"GPU_AGENT_TOKEN_PREVIOUS"})
-"""There is no previous token before the first change of tokens."""
+"""An agent can do with one token."""
 
 
 def fetch_user_data(imds_url: str) -> str:
@@ -49,7 +49,7 @@ def fetch_secrets(urls: Mapping[str, str], client_id: str | None) -> dict[str, s
         client_id: Which managed identity, or None for the machine's only one.
 
     Returns:
-        By name of variable; without a previous token where there is none.
+        By name of variable; without a second token where there is none.
 
     Raises:
         VaultError: Names the secret and Azure's word for the refusal.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.deploy import steps
+from infra.deploy import rotation, steps
 from infra.deploy.environment import Environment, ask_pool
 from infra.deploy.errors import DeployError
 from infra.deploy.price_list import describe_prices
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "roles":
                 steps.verify_roles(environment, _say)
             case "rotate":
-                steps.rotate(environment, _say)
+                rotation.rotate(environment, _say)
             case "destroy":
                 steps.destroy(environment, _say, confirmed=options.confirm)
             case "prices":

@@ -47,6 +47,11 @@ class Outputs:
         return str(self.raw["vault"]["id"])
 
     @property
+    def longest_uptime_s(self) -> float:
+        """After how many seconds the switch ends a VM; by the module, a week at most."""
+        return float(self.raw.get("longest_uptime_s") or 604800)
+
+    @property
     def subscription_id(self) -> str:
         """In which all of it is."""
         return str(self.raw["app"]["id"]).split("/")[2]
@@ -110,6 +115,28 @@ class Environment:
             ).strip()
         except ToolFailedError:
             return None
+
+    def read_setting(self, outputs: Outputs, name: str) -> str:
+        """Read one of the app's settings; a reference to a secret as it stands.
+
+        Raises:
+            DeployError: az can't.
+        """
+        asked = ["--query", f"[?name=='{name}'].value | [0]", "--output", "tsv"]
+        return self.tools.read([*self._settings("list", outputs), *asked]).strip()
+
+    def write_setting(self, outputs: Outputs, name: str, value: str) -> None:
+        """Change one of the app's settings, which starts it again. No secret: others can see it.
+
+        Raises:
+            DeployError: az can't.
+        """
+        given = ["--settings", f"{name}={value}", "--output", "none"]
+        self.tools.show([*self._settings("set", outputs), *given])
+
+    def _settings(self, verb: str, outputs: Outputs) -> list[str]:
+        app = ["--resource-group", outputs.resource_group, "--name", outputs.app_name]
+        return ["az", "functionapp", "config", "appsettings", verb, *app]
 
     def read_pool(self, outputs: Outputs) -> Mapping[str, Any] | None:
         """Read the app's pool; None if it does not answer."""

@@ -10,7 +10,6 @@ from infra.deploy.environment import Environment, Outputs
 from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError
 from infra.deploy.guards import (
     Resource,
-    find_busy,
     find_made_by_azure,
     judge_apply,
     judge_destroy,
@@ -19,7 +18,7 @@ from infra.deploy.guards import (
 )
 from infra.deploy.package import choose_files, write_package
 from infra.deploy.roles import find_missing, read_expected, read_given
-from infra.deploy.vault import TOKEN, Vault
+from infra.deploy.vault import TOKENS, Vault
 
 Say = Callable[[str], None]
 
@@ -78,7 +77,7 @@ def apply(environment: Environment, say: Say) -> None:
         raise RefusedError(" ".join(reasons))
     environment.terraform("apply", "-input=false", PLAN)
     (environment.folder / PLAN).unlink()
-    _make_token(environment, environment.read_outputs(), say)
+    _make_tokens(environment, environment.read_outputs(), say)
     say(f"Applied. Next: make deploy ENV={environment.name}")
 
 
@@ -149,7 +148,7 @@ def deploy(
     environment.check_login(outputs)
     say("Replay recorded runs with this code")
     environment.tools.show(["python", "-m", "pytest", "-q", *COMPATIBILITY_TESTS])
-    _make_token(environment, outputs, say)
+    _make_tokens(environment, outputs, say)
     package = root / "out" / f"app-{environment.name}.zip"
     tracked = environment.tools.read(["git", "ls-files", "-z"]).split("\0")
     files = choose_files(
@@ -164,7 +163,7 @@ def deploy(
             *("--src", str(package), "--build-remote", "true"),
         ]
     )
-    _wait_until_well(environment, outputs, sleep=sleep, clock=clock)
+    wait_until_well(environment, outputs, sleep=sleep, clock=clock)
     say(f"{outputs.app_url} answers. Next: make doctor ENV={environment.name}")
 
 
@@ -179,26 +178,6 @@ def verify_roles(environment: Environment, say: Say) -> None:
     if missing:
         raise NotReadyError("\n".join([f"{len(missing)} roles are missing.", *missing]))
     say(f"All {len(expected)} roles are given.")
-
-
-def rotate(environment: Environment, say: Say) -> None:
-    """Give app and agents a new token, while no agent is up that has the old one.
-
-    Raises:
-        RefusedError: A VM is up, or the app does not say.
-    """
-    outputs = environment.read_outputs()
-    environment.check_login(outputs)
-    pool = environment.read_pool(outputs)
-    if pool is None:
-        raise RefusedError("The app does not say whether a VM is up; coldforge doctor says why.")
-    if busy := find_busy(pool):
-        raise RefusedError(f"An agent that is up has the old token: {busy}. Wait until all sleep.")
-    Vault(environment.tools, outputs.vault_id).write_token()
-    app = ["--resource-group", outputs.resource_group, "--name", outputs.app_name]
-    # The platform reads a secret that a setting refers to when the app starts.
-    environment.tools.show(["az", "functionapp", "restart", *app])
-    say("The app has the new token; each VM reads it when it boots.")
 
 
 def destroy(environment: Environment, say: Say, *, confirmed: str) -> None:
@@ -243,11 +222,13 @@ def _list_inventory(environment: Environment, made: Mapping[str, Any]) -> list[R
     ]
 
 
-def _make_token(environment: Environment, outputs: Outputs, say: Say) -> None:
+def _make_tokens(environment: Environment, outputs: Outputs, say: Say) -> None:
     vault = Vault(environment.tools, outputs.vault_id)
-    if TOKEN not in vault.list_names():
-        say(f"Make the secret {TOKEN}")
-        vault.write_token()
+    drawn = vault.list_drawn()
+    for name in TOKENS:
+        if name not in drawn:
+            say(f"Make the secret {name}")
+            vault.write_token(name)
 
 
 def _read_pool_if_any(environment: Environment) -> Mapping[str, Any] | None:
@@ -258,18 +239,23 @@ def _read_pool_if_any(environment: Environment) -> Mapping[str, Any] | None:
     return environment.read_pool(outputs)
 
 
-def _wait_until_well(
+def wait_until_well(
     environment: Environment,
     outputs: Outputs,
     *,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> None:
+    """Wait until the app answers, which it has just been made to start.
+
+    Raises:
+        NotReadyError: It does not.
+    """
     deadline = clock() + HEALTH_LIMIT_S
     while environment.read_pool(outputs) is None:
         if clock() >= deadline:
             raise NotReadyError(
-                f"{outputs.app_url} does not answer {HEALTH_LIMIT_S:g} s after the deployment: "
+                f"{outputs.app_url} does not answer {HEALTH_LIMIT_S:g} s after its start: "
                 f"make doctor ENV={environment.name}"
             )
         sleep(HEALTH_POLL_S)

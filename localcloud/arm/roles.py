@@ -146,7 +146,7 @@ def list_assignments(
             for role, scope in (
                 (VM_SWITCH, vm_id),
                 (BLOB_CONTRIBUTOR, f"{storage}/blobServices/default/containers/jobs"),
-                (SECRETS_USER, vault),
+                *((SECRETS_USER, f"{vault}/secrets/{secret}") for secret in estate.secrets),
             )
         ),
     ]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from coldforge.doctor.rules import access, account, app
-from infra.deploy.vault import TOKEN
+from infra.deploy.vault import TOKENS
 from localcloud import blueprint
 from localcloud.arm import offers
 
@@ -51,9 +51,12 @@ class TestDoctor:
         text = terraform("modules/roles/assignments.tf")
 
         needs = [*access.APP_ON_STORAGE, *access.APP_ON_VAULT]
-        needs += [*access.VM_ON_JOBS, *access.VM_ON_VAULT]
+        needs += [*access.VM_ON_JOBS, *access.VM_ON_TOKEN]
         assert {need.role for need in needs} <= set(re.findall(r'role +(?:= )"([^"]+)"', text))
 
-    def test_looks_for_the_secret_that_is_written_and_referred_to(self, terraform):
-        assert app.TOKEN_SECRET == TOKEN
-        assert f'"{TOKEN}"' in terraform("modules/control_plane/settings.tf")
+    def test_looks_for_the_secrets_that_are_written_read_and_referred_to(self, terraform):
+        assert app.TOKEN_SECRETS == TOKENS
+        assert f'GPU_AGENT_TOKEN = "{TOKENS[0]}"' in terraform("modules/control_plane/settings.tf")
+        assert names_in(terraform("modules/roles/assignments.tf"), "agent_tokens = [") == {*TOKENS}
+        told = re.findall(r'/secrets/([\w-]+)"', terraform("modules/gpu_pool/settings.tf"))
+        assert tuple(told) == TOKENS

@@ -55,7 +55,7 @@ def grant_all(scope):
         *access.APP_ON_VAULT,
         *access.VM_ON_ITSELF,
         *access.VM_ON_JOBS,
-        *access.VM_ON_VAULT,
+        *access.VM_ON_TOKEN,
     ]
     return Grant(
         scope=scope,
@@ -130,7 +130,7 @@ class FakeAppProbes:
     references: object = field(default_factory=lambda: {"GPU_AGENT_TOKEN": "Resolved"})
     containers: object = frozenset(app.CONTAINERS)
     tables: object = frozenset(app.TABLES)
-    secrets: object = frozenset({app.TOKEN_SECRET})
+    secrets: object = frozenset(app.TOKEN_SECRETS)
     secret: object = "secret of the vault"
     health: object = None
     phase: str = "deallocated"

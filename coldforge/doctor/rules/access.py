@@ -79,7 +79,7 @@ VM_ON_JOBS = (
         symptom="jobs on it fail in the stage fetch",
     ),
 )
-VM_ON_VAULT = (
+VM_ON_TOKEN = (
     Need(
         role="Key Vault Secrets User",
         data_actions=("Microsoft.KeyVault/vaults/secrets/getSecret/action",),

@@ -17,11 +17,18 @@ REQUIRED_SETTINGS = (
 """Those of docs/settings.md that the app does not start without; a test compares them."""
 
 TOKEN_SETTING = "GPU_AGENT_TOKEN"  # noqa: S105 - its name
-TOKEN_SECRET = "gpu-agent-token"  # noqa: S105 - its name
+TOKEN_SECRETS = ("gpu-agent-token", "gpu-agent-token-other")
+"""Agents accept both; the app shows one of them, and which is its setting's to say."""
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
 _REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=(?P<url>https://[^)]+)\)")
+# Terraform sets it once; later it is `make rotate` that changes it.
+_SET_REFERENCE = (
+    "az functionapp config appsettings set -g RESOURCE_GROUP -n NAME --settings "
+    "'GPU_AGENT_TOKEN=@Microsoft.KeyVault(SecretUri=https://VAULT.vault.azure.net/secrets/"
+    "gpu-agent-token)'"
+)
 _APPLY = "make plan ENV=…, then make apply ENV=…"
 
 
@@ -46,7 +53,9 @@ def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
             code="setting.missing",
             subject=name,
             message=f"The app's setting {name} is missing: the app does not start.",
-            fix=f"{_APPLY}; docs/settings.md says what belongs there.",
+            fix=_SET_REFERENCE
+            if name == TOKEN_SETTING
+            else f"{_APPLY}; docs/settings.md says what belongs there.",
         )
         for name in REQUIRED_SETTINGS
         if not settings.get(name)
@@ -154,16 +163,16 @@ def judge_references(statuses: Mapping[str, str]) -> list[Finding]:
 
 
 def judge_secrets(names: Collection[str], vault: str) -> list[Finding]:
-    """Complain if the Key Vault lacks the agents' token; `names` are those that it has."""
-    if TOKEN_SECRET in names:
-        return []
+    """Complain about each of the agents' tokens that the Key Vault lacks; `names` it has."""
     return [
         Finding(
             code="vault.secret_missing",
-            subject=TOKEN_SECRET,
-            message=f"The Key Vault {vault} has no secret {TOKEN_SECRET!r}, or it is disabled:"
+            subject=secret,
+            message=f"The Key Vault {vault} has no secret {secret!r}, or it is disabled:"
             " app and agents can't agree.",
             fix="make deploy ENV=…, which makes it; a disabled one: az keyvault secret "
-            f"set-attributes --vault-name NAME --name {TOKEN_SECRET} --enabled true",
+            f"set-attributes --vault-name NAME --name {secret} --enabled true",
         )
+        for secret in TOKEN_SECRETS
+        if secret not in names
     ]

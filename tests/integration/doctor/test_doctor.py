@@ -43,7 +43,12 @@ SEEDED = [
     ("vm_missing", {"vm": "gpu-0"}, "vm.missing", "Apply infra/terraform"),
     ("image", {"version": "0.9.10"}, "image.too_old", "Roll a VM"),
     ("app_setting", {"setting": "GPU_VMS"}, "setting.missing", "docs/settings.md"),
-    ("app_setting", {"setting": "GPU_AGENT_TOKEN"}, "setting.missing", "docs/settings.md"),
+    (
+        "app_setting",
+        {"setting": "GPU_AGENT_TOKEN"},
+        "setting.missing",
+        "az functionapp config appsettings set",
+    ),
     ("clock_skew", {"seconds": 600}, "clock.skewed", "timedatectl set-ntp true"),
     ("budget_spent", {"share": 1.02}, "budget.used_up", "IDLE_WINDOW_S"),
     (

@@ -9,6 +9,7 @@ from coldforge.errors import UnreachableError
 from infra.deploy import steps
 from infra.deploy.environment import Environment
 from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError, ToolMissingError
+from infra.deploy.vault import TOKENS
 from tests.fakes.tools import FakeTools
 from tests.unit.infra.test_guards import ASLEEP, BUSY, INVENTORY, change, destroy_plan
 
@@ -230,7 +231,7 @@ class TestDeploy:
         assert not tools.was_run(WRITE)
         assert not tools.was_run(ZIP)
 
-    def test_makes_a_token_where_there_is_none_and_shows_it_to_nobody(
+    def test_makes_tokens_where_there_are_none_and_shows_them_to_nobody(
         self, make, tools, said, root
     ):
         bodies = []
@@ -245,14 +246,16 @@ class TestDeploy:
 
         self.deploy(make, said, root)
 
-        ((path, token),) = bodies
-        assert len(token) >= 48
-        assert not path.exists()
-        assert token not in " ".join([*tools.ran, *said])
-        assert tools.was_run(f"{WRITE}{OUTPUTS['vault']['id']}/secrets/gpu-agent-token?")
+        assert len({token for _, token in bodies}) == len(bodies) == len(TOKENS)
+        for path, token in bodies:
+            assert len(token) >= 48
+            assert not path.exists()
+            assert token not in " ".join([*tools.ran, *said])
+        for name in TOKENS:
+            assert tools.was_run(f"{WRITE}{OUTPUTS['vault']['id']}/secrets/{name}?")
 
     def test_leaves_a_token_that_is_there(self, make, tools, said, root):
-        tools.answers[SECRETS] = json.dumps({"value": [{"name": "gpu-agent-token"}]})
+        tools.answers[SECRETS] = json.dumps({"value": [{"name": name} for name in TOKENS]})
 
         self.deploy(make, said, root)
 
@@ -278,21 +281,6 @@ class TestDeploy:
             self.deploy(make, said, root)
 
         assert not tools.was_run(ZIP)
-
-
-class TestRotate:
-    def test_gives_a_new_token_and_starts_the_app_again(self, make, tools, said):
-        steps.rotate(make(), said.append)
-
-        assert tools.was_run(WRITE)
-        assert tools.was_run("az functionapp restart")
-
-    @pytest.mark.parametrize("pool", [BUSY, UnreachableError("gone")])
-    def test_waits_until_no_agent_is_up_that_has_the_old_one(self, make, tools, said, pool):
-        with pytest.raises(RefusedError):
-            steps.rotate(make(pool), said.append)
-
-        assert not tools.was_run(WRITE)
 
 
 class TestDestroy:

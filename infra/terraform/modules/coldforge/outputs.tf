@@ -33,6 +33,11 @@ output "home_region" {
   value       = var.home_region
 }
 
+output "longest_uptime_s" {
+  description = "Seconds after which the dead-man's switch ends a VM: none that is up has been up for longer."
+  value       = var.agents.max_uptime_s
+}
+
 output "image_versions" {
   description = "The image that each VM should have been made from, by its name in Azure."
   value       = merge([for pool in module.gpu_pool : pool.image_versions]...)

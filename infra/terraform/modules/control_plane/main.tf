@@ -51,4 +51,9 @@ resource "azurerm_function_app_flex_consumption" "this" {
     http2_enabled           = true
     vnet_route_all_enabled  = true
   }
+
+  lifecycle {
+    # `make rotate` changes it; an apply would bring back a token that newer agents do not know.
+    ignore_changes = [app_settings["GPU_AGENT_TOKEN"]]
+  }
 }

@@ -1,5 +1,6 @@
 locals {
-  # Secrets stay in the vault: the platform puts their values in the place of these references.
+  # Secrets stay in the vault: the platform puts their values in the place of these references. The first
+  # of the agents' two tokens is where the app begins; which it shows later is up to `make rotate`.
   secrets = {
     GPU_AGENT_TOKEN = "gpu-agent-token"
   }

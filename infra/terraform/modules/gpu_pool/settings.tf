@@ -1,5 +1,6 @@
 locals {
-  # The image reads `settings` as they are and fetches each of `secrets` from the vault at boot.
+  # The image reads `settings` as they are and fetches each of `secrets` from the vault at boot. The agent
+  # accepts both tokens, whichever of them the app shows: `make rotate` goes from one to the other.
   user_data = {
     for name, vm in var.vms : name => {
       settings = merge(
@@ -33,7 +34,7 @@ locals {
       )
       secrets = {
         GPU_AGENT_TOKEN          = "${trimsuffix(var.vault_url, "/")}/secrets/gpu-agent-token"
-        GPU_AGENT_TOKEN_PREVIOUS = "${trimsuffix(var.vault_url, "/")}/secrets/gpu-agent-token-previous"
+        GPU_AGENT_TOKEN_PREVIOUS = "${trimsuffix(var.vault_url, "/")}/secrets/gpu-agent-token-other"
       }
     }
   }

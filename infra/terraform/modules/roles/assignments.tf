@@ -1,4 +1,8 @@
 locals {
+  # Both tokens of the agents, by which `make rotate` goes from one to the other. `make apply` makes them
+  # before there is a VM. Of all else in the vault a VM sees nothing: it reads strangers' images.
+  agent_tokens = ["gpu-agent-token", "gpu-agent-token-other"]
+
   # Every assignment, and what an operator sees where it is missing.
   assignments = merge(
     {
@@ -67,12 +71,12 @@ locals {
       }
     },
     {
-      for name, vm in var.vms : "vm-reads-secrets-${name}" => {
-        principal_id   = vm.principal_id
+      for pair in setproduct(keys(var.vms), local.agent_tokens) : "vm-reads-${pair[1]}-${pair[0]}" => {
+        principal_id   = var.vms[pair[0]].principal_id
         role           = "Key Vault Secrets User"
         custom_role_id = null
-        scope          = var.scopes.key_vault
-        symptom        = "The agent on ${name} does not start: it has no token, the wake is given up after its time-out."
+        scope          = "${var.scopes.key_vault}/secrets/${pair[1]}"
+        symptom        = "The agent on ${pair[0]} does not start: it has no token, the wake is given up after its time-out."
       }
     },
   )

@@ -193,7 +193,7 @@ class TestReport:
     def test_counts_what_is_not_ok(self):
         outcomes = examine(FakeAccountProbes(granted=False)).values()
 
-        assert summarise(outcomes) == "16 ok, 6 faults, 3 skipped"
+        assert summarise(outcomes) == "16 ok, 7 faults, 3 skipped"
         assert choose_exit_code(outcomes) is ExitCode.JOB_FAILED
 
     def test_lists_all_findings_at_one_place_for_programs(self):
@@ -205,6 +205,7 @@ class TestReport:
             "role.vm",
             "role.vm_itself",
             "role.vm_jobs",
+            "role.vm_key_vault",
             "role.vm_key_vault",
             "role.key_vault",
         ]

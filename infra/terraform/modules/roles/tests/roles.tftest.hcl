@@ -82,13 +82,24 @@ run "secrets_are_read_and_never_written" {
   command = plan
 
   assert {
-    condition     = alltrue([for assignment in azurerm_role_assignment.this : assignment.role_definition_name == "Key Vault Secrets User" if assignment.scope == var.scopes.key_vault])
+    condition     = alltrue([for assignment in azurerm_role_assignment.this : assignment.role_definition_name == "Key Vault Secrets User" if startswith(assignment.scope, var.scopes.key_vault)])
     error_message = "An identity may do more with the vault than read its secrets."
   }
 
   assert {
     condition     = azurerm_role_assignment.this["app-reads-secrets"].principal_id == var.app.vault_reader_principal_id
     error_message = "The platform resolves references by the app's own identity, which may not read the vault."
+  }
+}
+
+run "a_vm_reads_the_agents_tokens_and_no_other_secret" {
+  command = plan
+
+  assert {
+    condition = toset([for assignment in azurerm_role_assignment.this : assignment.scope if assignment.principal_id == var.vms["a100-1"].principal_id && startswith(assignment.scope, var.scopes.key_vault)]) == toset([
+      "${var.scopes.key_vault}/secrets/gpu-agent-token", "${var.scopes.key_vault}/secrets/gpu-agent-token-other",
+    ])
+    error_message = "A VM may read secrets that are not its own, or does not learn by what the app is known."
   }
 }
 
