@@ -175,7 +175,7 @@ class Examination:
                 code="app.missing",
                 subject=name,
                 message=f"There is no function app {name}.",
-                fix="Apply infra/terraform, then make deploy ENV=…",
+                fix="make plan ENV=…, make apply ENV=…, then make deploy ENV=…",
             )
             return [finding], ""
         self._know(replace(self._facts, site=site))
@@ -197,8 +197,9 @@ class Examination:
                 code="storage.account_missing",
                 subject=name,
                 message=f"There is no storage account {name}.",
-                fix="Apply infra/terraform; a deleted account can be restored within 14 days "
-                "(portal, Storage accounts, Restore deleted account).",
+                fix="If it was deleted, restore it first, within 14 days (portal, Storage "
+                "accounts, Restore deleted account): a new one of its name rules that out. Only "
+                "then make plan ENV=…, make apply ENV=…",
             )
             return [finding], ""
         return app.judge_storage_name(self._facts.settings, endpoints), name

@@ -128,7 +128,8 @@ class EstateRoutes:
             for _vm, spec in self._region.list_vms()
             if spec.location.lower() == match["location"].lower()
         ]
-        return {"value": list_usages(sizes, limit=min([self._estate.vcpus, *limits]))}
+        vcpus = self._estate.vcpus
+        return {"value": list_usages(sizes, limit=min([vcpus, *limits]), total=vcpus)}
 
     def _assignments(self, match: re.Match[str], query: Mapping[str, str]) -> Any:
         """List what holds on a scope, inherited or below it, as Azure does without atScope()."""

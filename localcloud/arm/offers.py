@@ -80,24 +80,27 @@ def list_skus(region: str, closed_zones: frozenset[str]) -> list[dict[str, Any]]
     ]
 
 
-def list_usages(sizes: Iterable[str], *, limit: int) -> list[dict[str, Any]]:
+def list_usages(sizes: Iterable[str], *, limit: int, total: int) -> list[dict[str, Any]]:
     """List the quotas of a region.
 
     Args:
         sizes: Of the VMs that are there, deallocated ones included: they use quota up too.
         limit: vCPUs of each family.
+        total: vCPUs of all families together.
     """
     there = [size.lower() for size in sizes]
     used: dict[str, int] = {}
     for offer in _OFFERS:
         count = there.count(offer.size.lower())
         used[offer.family] = used.get(offer.family, 0) + count * offer.vcpus
+    rows = [(family, family, vcpus, limit) for family, vcpus in used.items()]
+    rows.append(("cores", "Total Regional vCPUs", sum(used.values()), total))
     return [
         {
-            "limit": limit,
+            "limit": most,
             "unit": "Count",
             "currentValue": vcpus,
-            "name": {"value": family, "localizedValue": family},
+            "name": {"value": name, "localizedValue": words},
         }
-        for family, vcpus in used.items()
+        for name, words, vcpus, most in rows
     ]

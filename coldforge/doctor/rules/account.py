@@ -20,6 +20,9 @@ PROVIDERS = (
     "Microsoft.AlertsManagement",
 )
 
+ALL_FAMILIES = "cores"
+"""Azure's name for the quota of all VM families of a region together."""
+
 MAX_SKEW_S = 60.0
 """Azure bears five minutes in a token, but a link is valid from the signer's now."""
 
@@ -116,7 +119,8 @@ def judge_quota(
 ) -> list[Finding]:
     """Complain about each family whose quota does not hold all VMs of it in a region.
 
-    Deallocated VMs use up quota too, so the limit must hold all of them.
+    Deallocated VMs use up quota too, so the limit must hold all of them; and the limit on all
+    families together must.
 
     Args:
         vms: The VMs that the app may wake.
@@ -126,15 +130,19 @@ def judge_quota(
     needed: dict[tuple[str, str], int] = {}
     for vm in vms:
         if size := sizes.get((vm.region.lower(), vm.size.lower())):
-            key = (vm.region.lower(), size.family.lower())
-            needed[key] = needed.get(key, 0) + size.vcpus
+            for family in (size.family.lower(), ALL_FAMILIES):
+                key = (vm.region.lower(), family)
+                needed[key] = needed.get(key, 0) + size.vcpus
     findings = []
     for key, vcpus in sorted(needed.items()):
         quota = quotas.get(key)
         limit = quota.limit if quota else 0
-        if limit >= vcpus:
+        is_total = key[1] == ALL_FAMILIES
+        if limit >= vcpus or (is_total and quota is None):
             continue
         region, family = key[0], quota.family if quota else key[1]
+        if is_total:
+            family = "Total Regional vCPUs"
         findings.append(
             Finding(
                 code="quota.too_low",

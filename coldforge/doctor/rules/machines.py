@@ -17,8 +17,8 @@ def judge_vm(vm: WantedVm, found: FoundVm | None) -> list[Finding]:
                 code="vm.missing",
                 subject=vm.name,
                 message=f"The VM {vm.name} is not in the resource group {vm.resource_group}.",
-                fix="Apply infra/terraform to make it anew (it comes up running and is billed "
-                "until its first idle stop), or take it out of the variable of the VMs.",
+                fix="make plan ENV=…, then make apply ENV=… make it anew (it comes up running and "
+                "is billed until its first idle stop); or take it out of the variable of the VMs.",
             )
         ]
     if found.size.lower() != vm.size.lower():
@@ -28,7 +28,7 @@ def judge_vm(vm: WantedVm, found: FoundVm | None) -> list[Finding]:
                 subject=vm.name,
                 message=f"The VM {vm.name} is a {found.size}; the app takes it for a {vm.size} "
                 "and counts its price.",
-                fix="Apply infra/terraform, so that both say the same.",
+                fix="make plan ENV=…, then make apply ENV=…, so that both say the same.",
             )
         ]
     if found.power == "stopped":

@@ -40,7 +40,7 @@ SEEDED = [
     ),
     ("quota", {"limit": 0}, "quota.too_low", "Ask for 24 vCPUs"),
     ("size_restricted", {"zone": "1"}, "size.restricted", "Zones that are open: 2, 3"),
-    ("vm_missing", {"vm": "gpu-0"}, "vm.missing", "Apply infra/terraform"),
+    ("vm_missing", {"vm": "gpu-0"}, "vm.missing", "make apply ENV="),
     ("image", {"version": "0.9.10"}, "image.too_old", "Roll a VM"),
     ("app_setting", {"setting": "GPU_VMS"}, "setting.missing", "docs/settings.md"),
     (

@@ -46,6 +46,17 @@ class TestQuota:
 
         assert account.judge_quota([WANTED, SECOND], SIZES, quota) == []
 
+    def test_is_also_one_of_all_families_together(self):
+        quota = {
+            ("eastus", FAMILY.lower()): Quota(family=FAMILY, used=0, limit=48),
+            ("eastus", "cores"): Quota(family="cores", used=0, limit=10),
+        }
+
+        (finding,) = account.judge_quota([WANTED, SECOND], SIZES, quota)
+
+        assert finding.subject == "Total Regional vCPUs"
+        assert "is 10 vCPUs; the VMs need 48" in finding.message
+
     def test_counts_a_family_without_quota_as_none(self):
         assert codes(account.judge_quota([WANTED], SIZES, {})) == ["quota.too_low"]
 
