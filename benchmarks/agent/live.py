@@ -16,7 +16,7 @@ from typing import Self
 
 from localcloud.blueprint import ROOT
 
-EVERY_S = 0.02
+EVERY_S = 0.05
 _LIMIT_S = 120.0
 
 

@@ -36,6 +36,8 @@ class Ours:
         self._numbers = itertools.count(1)
         environ = {
             "OMP_NUM_THREADS": "1",
+            # As the unit of a VM has it.
+            "MALLOC_ARENA_MAX": "2",
             "GPU_AGENT_TOKEN": TOKEN,
             "GPU_AGENT_PORT": str(port),
             "GPU_AGENT_DATA_DIR": str(self._data),
