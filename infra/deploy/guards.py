@@ -22,6 +22,7 @@ _KEEPS = frozenset(
         "azurerm_storage_table",
     }
 )
+_STORES = frozenset({"azurerm_storage_account", "azurerm_storage_container"})
 _GROUP = "azurerm_resource_group"
 # Azure makes these by itself, next to Application Insights: how their names begin, by type.
 _MADE_BY_AZURE = {
@@ -61,6 +62,18 @@ def list_changes(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+def list_unborn(plan: Mapping[str, Any]) -> frozenset[str]:
+    """Return the addresses of what a plan makes anew because it failed when it was made.
+
+    Such a VM, for which Azure had no room, has never run a job.
+    """
+    return frozenset(
+        change["address"]
+        for change in plan.get("resource_changes") or ()
+        if change.get("action_reason") == "replace_because_tainted"
+    )
+
+
 def judge_apply(plan: Mapping[str, Any], pool: Mapping[str, Any] | None) -> list[str]:
     """Return why a plan must not be applied now; empty if it may.
 
@@ -80,8 +93,11 @@ def judge_apply(plan: Mapping[str, Any], pool: Mapping[str, Any] | None) -> list
             "that (a zone-redundant storage_replication in the place of another, a new name); an "
             "account is converted in place by az storage account migration start."
         ]
+    unborn = list_unborn(plan)
     touched = [
-        address for actions, kind, address in changes if kind in _OF_A_VM and actions != "create"
+        address
+        for actions, kind, address in changes
+        if kind in _OF_A_VM and actions != "create" and address not in unborn
     ]
     if not touched:
         return []
@@ -122,13 +138,17 @@ def judge_destroy(
             "Resource groups that would go hold what Terraform did not create; move or delete it "
             "first (an image version: az sig image-version delete): " + ", ".join(strangers) + "."
         )
-    has_app = any(kind == "azurerm_function_app_flex_consumption" for kind, _ in deleted)
-    if pool is None and has_app:
-        reasons.append("The app does not say whether jobs run; coldforge doctor says why.")
+    # Jobs run on VMs alone, so an app that has none, and does not start for that, need not answer.
+    has_vms = any(kind == "azurerm_linux_virtual_machine" for kind, _ in deleted)
+    if pool is None and has_vms:
+        reasons.append(
+            "The app does not say whether jobs run; coldforge doctor says why. If it is beyond "
+            "mending: deallocate the VMs, then terraform destroy by itself."
+        )
     elif pool is not None and (busy := find_busy(pool)):
         reasons.append(f"Jobs are under way: {busy}. Cancel them or wait.")
     if confirmed != name:
-        stores = [address for kind, address in deleted if kind == "azurerm_storage_account"]
+        stores = [address for kind, address in deleted if kind in _STORES]
         models = " with every model in it" if stores else ""
         reasons.append(
             f"{len(deleted)} resources would go{models}. If that is meant: CONFIRM={name}"

@@ -53,6 +53,15 @@ class TestModule:
         assert 'version = ">= 4.81, < 5.0"' in text
 
 
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+class TestEnvironment:
+    def test_keeps_track_of_a_vm_that_azure_had_no_room_for(self, environment):
+        provider = read_blocks(f"environments/{environment}", "provider")["azurerm"]
+
+        (features,) = provider["features"]
+        assert features["persist_id_on_create_before_polling_for_completion"] is True
+
+
 class TestRunNames:
     def test_are_sentences(self):
         assert [run for _, run in find_runs() if run.count("_") < 2] == []

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from infra.deploy.guards import Resource, find_strangers, list_changes, list_own_ids
+from infra.deploy.guards import Resource, find_strangers, list_changes, list_own_ids, list_unborn
 from tests.infra.terraform import run_terraform
 
 OUTER = 'module "inner" {\n  source = "./inner"\n}\n'
@@ -66,16 +66,28 @@ class TestTerraformJson:
         ]
         assert find_strangers(plan, inventory) == [f"{group}/providers/a/strange"]
 
-    def test_tells_a_replacement_from_an_update(self, terraform):
+    def plan_anew(self, terraform):
+        """A plan that makes the resource anew because somebody asked for it."""
         terraform(
             *("plan", "-input=false", "-out=anew.tfplan"),
             "-replace=module.inner.terraform_data.vm",
         )
-        plan = json.loads(terraform("show", "-json", "anew.tfplan"))
+        return json.loads(terraform("show", "-json", "anew.tfplan"))
 
-        assert list_changes(plan) == [
+    def test_tells_a_replacement_from_an_update(self, terraform):
+        assert list_changes(self.plan_anew(terraform)) == [
             ("delete/create", "terraform_data", "module.inner.terraform_data.vm")
         ]
+
+    def test_tells_what_failed_when_it_was_made(self, terraform):
+        assert list_unborn(self.plan_anew(terraform)) == frozenset()
+
+        terraform("taint", "module.inner.terraform_data.vm")
+        terraform("plan", "-input=false", "-out=unborn.tfplan")
+        terraform("untaint", "module.inner.terraform_data.vm")
+
+        plan = json.loads(terraform("show", "-json", "unborn.tfplan"))
+        assert list_unborn(plan) == {"module.inner.terraform_data.vm"}
 
     def test_says_nothing_of_what_stays(self, terraform):
         terraform("plan", "-input=false", "-out=same.tfplan")

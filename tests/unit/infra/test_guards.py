@@ -33,7 +33,7 @@ def destroy_plan(*, takes_group=True):
         "resource_changes": [
             change("azurerm_resource_group", actions, before={"id": GROUP, "name": "dev-rg"}),
             change("azurerm_storage_account", ["delete"]),
-            change("azurerm_function_app_flex_consumption", ["delete"]),
+            change("azurerm_linux_virtual_machine", ["delete"]),
             change("azurerm_key_vault", ["read"], mode="data"),
         ],
         "prior_state": {
@@ -91,6 +91,14 @@ class TestJudgeApply:
         plan = {"resource_changes": [change("azurerm_network_interface", ["update"])]}
 
         assert "does not say" in judge_apply(plan, None)[0]
+
+    def test_makes_a_vm_anew_that_azure_had_no_room_for_though_there_is_no_app_yet(self):
+        failed = change("azurerm_linux_virtual_machine", ["delete", "create"])
+        asked = {**failed, "action_reason": "replace_by_request"}
+        unborn = {**failed, "action_reason": "replace_because_tainted"}
+
+        assert judge_apply({"resource_changes": [unborn]}, None) == []
+        assert "does not say" in judge_apply({"resource_changes": [asked]}, None)[0]
 
     def test_lets_a_vm_be_changed_while_it_sleeps_and_made_at_any_time(self):
         updated = {"resource_changes": [change("azurerm_linux_virtual_machine", ["update"])]}
@@ -166,6 +174,23 @@ class TestJudgeDestroy:
 
     def test_refuses_when_nobody_says_whether_a_job_runs(self):
         assert "does not say" in self.judge(pool=None)[0]
+
+    def test_lets_an_environment_go_that_never_had_a_vm_or_an_app_that_starts(self):
+        plan = destroy_plan()
+        plan["resource_changes"] = [
+            one
+            for one in plan["resource_changes"]
+            if one["type"] != "azurerm_linux_virtual_machine"
+        ]
+
+        assert judge_destroy(plan, INVENTORY, None, name="dev", confirmed="dev") == []
+
+    def test_says_that_models_go_with_a_container_of_somebody_elses_account(self):
+        plan = {"resource_changes": [change("azurerm_storage_container", ["delete"])]}
+
+        (reason,) = judge_destroy(plan, [], None, name="dev", confirmed="")
+
+        assert "with every model in it" in reason
 
     def test_refuses_what_it_did_not_create(self):
         reasons = self.judge(inventory=[STRANGER])

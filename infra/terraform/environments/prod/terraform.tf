@@ -39,6 +39,9 @@ provider "azurerm" {
   ]
 
   features {
+    # A VM that Azure has no room for is there all the same: without this, the next apply stumbles over it.
+    persist_id_on_create_before_polling_for_completion = true
+
     resource_group {
       # A group that holds what Terraform did not create is not deleted with it.
       prevent_deletion_if_contains_resources = true
