@@ -5,10 +5,11 @@ The service stores its images normalised already; an agent that is used alone is
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gpu_agent.errors import EngineError
 
@@ -21,6 +22,17 @@ _HALF = 128
 _LEAST_TRANSPARENT = 0.005
 """With a smaller share of transparent pixels a picture counts as opaque: some have soft corners or
 a stray pixel."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation. PIL's own way writes the EXIF anew, which fails on what cameras leave there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +62,7 @@ def decode_image(data: bytes) -> Intake:
             opened.draft(None, (LONGEST_EDGE_PX, LONGEST_EDGE_PX))
             # An open file may still be cut short: decoding finds out.
             opened.load()
-            picture = ImageOps.exif_transpose(_eight_bit(opened))
+            picture = _upright(_eight_bit(opened), opened.getexif().get(ExifTags.Base.Orientation))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large() from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -66,16 +78,18 @@ def decode_image(data: bytes) -> Intake:
 
 
 def _eight_bit(opened: Image.Image) -> Image.Image:
-    """Give the first frame as RGB, or as RGBA where it has transparency; keeps what EXIF says."""
+    """Give the first frame as RGB, or as RGBA where it has transparency."""
     if opened.mode in ("I;16", "I;16B", "I"):
         # PIL's own conversion clips at 255, which leaves almost every pixel white.
         levels = np.asarray(opened).astype(np.float32) / 257
-        grey = Image.fromarray(levels.clip(0, 255).round().astype(np.uint8))
-        grey.info = opened.info
-        grey.getexif().update(opened.getexif())
-        return grey.convert("RGB")
+        return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8)).convert("RGB")
     has_alpha = opened.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in opened.info
     return opened.convert("RGBA" if has_alpha else "RGB")
+
+
+def _upright(picture: Image.Image, orientation: Any) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _too_large(pixels: int | None = None) -> EngineError:

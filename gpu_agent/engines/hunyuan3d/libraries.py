@@ -80,6 +80,8 @@ def rembg() -> Any:
 @cache
 def onnxruntime() -> Any:
     """Give ONNX Runtime, which runs rembg's model."""
+    # Else its import begins to report to Microsoft, and keeps a `.ses` in the temporary folder.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     return _import("onnxruntime")
 
 

@@ -131,8 +131,10 @@ class OwnerChild:
         if not items:
             return
         logger.info("batch of %d", len(items), extra=_about(items))
+        fits = False
         try:
             latents = self._diffuse(model, items)
+            fits = True
         except _DroppedError:
             self._without_dropped(items)
             return
@@ -140,14 +142,16 @@ class OwnerChild:
             if len(items) == 1:
                 self._fail(items[0].number, "out_of_gpu_memory", _OUT_OF_MEMORY)
                 return
+        except EngineError as error:
+            for item in items:
+                self._fail(item.number, error.code, str(error), retryable=error.retryable)
+            return
+        if not fits:
+            # Not among the exceptions: there the error would still hold what did not fit.
             self._tell(TooLarge(jobs=len(items)))
             middle = len(items) // 2
             self._make_shapes(model, items[:middle])
             self._make_shapes(model, items[middle:])
-            return
-        except EngineError as error:
-            for item in items:
-                self._fail(item.number, error.code, str(error), retryable=error.retryable)
             return
         for index, item in enumerate(items):
             self._decode(model, latents, index, item, batch=len(items))

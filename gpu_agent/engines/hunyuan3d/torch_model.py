@@ -1,6 +1,7 @@
 """`GpuModel` on the real hy3dgen pipelines, on CUDA or, for tests and the demo, on a CPU."""
 
 import io
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -227,7 +228,9 @@ class TorchModel:
         try:
             yield
         except torch.OutOfMemoryError as error:
-            # Without what the failed step has left, a smaller one would not fit either.
+            # Without what the failed step has left, a smaller one would not fit either; and as long
+            # as the error lives, so do the frames that it came through, with all their tensors.
+            traceback.clear_frames(error.__traceback__)
             if self._device == "cuda":
                 torch.cuda.empty_cache()
             raise OutOfGpuMemoryError(str(error).partition("\n")[0]) from error

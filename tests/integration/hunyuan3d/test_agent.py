@@ -122,6 +122,7 @@ class TestShape:
             assert view["state"] == "succeeded"
 
         assert real.temporary_files() == before
+        assert not any(path.is_file() for path in real.tmp.rglob("*"))
         assert not any((real.data / "work").rglob("*.*"))
 
     def test_says_that_there_is_no_subject(self, real):

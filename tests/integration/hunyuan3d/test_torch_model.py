@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -186,6 +187,29 @@ class TestMemory:
         hook.remove()
 
         assert is_same(before, *shape(model, BASE))
+
+    @pytest.mark.parametrize("step", ["diffuse", "decode"])
+    def test_errors_let_go_of_what_did_not_fit(self, model, step):
+        """While the error is handled: whoever tries something smaller needs the memory."""
+        torch = libraries.torch()
+        pipeline = model.pipelines["high"]
+        module = pipeline.model if step == "diffuse" else pipeline.vae.geo_decoder
+        taken = []
+
+        def run_out(*_):
+            large = torch.zeros(8)
+            taken.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+        hook = module.register_forward_pre_hook(run_out)
+        try:
+            shape(model, BASE)
+        except OutOfGpuMemoryError:
+            is_held = taken[0]() is not None
+        finally:
+            hook.remove()
+
+        assert not is_held
 
 
 class TestLoading:

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gpu_agent.engines.hunyuan3d.intake import LONGEST_EDGE_PX, MOST_PIXELS, decode_image
 from gpu_agent.errors import EngineError
@@ -113,6 +113,28 @@ class TestOrientation:
         assert intake.rgb.size == (20, 40)
         assert near(pixel(intake, 10, 5), RED, 20)
         assert near(pixel(intake, 10, 35), (255, 255, 255), 20)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_is_turned_as_pil_would_turn_it(self, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        levels = np.arange(40 * 20 * 3, dtype=np.uint32).reshape(20, 40, 3) % 251
+        picture = encode(Image.fromarray(levels.astype(np.uint8)), exif=exif)
+
+        intake = decode_image(picture)
+
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(picture)))
+        assert np.array_equal(np.asarray(intake.rgb), np.asarray(expected))
+
+    def test_follows_it_beside_fields_of_a_wrong_type(self):
+        """A resolution in bytes: PIL can read it, and not write it again."""
+        fields = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHII", 0x011A, 1, 1, 1)
+        exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + fields + bytes(4)
+        picture = encode(half_red("RGB"), exif=exif)
+        with pytest.raises(TypeError):
+            ImageOps.exif_transpose(Image.open(io.BytesIO(picture)))
+
+        assert decode_image(picture).rgb.size == (20, 40)
 
     def test_follows_it_in_sixteen_bits_too(self):
         exif = Image.Exif()
