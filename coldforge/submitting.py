@@ -12,7 +12,7 @@ from coldforge.exit_codes import ExitCode, exit_code_for, worst_of
 from coldforge.following import Followed, follow
 from coldforge.images import ImageInput
 from coldforge.progress import ProgressView
-from coldforge.wording import describe_model
+from coldforge.wording import describe_model, notes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def describe_ending(job: Followed) -> str:
     """Return the line that tells what became of a job that ended well."""
     files = ", ".join(str(path) for path in job.saved.values())
     figures = describe_model(job.status) if job.status else ""
-    return f"{job.label}: {files or 'done'}" + (f" ({figures})" if figures else "")
+    line = f"{job.label}: {files or 'done'}" + (f" ({figures})" if figures else "")
+    return " ".join([line, *(notes_of(job.status) if job.status else ())])
 
 
 def to_json(job: Followed) -> dict[str, Any]:

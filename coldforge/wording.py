@@ -59,6 +59,11 @@ def describe_model(status: JobStatus) -> str:
     return ", ".join(parts)
 
 
+def notes_of(status: JobStatus) -> list[str]:
+    """Return the sentences on what is less of a finished model than was asked for."""
+    return [str(note) for note in (status.raw.get("figures") or {}).get("notes") or ()]
+
+
 def describe_details(status: JobStatus) -> list[tuple[str, str]]:
     """Return the rows of ``coldforge status``, those that say something."""
     left = status.estimated_seconds_left
@@ -69,6 +74,7 @@ def describe_details(status: JobStatus) -> list[tuple[str, str]]:
         ("left", "" if left is None else f"about {describe_seconds(left)}"),
         ("vm", str(vm.get("why") or "")),
         ("model", describe_model(status) if status.state == "succeeded" else ""),
+        ("but", " ".join(notes_of(status))),
         ("files", ", ".join(status.artifacts)),
     ]
     return [(name, value) for name, value in rows if value]

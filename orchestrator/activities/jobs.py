@@ -99,6 +99,7 @@ class JobActivities:
                 state=JobState.RUNNING,
                 stage=row.stage if is_ahead else view.stage,
                 percent=row.percent if is_ahead else view.percent,
+                expected_end_at=row.expected_end_at if is_ahead else _expected_end(view, now),
                 fence=fence,
                 vm=vm.name,
                 started_at=row.started_at or now,
@@ -154,10 +155,17 @@ class JobActivities:
             after = max(after, view.seq)
 
     def _note_progress(self, job_id: str, fence: int, view: JobView) -> None:
+        now = self._clock()
+
         def change(row: JobRow) -> JobRow | None:
             if row.state.is_over or row.fence != fence or view.percent < row.percent:
                 return None
-            return replace(row, stage=view.stage, percent=view.percent)
+            return replace(
+                row,
+                stage=view.stage,
+                percent=view.percent,
+                expected_end_at=_expected_end(view, now),
+            )
 
         self._jobs.change(job_id, change)
 
@@ -238,3 +246,7 @@ class JobActivities:
         if manifest is None:
             return {"id": job_id, "state": order["state"]}
         return {**output_of(job_id, manifest), "manifest": artifact_url(job_id, "manifest.json")}
+
+
+def _expected_end(view: JobView, now: float) -> float | None:
+    return None if view.seconds_left is None else now + view.seconds_left

@@ -157,6 +157,8 @@ class JobRow:
         cost: What its attempts cost, see `pool.ledger.cost_of`.
         error: When failed: ``{code, message, retryable, stage}``.
         attempt_at: When the newest attempt was taken by an agent.
+        expected_end_at: When its agent, which has made models asked for in the same way, expects
+            it to be done; None while it can't tell.
     """
 
     job_id: str
@@ -175,6 +177,13 @@ class JobRow:
     result: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    expected_end_at: float | None = None
+
+    def seconds_left(self, now: float) -> float | None:
+        """Give what its agent expects, counted on since; None while it can't tell."""
+        if self.state is not JobState.RUNNING or self.expected_end_at is None:
+            return None
+        return round(max(0.0, self.expected_end_at - now), 1)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON object."""
@@ -209,16 +218,37 @@ def artifacts_of(manifest: Mapping[str, Any], job_id: str) -> list[dict[str, Any
     ]
 
 
+def figures_of(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the figures of a model; `notes` are sentences on what is less than was asked for."""
+    figures = manifest.get("mesh")
+    if figures is None:
+        return None
+    return {**figures, "notes": list((manifest.get("result") or {}).get("notes", []))}
+
+
 def output_of(job_id: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Build the output of a job's workflow instance."""
     return {
         "id": job_id,
         "state": JobState.SUCCEEDED.value,
         "artifacts": artifacts_of(manifest, job_id),
-        "figures": manifest.get("mesh"),
+        "figures": figures_of(manifest),
         "engine": manifest.get("engine"),
         "stage_seconds": manifest.get("stage_seconds", {}),
     }
+
+
+def place_of(row: JobRow, seen: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
+    """Join what the pool and the agent know of a job that is not over.
+
+    Args:
+        row: What the table remembers.
+        seen: What the pool says (`pool.view.view_place`), or None. What it expects of a running
+            job it has from all jobs alike, so the agent's word goes before it.
+        now: Epoch seconds.
+    """
+    left_s = row.seconds_left(now)
+    return {**(seen or {}), **({} if left_s is None else {"estimated_seconds_left": left_s})}
 
 
 def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -226,7 +256,7 @@ def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
 
     Args:
         row: What the table remembers.
-        place: What the pool says of the job (`pool.view.view_place`), or None.
+        place: What is known of the job at this moment (`place_of`), or None.
     """
     place = {} if row.state.is_over or place is None else place
     manifest = row.result or {}
@@ -249,7 +279,7 @@ def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
             "stage_seconds": manifest.get("stage_seconds", {}),
         },
         "cost": row.cost,
-        "figures": manifest.get("mesh"),
+        "figures": figures_of(manifest),
         "engine": manifest.get("engine"),
         "metadata": row.metadata,
         "batch_id": row.batch_id,

@@ -17,6 +17,7 @@ from orchestrator.domain.job import (
     error_of,
     is_job_id,
     manifest_path,
+    place_of,
     view_job,
 )
 from orchestrator.domain.pool import Cancel, PoolPolicy
@@ -114,7 +115,8 @@ class JobRoutes:
         state, row = await asyncio.gather(
             asyncio.to_thread(self._pool.read), self._settle(row, client)
         )
-        place = view_place(state, row.job_id, self._clock(), self._policy)
+        now = self._clock()
+        place = place_of(row, view_place(state, row.job_id, now, self._policy), now)
         retry_after = {} if row.state.is_over else {"Retry-After": str(POLL_S)}
         return json_answer(view_job(row, place), headers=retry_after)
 

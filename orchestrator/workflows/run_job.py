@@ -261,7 +261,8 @@ class _Run:
                     ),
                     is_final=True,
                 )
-            self._show("running", percent=view["percent"])
+            # An agent of before tells nothing of it.
+            self._show("running", percent=view["percent"], seconds_left=view.get("seconds_left"))
 
     def _call(self, activity: Activity, values: dict[str, Any]) -> Steps:
         return insist(
@@ -284,6 +285,7 @@ class _Run:
         *,
         percent: int,
         place: dict[str, Any] | None = None,
+        seconds_left: float | None = None,
         error: dict[str, Any] | None = None,
     ) -> None:
         """Set customStatus: enough for a backend that polls nothing but the instance."""
@@ -296,7 +298,9 @@ class _Run:
                 "queue_position": place["position"] if place else None,
                 "waiting_for": place["waiting_for"] if place else None,
                 "vm": vm,
-                "estimated_seconds_left": place.get("estimated_seconds_left") if place else None,
+                "estimated_seconds_left": (
+                    place.get("estimated_seconds_left") if place else seconds_left
+                ),
                 "error": error,
             }
         )

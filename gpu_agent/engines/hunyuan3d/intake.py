@@ -32,7 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF orientation. PIL's own way writes the EXIF anew, which fails on what cameras leave there."""
+"""By EXIF orientation. PIL's own way writes the EXIF anew, which fails on some of what is in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,8 +228,8 @@ class TorchModel:
         try:
             yield
         except torch.OutOfMemoryError as error:
-            # Without what the failed step has left, a smaller one would not fit either; and as long
-            # as the error lives, so do the frames that it came through, with all their tensors.
+            # Without what the failed step has left, a smaller one would not fit either; and while
+            # the error lives, so do the frames that it came through, with all their tensors.
             traceback.clear_frames(error.__traceback__)
             if self._device == "cuda":
                 torch.cuda.empty_cache()

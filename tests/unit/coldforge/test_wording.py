@@ -3,7 +3,7 @@
 import pytest
 
 from coldforge.models import JobStatus
-from coldforge.wording import describe, describe_seconds
+from coldforge.wording import describe, describe_details, describe_seconds
 
 
 class TestDescribe:
@@ -30,6 +30,15 @@ class TestDescribe:
     )
     def test_says_what_happens(self, fields, expected):
         assert describe(JobStatus("a", **fields)) == expected
+
+
+def test_details_tell_what_is_less_than_was_asked_for():
+    figures = {"faces": 12, "watertight": False, "notes": ["Less detail.", "It is open."]}
+    status = JobStatus("a", "succeeded", raw={"figures": figures})
+
+    rows = dict(describe_details(status))
+
+    assert (rows["model"], rows["but"]) == ("12 faces, not watertight", "Less detail. It is open.")
 
 
 @pytest.mark.parametrize(

@@ -184,9 +184,9 @@ class TestProgress:
     def note(self, ready: Parts, submit):
         submit(fence=3)
 
-        def note(fence: int, percent: int) -> JobRow:
+        def note(fence: int, percent: int, **more: float) -> JobRow:
             view = ready.agent().job(JOB, 3).view()
-            seen = type(view)(**{**view.to_json(), "stage": "shape", "percent": percent})
+            seen = type(view)(**{**view.to_json(), "stage": "shape", "percent": percent, **more})
             ready.job_activities._note_progress(JOB, fence, seen)
             return row_of(ready)
 
@@ -195,6 +195,12 @@ class TestProgress:
     def test_percent_never_falls(self, note):
         assert note(3, 40).percent == 40
         assert note(3, 39).percent == 40
+
+    def test_the_end_is_when_the_agent_expects_it(self, ready: Parts, note):
+        assert note(3, 40, seconds_left=30.0).expected_end_at == ready.now + 30
+        ready.now += 10
+        assert note(3, 50, seconds_left=25.0).expected_end_at == ready.now + 25
+        assert note(3, 60).expected_end_at is None
 
     def test_an_older_attempt_tells_nothing(self, note):
         assert note(2, 90).percent == 0

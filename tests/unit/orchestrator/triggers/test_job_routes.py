@@ -284,6 +284,26 @@ class TestGet:
         assert heard.body["vm"]["phase"] == "starting"
         assert heard.body["metadata"] == {"sku": 1}
 
+    def test_counts_down_what_the_agent_expects_of_a_running_job(self, desk: Desk):
+        job_id = desk.post_json({"image_url": URL}).body["id"]
+        running = {"state": JobState.RUNNING, "expected_end_at": desk.parts.now + 40}
+        desk.parts.jobs.change(job_id, lambda row: replace(row, **running))
+        seen = []
+        for pause_s in (0, 30, 30):
+            desk.parts.now += pause_s
+            seen.append(desk.get(job_id).body["estimated_seconds_left"])
+
+        assert seen == [40, 10, 0]
+
+    def test_tells_of_a_model_what_is_less_than_was_asked_for(self, desk: Desk):
+        job_id = desk.post_json({"image_url": URL}).body["id"]
+        told = {**MANIFEST, "result": {"octree_resolution": 252, "notes": ["Less detail."]}}
+        desk.parts.jobs.change(
+            job_id, lambda row: replace(row, state=JobState.SUCCEEDED, result=told)
+        )
+
+        assert desk.get(job_id).body["figures"] == {"faces": 12, "notes": ["Less detail."]}
+
     @pytest.mark.parametrize("job_id", [UNKNOWN_ID, "no-id", "", JOB + "-x", "../" + JOB])
     def test_knows_no_other(self, desk: Desk, job_id: str):
         heard = desk.get(job_id)

@@ -90,8 +90,9 @@ class TestHappyPath:
         assert [(given["after"], given["stage"]) for given in follows] == [(1, None), (5, "shape")]
 
     def test_shows_enough_for_a_backend_that_polls_nothing_else(self):
-        ran = drive(follow_job=[news(), DONE])
+        ran = drive(follow_job=[news(seconds_left=12.5), DONE])
 
+        assert [s["estimated_seconds_left"] for s in ran.context.statuses] == [None, 12.5, None]
         assert [(s["state"], s["percent"]) for s in ran.context.statuses] == [
             ("running", 0),
             ("running", 30),
