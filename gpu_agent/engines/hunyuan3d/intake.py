@@ -32,7 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF orientation. PIL's own way writes the EXIF anew, which fails on some of what is in it."""
+"""By EXIF orientation. PIL's own way writes the EXIF anew, and fails on fields of a wrong type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
