@@ -162,6 +162,7 @@ module "observability" {
   resource_group_name        = local.resource_group.name
   existing_workspace_id      = var.existing.workspace_id
   alert_emails               = var.alert_emails
+  existing_action_group_ids  = var.existing.action_group_ids
   watched_resource_group_ids = { for region, group in azurerm_resource_group.vms : region => group.id }
   diagnosed = merge(
     {

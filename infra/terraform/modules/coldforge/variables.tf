@@ -75,7 +75,7 @@ variable "regions" {
 }
 
 variable "existing" {
-  description = "What is there already and is used instead of being created; `destroy` never removes it."
+  description = "What is there already and is used instead of being created, or, of `action_group_ids`, told of every alert besides `alert_emails`; `destroy` never removes it."
   type = object({
     resource_group = optional(object({ id = string, name = string }))
     virtual_network = optional(object({
@@ -91,7 +91,8 @@ variable "existing" {
       queue_endpoint = string
       table_endpoint = string
     }))
-    workspace_id = optional(string)
+    workspace_id     = optional(string)
+    action_group_ids = optional(list(string), [])
   })
   default  = {}
   nullable = false

@@ -28,7 +28,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
   }
 
   action {
-    action_groups = [azurerm_monitor_action_group.this.id]
+    action_groups = local.action_group_ids
   }
 }
 
@@ -59,7 +59,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "failed_jobs" {
   }
 
   action {
-    action_groups = [azurerm_monitor_action_group.this.id]
+    action_groups = local.action_group_ids
   }
 }
 
@@ -80,7 +80,11 @@ resource "azurerm_monitor_activity_log_alert" "failed_start" {
     status         = "Failed"
   }
 
-  action {
-    action_group_id = azurerm_monitor_action_group.this.id
+  dynamic "action" {
+    for_each = local.action_group_ids
+
+    content {
+      action_group_id = action.value
+    }
   }
 }

@@ -1,5 +1,7 @@
 locals {
   workspace_id = var.existing_workspace_id != null ? var.existing_workspace_id : azurerm_log_analytics_workspace.this[0].id
+
+  action_group_ids = concat([azurerm_monitor_action_group.this.id], var.existing_action_group_ids)
 }
 
 resource "azurerm_log_analytics_workspace" "this" {

@@ -64,6 +64,13 @@ variable "alert_emails" {
   }
 }
 
+variable "existing_action_group_ids" {
+  description = "Action groups of yours that are told besides, such as a pager's: e-mail alone wakes nobody."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
 variable "watched_resource_group_ids" {
   description = "Resource groups of the VMs, by region: failed starts in them raise an alert."
   type        = map(string)

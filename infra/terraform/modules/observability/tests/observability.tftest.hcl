@@ -48,6 +48,25 @@ run "somebody_is_told_of_a_vm_that_does_not_start" {
   }
 }
 
+run "every_alert_tells_the_pager_too" {
+  command = plan
+
+  variables {
+    existing_action_group_ids = ["/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/ops-rg/providers/Microsoft.Insights/actionGroups/pager"]
+  }
+
+  assert {
+    condition = alltrue([
+      for told in [
+        azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.action[0].action_groups,
+        azurerm_monitor_scheduled_query_rules_alert_v2.failed_jobs.action[0].action_groups,
+        azurerm_monitor_activity_log_alert.failed_start["eastus"].action[*].action_group_id,
+      ] : contains(told, var.existing_action_group_ids[0]) && length(told) == 2
+    ])
+    error_message = "An alert comes by e-mail alone, or does not come to the pager."
+  }
+}
+
 run "reports_are_taken_from_identities_alone" {
   command = plan
 
