@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from orchestrator.domain.pool.effects import LOOK
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
 from orchestrator.domain.pool.warmth import next_change, plan_stop
@@ -31,8 +32,10 @@ def _deadlines(pool: Working) -> Iterator[float]:
     change = next_change(pool.state, pool.now, policy)
     if change is not None:
         yield change
-    for pending in pool.state.outbox.values():
-        yield max(pending.next_at, pool.now + policy.reissue_s)
+    for key, pending in pool.state.outbox.items():
+        # The very round that a look asks for is no reason for another.
+        if key != LOOK:
+            yield max(pending.next_at, pool.now + policy.reissue_s)
 
 
 def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:

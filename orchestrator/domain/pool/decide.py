@@ -27,7 +27,7 @@ from orchestrator.domain.pool.commands import (
     VmRunning,
 )
 from orchestrator.domain.pool.deadlines import next_look_at
-from orchestrator.domain.pool.effects import Effect, Look, StartReconciler, effect_from_json
+from orchestrator.domain.pool.effects import LOOK, Effect, Look, StartReconciler, effect_from_json
 from orchestrator.domain.pool.ledger import count, hand_out
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import Pending, PoolState
@@ -77,12 +77,12 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
     if isinstance(command, Enqueue):
         reply = queue.answer(pool, command)
     if isinstance(command, Tick) and reply != SUPERSEDED:
-        looks = _plan_look(pool, is_tick=command.generation is not None)
+        _plan_look(pool, is_tick=command.generation is not None)
         until = pool.state.look_at
         reply = {"answer": "sleep", "until": until, "for_s": max(0.0, until - now)}
     else:
-        looks = _plan_look(pool, is_tick=False)
-    effects = [*_due(pool), *looks]
+        _plan_look(pool, is_tick=False)
+    effects = _due(pool)
     # Time that was counted and nothing else is no news: it is counted again by the next decision.
     is_news = effects or pool.state != counted
     return Decision(pool.state if is_news else state, effects, reply)
@@ -129,7 +129,7 @@ def _confirm(pool: Working, command: Confirm) -> dict[str, Any]:
     return vms.DONE
 
 
-def _plan_look(pool: Working, *, is_tick: bool) -> list[Effect]:
+def _plan_look(pool: Working, *, is_tick: bool) -> None:
     """Keep the reconciler alive and let it wake no later than the next deadline."""
     state, policy = pool.state, pool.policy
     wanted = next_look_at(pool)
@@ -137,13 +137,13 @@ def _plan_look(pool: Working, *, is_tick: bool) -> list[Effect]:
         state.generation += 1
         state.look_at = pool.now
         pool.keep(StartReconciler(state.generation))
-        return []
-    if is_tick:
+        pool.drop_key(LOOK)
+    elif is_tick:
         state.look_at = wanted
     elif wanted < state.look_at - LOOK_SLACK_S:
         state.look_at = wanted
-        return [Look(state.generation)]
-    return []
+        # Kept until the tick: were it lost, nothing else would tell the reconciler for minutes.
+        pool.keep(Look(state.generation))
 
 
 def _due(pool: Working) -> list[Effect]:

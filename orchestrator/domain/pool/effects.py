@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
+
+LOOK = "look"
+"""Name of a `Look` in the outbox: there is one at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +102,28 @@ class RecordInterval:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Wake the reconciler before its planned time. Not kept in the outbox: it may be lost."""
+    """Wake the reconciler before its planned time. Its tick confirms it."""
 
     generation: int
 
-
-Kept = GrantSlot | WakeVm | RetireVm | StopJob | StartReconciler | RecordInterval
-"""Effects that stay in the outbox until confirmed."""
-Effect = Kept | Look
-
-_KINDS: dict[str, type[Kept]] = {
-    c.__name__: c for c in (GrantSlot, WakeVm, RetireVm, StopJob, StartReconciler, RecordInterval)
-}
+    @property
+    def key(self) -> str:
+        """Name of the effect in the outbox."""
+        return LOOK
 
 
-def effect_to_json(effect: Kept) -> dict[str, Any]:
+Effect = GrantSlot | WakeVm | RetireVm | StopJob | StartReconciler | RecordInterval | Look
+"""Each stays in the outbox until confirmed."""
+
+_KINDS: dict[str, type[Effect]] = {c.__name__: c for c in get_args(Effect)}
+
+
+def effect_to_json(effect: Effect) -> dict[str, Any]:
     """Give an effect's JSON object."""
     return {"kind": type(effect).__name__, **asdict(effect)}
 
 
-def effect_from_json(data: Mapping[str, Any]) -> Kept:
+def effect_from_json(data: Mapping[str, Any]) -> Effect:
     """Build an effect from its JSON object."""
     values = dict(data)
     return _KINDS[values.pop("kind")](**values)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
-from orchestrator.domain.pool.effects import Kept, effect_from_json, effect_to_json
+from orchestrator.domain.pool.effects import Effect, effect_from_json, effect_to_json
 
 VERSION = 1
 OVER_LIMIT = 2000
@@ -155,7 +155,7 @@ class Account:
 class Pending(NamedTuple):
     """An effect in the outbox; issued again at `next_at` (epoch seconds) unless confirmed."""
 
-    effect: Kept
+    effect: Effect
     next_at: float
 
 

@@ -1,7 +1,7 @@
 """The reconciler's round: hold the belief against what was observed."""
 
 from orchestrator.domain.pool.commands import JobSeen, StartFailed, Tick, VmSeen
-from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.effects import LOOK, StopJob
 from orchestrator.domain.pool.ledger import open_interval, settle
 from orchestrator.domain.pool.queue import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
@@ -41,6 +41,7 @@ def tick(pool: Working, command: Tick) -> bool:
         pool.state.generation = command.generation
         pool.state.tick_at = pool.now
         pool.drop_key("reconciler")
+        pool.drop_key(LOOK)
     for seen in command.seen:
         vm = pool.state.vms.get(seen.vm)
         # An observation made under another epoch or phase says nothing about this one.

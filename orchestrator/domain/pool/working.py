@@ -3,7 +3,7 @@
 from bisect import insort
 
 from orchestrator.domain.names import slot_event
-from orchestrator.domain.pool.effects import Kept, StopJob
+from orchestrator.domain.pool.effects import Effect, StopJob
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import (
     LEARNED_LIMIT,
@@ -40,7 +40,7 @@ class Working:
         """Give a VM's account, opened when needed."""
         return self.state.accounts.setdefault(vm.name, Account())
 
-    def keep(self, effect: Kept) -> None:
+    def keep(self, effect: Effect) -> None:
         """Put an effect into the outbox, due at once; a newer one replaces it by key."""
         self.state.outbox[effect.key] = Pending(effect, self.now)
 

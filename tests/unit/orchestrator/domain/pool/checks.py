@@ -190,7 +190,7 @@ def check_bounds(state: PoolState) -> None:
     grants = sum(key.startswith("grant:") for key in state.outbox)
     assert grants <= slots
     intervals = sum(key.startswith("interval:") for key in state.outbox)
-    assert len(state.outbox) <= 2 * len(state.vms) + stops + grants + intervals + 1
+    assert len(state.outbox) <= 2 * len(state.vms) + stops + grants + intervals + 2
     assert len(state.over) <= OVER_LIMIT
     assert len(state.settled) <= SETTLED_LIMIT
     for vm in state.vms.values():

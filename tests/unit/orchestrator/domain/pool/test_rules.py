@@ -621,6 +621,22 @@ class TestRule12Generations:
 
         assert pool.issued(Look) == [Look(pool.state.generation)]
 
+    def test_a_look_that_was_lost_is_sent_again_until_the_tick(self):
+        pool = Bench()
+        pool.tick()
+        pool.now += 1
+        pool.enqueue("a")
+        pool.now += pool.policy.reissue_s
+
+        pool.enqueue("b")
+        again = pool.issued(Look)
+        pool.tick()
+        pool.now += pool.policy.reissue_s
+        pool.enqueue("c")
+
+        assert again == [Look(pool.state.generation)]
+        assert pool.issued(Look) == []
+
     def test_sweep_ticks_without_taking_the_reconcilers_place(self):
         pool = Bench()
         pool.enqueue("a")
