@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.agent.crowd import Round, run_round
-from benchmarks.agent.meshes import Vertices, least_distance
+from benchmarks.agent.meshes import Vertices, distance, least_distance
 from benchmarks.agent.ours import Ours
 from benchmarks.agent.peer import Peer
-from benchmarks.agent.tasks import Task, list_tasks
+from benchmarks.agent.tasks import OURS, PEER, Task, list_tasks
 from gpu_agent.engines.hunyuan3d.tiny.folder import write_tiny_weights
 from localcloud.blueprint import ROOT
 
-OURS, PEER, BARE_PEER = "ours", "peer", "peer_bare"
-"""`BARE_PEER` is the peer without its clean-up: less work than ours."""
+BARE_PEER = "peer_bare"
+"""The peer without its clean-up: less work than ours."""
 
 SMALL_OCTREE, LARGE_OCTREE = 32, 128
 SLOTS = 16
@@ -97,6 +97,10 @@ QUICK = Plan(
 """Enough to see that all of it works; its figures mean nothing."""
 
 
+References = Mapping[str, Mapping[str, Vertices]]
+"""Vertices by side and name of the task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What a side had on disk before its jobs and after, apart from the agent's store.
@@ -120,12 +124,14 @@ class Measured:
         threads: Rounds of the peer by its threads.
         threads_chosen: With which it was faster.
         least_distance: Of two different tasks' references.
+        sides_apart: The largest distance of both sides' references for one task.
         rounds: By name of the load and side, in the order they were run.
         memory_mib: Resident memory of the agent and its processes, by jobs done.
         remains: By side.
     """
 
     least_distance: float
+    sides_apart: float
     threads: dict[int, list[Round]] = field(default_factory=dict)
     threads_chosen: int = 1
     rounds: dict[tuple[str, str], list[Round]] = field(default_factory=dict)
@@ -148,8 +154,7 @@ def compare_servers(
     write_tiny_weights(weights, ["draft"])
     octrees = sorted({load.octree for load in plan.loads})
     references = _make_references(weights, folder / "references", octrees)
-    small = [references[task.name] for task in list_tasks(SMALL_OCTREE)]
-    measured = Measured(least_distance=least_distance(small))
+    measured = _compare_references(references)
     if has_peer:
         _choose_threads(folder, weights, plan, references, measured, say)
     with _serving(folder, weights, plan, measured, has_peer=has_peer) as (ours, peer):
@@ -164,9 +169,16 @@ def cycle_tasks(octree: int, count: int) -> list[Task]:
     return list(itertools.islice(itertools.cycle(list_tasks(octree)), count))
 
 
-def _make_references(
-    weights: Path, folder: Path, octrees: Sequence[int]
-) -> Mapping[str, Vertices]:
+def _compare_references(references: References) -> Measured:
+    names = [task.name for task in list_tasks(SMALL_OCTREE)]
+    ours, theirs = ([references[side][name] for name in names] for side in (OURS, PEER))
+    return Measured(
+        least_distance=min(least_distance(ours), least_distance(theirs)),
+        sides_apart=max(distance(*pair) for pair in zip(ours, theirs, strict=True)),
+    )
+
+
+def _make_references(weights: Path, folder: Path, octrees: Sequence[int]) -> References:
     folder.mkdir()
     subprocess.run(
         [
@@ -181,14 +193,17 @@ def _make_references(
         check=True,
         capture_output=True,
     )
-    return {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    return {
+        side: {path.stem: np.load(path) for path in (folder / side).glob("*.npy")}
+        for side in (OURS, PEER)
+    }
 
 
 def _choose_threads(
     folder: Path,
     weights: Path,
     plan: Plan,
-    references: Mapping[str, Vertices],
+    references: References,
     measured: Measured,
     say: Callable[[str], None],
 ) -> None:
@@ -204,7 +219,7 @@ def _choose_threads(
         for number in range(4):
             for threads, peer in peers.items():
                 tasks = cycle_tasks(SMALL_OCTREE, plan.threads_jobs)
-                taken = run_round(peer, tasks, references, clients=1)
+                taken = run_round(peer, tasks, references[PEER], clients=1)
                 if number > 0:
                     measured.threads.setdefault(threads, []).append(taken)
                     say(f"peer with {threads} threads: {taken.right_per_s:.2f} models/s")
@@ -249,7 +264,7 @@ def _run_load(
     load: Load,
     ours: Ours,
     peer: Peer | None,
-    references: Mapping[str, Vertices],
+    references: References,
     measured: Measured,
     say: Callable[[str], None],
 ) -> None:
@@ -264,7 +279,7 @@ def _run_load(
             taken = run_round(
                 ours if name == OURS or peer is None else peer,
                 tasks,
-                references,
+                references[OURS if name == OURS else PEER],
                 clients=load.clients,
                 is_burst=load.is_burst,
                 is_polled=load.is_polled,
@@ -279,7 +294,7 @@ def _run_load(
 def _weigh(
     ours: Ours,
     plan: Plan,
-    references: Mapping[str, Vertices],
+    references: References,
     measured: Measured,
     say: Callable[[str], None],
 ) -> None:
@@ -287,7 +302,7 @@ def _weigh(
     done = 0
     for goal in plan.memory_jobs:
         tasks = cycle_tasks(SMALL_OCTREE, goal - done)
-        taken = run_round(ours, tasks, references, clients=SLOTS)
+        taken = run_round(ours, tasks, references[OURS], clients=SLOTS)
         measured.rounds.setdefault(("memory", OURS), []).append(taken)
         measured.memory_mib[goal] = ours.server.resident_mib()
         done = goal

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.agent.tasks import GUIDANCE, STEPS, list_tasks
+from benchmarks.agent.tasks import GUIDANCE, OURS, PEER, STEPS, list_tasks
 from gpu_agent.engines.hunyuan3d import libraries
+from gpu_agent.engines.hunyuan3d.cutout import cut_out, load_mask_model
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_MODEL, PRESETS
 
 
 def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
-    """Write the vertices of each task's mesh to ``FOLDER/NAME.npy``."""
+    """Write the vertices of each task's mesh to ``FOLDER/SIDE/NAME.npy``.
+
+    Once for each side, from the cutout of its own code: the agent keeps the colours of pixels that
+    are half transparent, rembg's cutout darkens them.
+    """
     torch = libraries.torch()
     torch.set_num_threads(1)
     shapegen = libraries.shapegen()
@@ -34,20 +39,28 @@ def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
     pipeline.vae = shapegen.pipelines.ShapeVAE.from_pretrained(
         repository, subfolder=preset.vae, **common
     )
-    for octree in octrees:
-        for task in list_tasks(octree):
-            with Image.open(io.BytesIO(task.png)) as picture:
-                cutout = rembg.remove(picture, session=session, bgcolor=[255, 255, 255, 0])
+    find = load_mask_model(weights, threads=1)
+
+    def cut_as_peer(png: bytes) -> Any:
+        with Image.open(io.BytesIO(png)) as picture:
+            return rembg.remove(picture, session=session, bgcolor=[255, 255, 255, 0])
+
+    def cut_as_ours(png: bytes) -> Any:
+        return Image.open(io.BytesIO(cut_out(png, find)))
+
+    for name, cut in ((PEER, cut_as_peer), (OURS, cut_as_ours)):
+        (folder / name).mkdir()
+        for task in (task for octree in octrees for task in list_tasks(octree)):
             mesh = pipeline(
-                image=cutout,
+                image=cut(task.png),
                 generator=torch.Generator("cpu").manual_seed(task.seed),
                 num_inference_steps=STEPS,
                 guidance_scale=GUIDANCE,
-                octree_resolution=octree,
+                octree_resolution=task.octree,
                 mc_algo="mc",
                 enable_pbar=False,
             )[0]
-            np.save(folder / f"{task.name}.npy", np.asarray(mesh.vertices, np.float32))
+            np.save(folder / name / f"{task.name}.npy", np.asarray(mesh.vertices, np.float32))
 
 
 if __name__ == "__main__":

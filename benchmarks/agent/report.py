@@ -8,8 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.agent.crowd import Round
-from benchmarks.agent.measure import BARE_PEER, BURST, OURS, PEER, SIXTEEN, Measured
+from benchmarks.agent.measure import BARE_PEER, BURST, SIXTEEN, Measured
 from benchmarks.agent.meshes import Verdict
+from benchmarks.agent.tasks import OURS, PEER
 from benchmarks.figures import Spread, percentile_of, spread_of
 from benchmarks.goals import Goal
 
@@ -41,6 +42,7 @@ def report_servers(measured: Measured) -> dict[str, Any]:
         "memory_growth": _growth(measured),
         "files_left_ours": _files_left(measured, OURS),
         "reference_least_distance": measured.least_distance,
+        "reference_sides_apart": measured.sides_apart,
         "peer_threads": {
             "chosen": measured.threads_chosen,
             "rounds": {n: [asdict(one) for one in of] for n, of in measured.threads.items()},

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+OURS, PEER = "ours", "peer"
+
 EDGE_PX = 256
 STEPS = 5
 GUIDANCE = 5.0

@@ -40,7 +40,7 @@ class TestBenchAgent:
         assert all(one["right"] > 0 for one in verdicts)
         assert all(one["wrong"] == one["missing"] == 0 for one in verdicts)
         assert report["correct_of_100_ours"] == 100
-        assert report["reference_least_distance"] > 3e-4
+        assert report["reference_sides_apart"] < 1e-4 < report["reference_least_distance"] / 3
 
     def test_asks_whether_the_agent_lives_meanwhile(self, report):
         assert report["live_p99_ms"] > 0

@@ -3,9 +3,10 @@ import pytest
 
 from benchmarks.agent.crowd import Round
 from benchmarks.agent.live import Asked
-from benchmarks.agent.measure import BARE_PEER, BURST, OURS, PEER, SIXTEEN, Measured, Remains
+from benchmarks.agent.measure import BARE_PEER, BURST, SIXTEEN, Measured, Remains
 from benchmarks.agent.meshes import distance, least_distance
 from benchmarks.agent.report import list_agent_goals, report_servers
+from benchmarks.agent.tasks import OURS, PEER
 
 
 def a_round(*, right=10, wrong=0, missing=0, seconds=1.0, live_ms=()):
@@ -23,6 +24,7 @@ def a_round(*, right=10, wrong=0, missing=0, seconds=1.0, live_ms=()):
 def measured(**changes):
     given = {
         "least_distance": 5e-4,
+        "sides_apart": 5e-5,
         "rounds": {
             (SIXTEEN, OURS): [a_round(seconds=s, live_ms=[1.0, 2.0]) for s in (1, 2, 4)],
             (SIXTEEN, PEER): [a_round(seconds=4, live_ms=[500.0])],
