@@ -118,10 +118,10 @@ destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev 
 mutants: set-up-test ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
 
-rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv)
+rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv, STORAGE=azurite)
 	$(BIN)/python -m localcloud.rehearsal --seeds $(or $(SEEDS),20) --jobs $(or $(JOBS),100) \
 		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(ARRIVALS),--arrivals "$(ARRIVALS)") \
-		$(if $(EVERY),--every $(EVERY)) $(if $(STRETCH),--stretch $(STRETCH))
+		$(if $(EVERY),--every $(EVERY)) $(if $(STRETCH),--stretch $(STRETCH)) $(if $(STORAGE),--storage $(STORAGE))
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt

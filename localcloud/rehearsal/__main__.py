@@ -3,12 +3,17 @@
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+from localcloud.certificate import prepare_certificate
+from localcloud.lone_storage import run_lone_storage
+from localcloud.rehearsal.azurite import on_azurite
 from localcloud.rehearsal.customers import read_arrivals
 from localcloud.rehearsal.faults import FaultName
 from localcloud.rehearsal.report import is_good, make_report, rare_faults, tell_breaches
@@ -39,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed in seeds
     ]
     began_at = time.monotonic()
-    outcomes = list(_tell_each(rehearse_all(plans, processes=options.processes)))
+    played = (
+        rehearse_on_azurite(plans)
+        if options.storage == "azurite"
+        else rehearse_all(plans, processes=options.processes)
+    )
+    outcomes = list(_tell_each(played))
     took_s = time.monotonic() - began_at
     report = make_report(outcomes, options.faults, jobs=options.jobs, took_s=took_s)
     options.report.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +75,15 @@ def rehearse_all(plans: Sequence[Plan], *, processes: int) -> Iterator[Outcome]:
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(rehearse, plans)
+
+
+def rehearse_on_azurite(plans: Sequence[Plan]) -> Iterator[Outcome]:
+    """Rehearse several plans, one after the other, on the storage emulator."""
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+        certificate = prepare_certificate(Path(folder), now=datetime.now(UTC))
+        with run_lone_storage(Path(folder), certificate) as storage:
+            for plan in plans:
+                yield rehearse(plan, on_azurite(storage))
 
 
 def _tell_each(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -96,6 +115,9 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--column", help="name of that column")
     parser.add_argument("--every", type=int, default=1, help="take one row of so many (1)")
     parser.add_argument("--stretch", type=float, default=1.0, help="slow it down so much (1)")
+    parser.add_argument(
+        "--storage", choices=("memory", "azurite"), default="memory", help="where it stores"
+    )
     parser.add_argument("--processes", type=int, default=2, help="seeds at the same time (2)")
     parser.add_argument("--lines", type=int, default=80, help="lines of a failure's timeline (80)")
     parser.add_argument("--report", type=Path, default=Path("out/rehearsal.json"))

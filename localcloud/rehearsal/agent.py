@@ -18,7 +18,7 @@ from gpu_agent.jobs import JobKey
 from gpu_agent.ledger import Ledger
 from gpu_agent.runs import Run, SetUp
 from gpu_agent.wire import JobView, Stage
-from localcloud.rehearsal.storage import MemoryFileStore
+from localcloud.rehearsal.storage import SeenFiles
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import VirtualLoop
 
@@ -104,7 +104,7 @@ class SimulatedAgent:
         slots: int,
         loop: VirtualLoop,
         chance: Random,
-        files: MemoryFileStore,
+        files: SeenFiles,
         timeline: Timeline,
     ) -> None:
         self.vm = vm

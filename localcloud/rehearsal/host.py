@@ -5,6 +5,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,6 +35,8 @@ LATE_S = (5.0, 120.0)
 AGAIN_S = (0.05, 200.0)
 POOL_WORKFLOWS = ("wake", "retire", "pool")
 """How the instance ids of the pool's own workflows begin."""
+CALLED_FOR: ContextVar[str] = ContextVar("CALLED_FOR", default="")
+"""Name of the activity that a call is made for, in small letters."""
 EPOCH = re.compile(r"-\d{9,}")
 
 
@@ -274,6 +277,8 @@ class Life:
             self._task(partial(self._run, row, answers=answers))
 
     async def _run(self, row: ActivityRow, *, answers: bool) -> None:
+        # Each runs in a task of its own, and so in a context of its own.
+        CALLED_FOR.set(row.name.lower())
         try:
             function = self._app.activities[row.name.lower()]
             order = bindings.decode("activityTrigger", Datum(row.input or "", "string"))

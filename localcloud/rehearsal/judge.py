@@ -12,7 +12,7 @@ from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.faults import Faults, allowance
 from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
-from localcloud.rehearsal.storage import MemoryFileStore, MemoryLedgerTable
+from localcloud.rehearsal.storage import SeenFiles, SeenLedger
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import BEGINNING, HostClock
 from orchestrator.activities.reconcile import HEAD_OF_QUEUE, SETTLED_S
@@ -77,7 +77,7 @@ class Judge:
         self,
         policy: PoolPolicy,
         *,
-        files: MemoryFileStore,
+        files: SeenFiles,
         timeline: Timeline,
         region: Region,
         faults: Faults,
@@ -311,7 +311,7 @@ class Judge:
             if vm.slots:
                 self.break_rule("all off", f"{vm.name} still has {sorted(vm.slots)}")
 
-    def see_money(self, ledger: MemoryLedgerTable) -> None:
+    def see_money(self, ledger: SeenLedger) -> None:
         """Hold the ledger against the stand-in's own meter."""
         for name in self._region.names:
             recorded = ledger.look(name)
@@ -320,7 +320,7 @@ class Judge:
                 self._region.billed(name),
                 recorded,
                 shown_at=self._clock.at,
-                allowed_at=partial(self._discovers_within, name),
+                allowed_at=partial(self._may_differ, name),
             )
             for record in recorded:
                 seconds = record["ended_at"] - record["began_at"]
@@ -330,12 +330,20 @@ class Judge:
             at = None if one.metered is None else one.metered.ended_at
             self.break_rule("ledger", one.what, at=at)
 
+    def _may_differ(self, vm: str, at: float) -> float:
+        """Tell by how many seconds the ledger may miss what happened at a moment.
+
+        By what passes until it is discovered, as the clock shows it: that may jump meanwhile.
+        """
+        within_s = self._discovers_within(vm, at)
+        return within_s + self._clock.jumped_s(at, at + within_s)
+
     def _discovers_within(self, vm: str, at: float) -> float:
         """Tell how many seconds after a moment the reconciler must have found what happened then.
 
         It must in the first round that comes a whole tick later, for what was seen of a VM within
-        a tick of its start may be older than the start. Only rounds count for which Azure has told
-        this VM's power.
+        a tick of its start may be older than the start. Only rounds count in which Azure has told
+        the reconciler this VM's power: what a wake or the sweep is told, that round does not know.
         """
         reads = self._region.reads[vm]
         after = bisect_left(self._rounds, at + self._policy.look_awake_s)

@@ -20,10 +20,12 @@ from localcloud.arm.errors import ArmError as Refusal
 from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.faults import FaultName, Faults
+from localcloud.rehearsal.host import CALLED_FOR
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import Trouble
 from localcloud.rehearsal.virtual_time import VirtualLoop
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
+from orchestrator.domain.names import Activity
 from orchestrator.domain.pool import Candidate
 from orchestrator.domain.ports import PowerState as SeenPower
 
@@ -56,7 +58,8 @@ class SimulatedPower:
         """Read the power state."""
         self._throttle(vm)
         seen = self._region.look(vm.name)
-        self._region.reads[vm.name].append(self._loop.time())
+        if CALLED_FOR.get() == Activity.TICK_POOL.lower():
+            self._region.reads[vm.name].append(self._loop.time())
         if seen.failure is None:
             return SeenPower(seen.power.value)
         return SeenPower(seen.power.value, seen.failure.code, seen.failure.message)

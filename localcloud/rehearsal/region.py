@@ -34,7 +34,7 @@ class Region:
 
     Attributes:
         agents: By VM.
-        reads: Virtual seconds at which the control plane was told a VM's power, by VM.
+        reads: Virtual seconds at which the reconciler was told a VM's power, by VM.
 
     Args:
         names: Of the VMs.

@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from azure.durable_functions.models.history import HistoryEvent
+from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchestrationExecutor
 
 from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.agent import SimulatedAgent
@@ -32,13 +33,7 @@ from localcloud.rehearsal.network import (
     StorageTrouble,
 )
 from localcloud.rehearsal.region import Region
-from localcloud.rehearsal.storage import (
-    MemoryFileStore,
-    MemoryJobTable,
-    MemoryKeyTable,
-    MemoryLedgerTable,
-    MemoryPoolStore,
-)
+from localcloud.rehearsal.storage import MakeStores, in_memory
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
 from orchestrator.bootstrap import Outside, join
@@ -95,7 +90,7 @@ class Outcome:
 class Rehearsal:
     """The world of one seed."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, make_stores: MakeStores = in_memory) -> None:
         self._plan = plan
         self.loop = VirtualLoop(self._draw("threads"))
         self.clock = HostClock(self.loop)
@@ -103,20 +98,20 @@ class Rehearsal:
         self.faults = Faults(self.loop, self.timeline, self._draw("faults"))
         self.settings = make_settings()
         trouble = StorageTrouble(self.faults, self._draw("storage"))
-        self.files = MemoryFileStore(trouble)
+        self.stores = make_stores(
+            trouble,
+            lambda state: self.judge.see_pool(state),
+            lambda before, row: self.judge.see_row(before, row),
+        )
         self.region = self._make_region()
         self.judge = Judge(
             self.settings.pool,
-            files=self.files,
+            files=self.stores.files,
             timeline=self.timeline,
             region=self.region,
             faults=self.faults,
             clock=self.clock,
         )
-        self._pool_store = MemoryPoolStore(trouble, self.judge.see_pool)
-        self._jobs = MemoryJobTable(trouble, self.judge.see_row)
-        self._keys = MemoryKeyTable(trouble)
-        self.ledger = MemoryLedgerTable(trouble)
         self.host = Host(
             self._make_app,
             folder / "durable.sqlite3",
@@ -150,7 +145,7 @@ class Rehearsal:
         return Random(f"{self._plan.seed}/{what}")  # noqa: S311 - must repeat, not surprise
 
     def _make_region(self) -> Region:
-        files = self.files.seen_through(AgentTrouble(self.faults))
+        files = self.stores.files.seen_through(AgentTrouble(self.faults))
         chance = self._draw("agents")
 
         def boot(name: str) -> SimulatedAgent:
@@ -178,11 +173,11 @@ class Rehearsal:
         return join(
             self.settings,
             Outside(
-                pool_store=self._pool_store,
-                jobs=self._jobs,
-                keys=self._keys,
-                ledger=self.ledger,
-                files=self.files,
+                pool_store=self.stores.pool,
+                jobs=self.stores.jobs,
+                keys=self.stores.keys,
+                ledger=self.stores.ledger,
+                files=self.stores.files,
                 power=SimulatedPower(self.region, self.faults, chance, self.loop),
                 agents=SimulatedNetwork(self.region, self.faults, chance, self.loop),
                 fetcher=_NoFetcher(),
@@ -215,7 +210,7 @@ class Rehearsal:
             if len(self.customers.job_ids) < len(arrivals):
                 self.judge.break_rule("no job lost", "a post was never accepted")
             self.judge.see_end(self.customers.job_ids)
-            self.judge.see_money(self.ledger)
+            self.judge.see_money(self.stores.ledger)
         self.host.stop()
         for agent in self.region.agents.values():
             agent.end(is_power_lost=True)
@@ -288,16 +283,19 @@ def tell_money(judge: Judge) -> dict[str, float]:
 def remembered_moments() -> Iterator[None]:
     """Have the SDK parse each moment of a history once, and quickly, not at every replay.
 
-    Its own parser, which knows every form of a date, would take three quarters of a rehearsal. The
-    results are values, so nothing changes.
+    Its own parser, which knows every form of a date, would take three quarters of a rehearsal. It
+    also makes a class for each replay, which is made once here. The results are values, so nothing
+    changes.
     """
-    module: Any = sys.modules[HistoryEvent.__module__]
-    parse = module.dt_parse
-    module.dt_parse = functools.lru_cache(maxsize=1 << 16)(datetime.fromisoformat)
+    history: Any = sys.modules[HistoryEvent.__module__]
+    executor: Any = sys.modules[TaskOrchestrationExecutor.__module__]
+    parse, make_class = history.dt_parse, executor.namedtuple
+    history.dt_parse = functools.lru_cache(maxsize=1 << 16)(datetime.fromisoformat)
+    executor.namedtuple = functools.lru_cache(make_class)
     try:
         yield
     finally:
-        module.dt_parse = parse
+        history.dt_parse, executor.namedtuple = parse, make_class
 
 
 def make_settings() -> Settings:
@@ -323,7 +321,7 @@ def make_settings() -> Settings:
     )
 
 
-def rehearse(plan: Plan) -> Outcome:
+def rehearse(plan: Plan, make_stores: MakeStores = in_memory) -> Outcome:
     """Rehearse one seed. Equal plans have equal outcomes, but for the seconds that they took."""
     began_at = time.perf_counter()
     # The pool's pause after a conflict is drawn from the module's own chance.
@@ -331,7 +329,7 @@ def rehearse(plan: Plan) -> Outcome:
     logging.getLogger().setLevel(logging.CRITICAL)
     in_memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=in_memory) as folder:
-        rehearsal = Rehearsal(plan, Path(folder))
+        rehearsal = Rehearsal(plan, Path(folder), make_stores)
         with (
             contextlib.closing(rehearsal.loop) as loop,
             remembered_moments(),

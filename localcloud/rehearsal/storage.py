@@ -9,12 +9,18 @@ import binascii
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
 from orchestrator.domain.job import JobRow, row_key
 from orchestrator.domain.pool import PoolState
+from orchestrator.domain.ports import FileStore, JobTable, KeyTable, LedgerTable, PoolStore
 
+OnWrite = Callable[[PoolState], None]
+"""Called with each state of the pool that was written."""
+OnChange = Callable[[JobRow | None, JobRow], None]
+"""Called with a job's row before, or None, and after."""
 CHUNK_BYTES = 64 * 1024
 
 
@@ -29,6 +35,51 @@ class Trouble:
 
 
 NONE = Trouble()
+
+
+class SeenLedger(LedgerTable, Protocol):
+    """A ledger that a judge may look into."""
+
+    def look(self, vm: str) -> list[dict[str, Any]]:
+        """List a VM's intervals; nothing stands before it."""
+
+
+class SeenFiles(FileStore, Protocol):
+    """Files that agents write, too, and that a judge may look at."""
+
+    def write_if_absent(self, path: str, data: bytes) -> bool:
+        """Write a file unless there is one; False if there is."""
+
+    def seen_through(self, trouble: Trouble) -> Self:
+        """Give the same files behind other trouble."""
+
+    def look(self, path: str) -> bytes | None:
+        """Read a file; nothing stands before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All that the app stores."""
+
+    pool: PoolStore
+    jobs: JobTable
+    keys: KeyTable
+    ledger: SeenLedger
+    files: SeenFiles
+
+
+MakeStores = Callable[[Trouble, OnWrite, OnChange], Stores]
+
+
+def in_memory(trouble: Trouble, on_write: OnWrite, on_change: OnChange) -> Stores:
+    """Make empty stores in memory."""
+    return Stores(
+        pool=MemoryPoolStore(trouble, on_write),
+        jobs=MemoryJobTable(trouble, on_change),
+        keys=MemoryKeyTable(trouble),
+        ledger=MemoryLedgerTable(trouble),
+        files=MemoryFileStore(trouble),
+    )
 
 
 class MemoryPoolStore:
@@ -219,9 +270,9 @@ class MemoryFileStore:
         self._trouble.after("files.write")
         return True
 
-    def seen_through(self, trouble: Trouble) -> "MemoryFileStore":
+    def seen_through(self, trouble: Trouble) -> Self:
         """Give the same files behind other trouble."""
-        other = MemoryFileStore(trouble)
+        other = type(self)(trouble)
         other._files = self._files
         return other
 

@@ -119,6 +119,10 @@ class HostClock:
         offset_s = sum(step_s for at, step_s in self._jumps if at <= virtual_s)
         return BEGINNING + virtual_s + offset_s
 
+    def jumped_s(self, since: float, until: float) -> float:
+        """Add up its jumps, forward and back, between two virtual seconds."""
+        return sum((abs(step_s) for at, step_s in self._jumps if since < at <= until), start=0.0)
+
     def now(self) -> datetime:
         """Read it as the engine does: held at the last moment while it has gone back."""
         self._last = max(self._last, datetime.fromtimestamp(self.time(), UTC))
