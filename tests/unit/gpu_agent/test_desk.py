@@ -45,7 +45,7 @@ class TestFollow:
         view = bench.desk.follow(KEY, after=seen.seq, wait_s=0.1)
 
         assert view == seen
-        assert 0.1 <= time.monotonic() - began < 5.0
+        assert time.monotonic() - began >= 0.1
 
     def test_does_not_answer_for_a_percent_alone_before_five_seconds(self, bench):
         bench.engine.may_finish.clear()

@@ -1,7 +1,6 @@
 """The whole preview engine: what it promises of the files that it makes."""
 
 import io
-import time
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from gpu_agent.engines.preview.photo import decode_photo
 from gpu_agent.render import Camera, TexturedMesh, render, silhouette, srgb_from_linear
 from gpu_agent.wire import Stage
 from tests.unit.gpu_agent.engines import pictures
-
-CPU_LIMIT_S = 2.0
 
 
 class RecordingWatch:
@@ -37,6 +34,12 @@ class RecordingWatch:
 
 def generate(data: bytes, **options):
     return PreviewEngine().generate(data, options, RecordingWatch())
+
+
+def texture_of(generated) -> Image.Image:
+    data = io.BytesIO(generated.artifacts[0].data)
+    mesh = trimesh.load(data, file_type="glb", force="mesh", process=False)
+    return mesh.visual.material.baseColorTexture
 
 
 def reopened(generated) -> trimesh.Trimesh:
@@ -138,19 +141,14 @@ class TestModelOfAPhotograph:
         assert "no third-party licence" in coffee.notice
         assert "not a reconstruction" in coffee.notice
 
-    def test_takes_under_two_seconds_of_cpu(self):
+    def test_is_no_finer_for_a_larger_photo(self, coffee):
+        """What keeps its cost down; how long it takes is measured by `make bench`."""
         large = Image.open(io.BytesIO(pictures.packaged("coffee.png"))).resize((2048, 1365))
-        engine, data = PreviewEngine(), pictures.png(large)
-        engine.set_up(lambda percent, sentence: None)
 
-        # The best of three: other programs on the machine slow a processor's caches.
-        spent = []
-        for _ in range(3):
-            start = time.process_time()
-            engine.generate(data, {}, RecordingWatch())
-            spent.append(time.process_time() - start)
+        found = generate(pictures.png(large))
 
-        assert min(spent) < CPU_LIMIT_S
+        assert found.mesh["faces"] == pytest.approx(coffee.mesh["faces"], rel=0.1)
+        assert max(texture_of(found).size) <= 1024
 
 
 class TestGenerate:
