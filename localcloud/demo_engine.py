@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,11 @@ def _with_real_weights(weights: Weights) -> DemoEngine:
     if not presets:
         wanted = ", ".join(parts_of(PRESETS, texture=False))
         raise ExplainedError(f"{weights.folder} holds no preset's weights; known are {wanted}")
-    device = "cuda" if shutil.which("nvidia-smi") else "cpu"
+    has_gpu, has_cuda = shutil.which("nvidia-smi") is not None, _torch_knows_cuda()
+    device = "cuda" if has_gpu and has_cuda else "cpu"
     texture = device == "cpu" or all(_has(weights, part) for part in TEXTURE_PARTS)
-    hint = "" if device == "cuda" else " There is no GPU, so this may take an hour."
+    why = "The torch of this environment knows no GPU" if has_gpu else "There is no GPU"
+    hint = "" if device == "cuda" else f" {why}, so this may take an hour."
     return DemoEngine(
         name="hunyuan3d",
         told=f"The engine is hunyuan3d with the weights in {weights.folder}.{hint}",
@@ -118,6 +121,14 @@ def _environ(
         "GPU_ENGINE_DEVICE": device,
         "GPU_ENGINE_TEXTURE": str(texture).lower(),
     }
+
+
+def _torch_knows_cuda() -> bool:
+    """Tell by its name alone: importing it takes seconds. The engine's lock has the CPU build."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
 
 
 def _has(weights: Weights, part: str) -> bool:

@@ -30,7 +30,7 @@ def build_engine(equipment: Equipment) -> Hunyuan3dEngine:
     """
     settings = EngineSettings.from_environ(equipment.environ)
     cutter = Cutter(settings.weights_dir, threads=settings.torch_threads)
-    facts = read_facts(settings.weights_dir)
+    facts = {**read_facts(settings.weights_dir), **read_versions(settings.device)}
     if settings.texture and settings.device == "cpu":
         facts["texture_notice"] = stand_in.NOTICE
     return Hunyuan3dEngine(
@@ -118,8 +118,16 @@ def read_facts(weights_dir: Path) -> dict[str, Any]:
     return {
         "weights": weights.fingerprint,
         "revisions": dict(weights.revisions),
-        "hy3dgen": _version_of("hy3dgen"),
         "licence": "Tencent Hunyuan 3D 2.0 Community License",
+    }
+
+
+def read_versions(device: str) -> dict[str, Any]:
+    """Say what a seed means the same with: noise differs by device, arithmetic by build."""
+    return {
+        "device": device,
+        "hy3dgen": _version_of("hy3dgen"),
+        "torch": _version_of("torch"),
     }
 
 

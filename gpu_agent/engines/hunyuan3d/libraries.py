@@ -6,6 +6,8 @@ Nothing else in the agent imports them, so that what is set here holds before th
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -35,6 +37,30 @@ def torch() -> Any:
     if module.version.cuda is None:
         _declare_vision_operators(module)
     return module
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Say in one line what is wrong with weights that can't be loaded in the block.
+
+    Args:
+        what: They are, to begin a sentence with.
+
+    Raises:
+        EngineError: They don't fit hy3dgen (``weights_corrupt``) or what is left of the GPU's
+            memory (``out_of_gpu_memory``).
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        # torch lists every key that does not fit; the first line says what this is.
+        first_line = str(error).partition("\n")[0]
+        is_full = isinstance(error, torch().OutOfMemoryError)
+        raise EngineError(
+            "out_of_gpu_memory" if is_full else "weights_corrupt",
+            f"{what} can't be loaded{', with what else is on the GPU' if is_full else ''}: "
+            f"{first_line}",
+        ) from error
 
 
 @cache

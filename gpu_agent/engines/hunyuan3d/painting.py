@@ -10,7 +10,6 @@ from PIL import Image
 from gpu_agent.engines.hunyuan3d import libraries, stand_in
 from gpu_agent.engines.hunyuan3d.model import UvMesh
 from gpu_agent.engines.hunyuan3d.presets import TEXTURE_REPOSITORY
-from gpu_agent.errors import EngineError
 
 Report = Callable[[float], None]
 
@@ -83,13 +82,8 @@ def load_painter(weights: Path, device: str, *, edge_px: int) -> Painter:
     if device == "cuda":
         texgen = libraries.texgen("custom_rasterizer")
         repository = str(weights.resolve() / TEXTURE_REPOSITORY)
-        try:
+        with libraries.loading("The texture model"):
             pipeline = texgen.Hunyuan3DPaintPipeline.from_pretrained(repository)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            first_line = str(error).partition("\n")[0]
-            raise EngineError(
-                "weights_corrupt", f"The texture model can't be loaded: {first_line}"
-            ) from error
     else:
         texgen = libraries.texgen(_CPU_RASTERIZER)
         kind = texgen.Hunyuan3DPaintPipeline

@@ -169,14 +169,8 @@ class TorchModel:
         names = self._presets
         for number, name in enumerate(names):
             report(10 + 65 * number // len(names), f"Loading the weights of {name}.")
-            try:
+            with libraries.loading(f"The weights of {name}"):
                 self.pipelines[name] = self._load_shape(PRESETS[name])
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                # torch lists every key that does not fit; the first line says what this is.
-                first_line = str(error).partition("\n")[0]
-                raise EngineError(
-                    "weights_corrupt", f"The weights of {name} can't be loaded: {first_line}"
-                ) from error
 
     def _load_shape(self, preset: Preset) -> Any:
         shapegen = libraries.shapegen()

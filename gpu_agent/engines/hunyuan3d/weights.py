@@ -68,8 +68,8 @@ class Weights:
             raise _missing(f"{path} is missing: there are no weights, or no manifest") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _missing(f"{path} can't be read: {error}") from error
-        if data["format"] != _FORMAT:
-            raise _missing(f"{path} can't be read: it is of format {data['format']}")
+        if (found := data.get("format")) != _FORMAT:
+            raise _missing(f"{path} can't be read: it is of format {found}")
         return weights
 
     @property

@@ -1,5 +1,6 @@
 """The agent as it is run, its engine the real one on tiny weights, seen over HTTP."""
 
+import importlib.metadata
 import io
 import json
 from pathlib import Path
@@ -104,7 +105,8 @@ class TestShape:
         result = manifest["result"]
         assert manifest["engine"]["version"] == f"1.0+{result['weights']}"
         assert result["revisions"]["tencent/Hunyuan3D-2"] == "tiny"
-        assert result["hy3dgen"] == "2.0.2"
+        assert (result["device"], result["hy3dgen"]) == ("cpu", "2.0.2")
+        assert result["torch"] == importlib.metadata.version("torch")
         assert "stand-in" in result["texture_notice"]
         assert manifest["mesh"]["watertight"] is True
         assert manifest["mesh"]["faces"] <= 2000

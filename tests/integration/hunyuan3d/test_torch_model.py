@@ -259,6 +259,15 @@ class TestLoading:
         assert (caught.value.code, caught.value.retryable) == (code, False)
         assert "\n" not in str(caught.value)
 
+    def test_does_not_blame_the_weights_for_a_gpu_that_is_full(self):
+        with (
+            pytest.raises(EngineError, match="with what else is on the GPU") as caught,
+            libraries.loading("The weights of draft"),
+        ):
+            raise libraries.torch().OutOfMemoryError("CUDA out of memory.")
+
+        assert caught.value.code == "out_of_gpu_memory"
+
     def test_never_looks_on_the_network(self, weights_folder):
         assert os.environ["HF_HUB_OFFLINE"] == "1"
 
@@ -269,6 +278,13 @@ class TestLoading:
 
 
 class TestTinyWeights:
+    @pytest.mark.parametrize("preset", ["draft", "standard"])
+    @pytest.mark.parametrize("seed", [2, 3, 17, 23, 37])
+    def test_give_closed_shapes_whatever_the_seed(self, model, preset, seed):
+        (mesh,) = shape(model, replace(FLASH, preset=preset), request(seed=seed))
+
+        assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
+
     def test_are_the_same_each_time(self, weights_folder, tmp_path):
         again = write_tiny_weights(tmp_path)
 

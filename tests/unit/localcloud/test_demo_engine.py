@@ -21,6 +21,7 @@ def with_weights(folder, *names, texture=False):
 def _has_gpu(request, monkeypatch):
     found = "/usr/bin/nvidia-smi" if request.param else None
     monkeypatch.setattr(demo_engine.shutil, "which", lambda _name: found)
+    monkeypatch.setattr(demo_engine, "version", lambda _name: "2.13.0")
     return request.param
 
 
@@ -40,6 +41,16 @@ class TestPrepareEngine:
         assert engine.environ["GPU_ENGINE_DEVICE"] == ("cuda" if has_gpu else "cpu")
         assert engine.options == {"preset": "standard", "texture": True}
         assert ("no GPU" in engine.told) is not has_gpu
+
+    def test_leaves_a_gpu_alone_that_the_torch_at_hand_does_not_know(
+        self, tmp_path, monkeypatch, has_gpu
+    ):
+        monkeypatch.setattr(demo_engine, "version", lambda _name: "2.13.0+cpu")
+
+        engine = prepare_engine("hunyuan3d", with_weights(tmp_path / "w", "draft"), tmp_path)
+
+        assert engine.environ["GPU_ENGINE_DEVICE"] == "cpu"
+        assert ("knows no GPU" in engine.told) is has_gpu
 
     def test_paints_on_a_gpu_only_with_the_weights_for_it(self, tmp_path, has_gpu):
         engine = prepare_engine("hunyuan3d", with_weights(tmp_path / "w", "draft"), tmp_path)

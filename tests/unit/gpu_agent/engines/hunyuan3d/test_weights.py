@@ -47,7 +47,15 @@ class TestManifest:
         assert write_manifest(folder, {}).fingerprint != before
 
     @pytest.mark.parametrize(
-        "text", ["", "{}", "[]", '{"format": 2}', '{"format": 1, "files": 3}']
+        "text",
+        [
+            "",
+            "{}",
+            "[]",
+            '{"format": 2}',
+            '{"format": 1, "files": 3}',
+            '{"files": {}, "revisions": {}}',
+        ],
     )
     def test_is_refused_when_it_cannot_be_read(self, folder, text):
         (folder / MANIFEST).write_text(text)
