@@ -31,14 +31,26 @@ def tidy(mesh: RawMesh, *, face_count: int | None) -> RawMesh:
 def drop_degenerate(mesh: RawMesh) -> RawMesh:
     """Merge vertices at one place and drop faces that name a vertex twice, or another's three.
 
-    Thin faces stay: dropping one would open the surface.
+    Two faces back to back, which decimation makes, are a fold without a volume: both go, for one
+    alone would hang from the surface and open it. Thin faces stay: dropping one would open it too.
     """
     places, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
     faces = index.reshape(-1)[mesh.faces].astype(np.int32)
     a, b, c = faces.T
     faces = faces[(a != b) & (b != c) & (c != a)]
-    _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
-    return _compacted(places.astype(np.float32), faces[np.sort(first)])
+    return _compacted(places.astype(np.float32), faces[_list_single(faces)])
+
+
+def _list_single(faces: Ints) -> NDArray[np.intp]:
+    """List one face of each three vertices, turned as most of them are; none if they cancel."""
+    a, b, c = faces.T
+    turn = np.sign(b - a) * np.sign(c - b) * np.sign(a - c)
+    _, group = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    most = np.sign(np.bincount(group, weights=turn))
+    candidates = np.flatnonzero(turn == most[group])
+    _, first = np.unique(group[candidates], return_index=True)
+    return candidates[np.sort(first)]
 
 
 def drop_floaters(mesh: RawMesh) -> RawMesh:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import trimesh
 
 from gpu_agent.engines import EngineError
 from gpu_agent.engines.hunyuan3d.model import RawMesh, ShapeRequest
@@ -62,6 +63,32 @@ class TestDropDegenerate:
 
         assert (len(cleaned.vertices), len(cleaned.faces)) == (len(EGG.vertices), len(EGG.faces))
         assert is_closed(cleaned)
+
+    def test_takes_away_a_fold_that_hangs_from_the_surface(self):
+        a, b, _ = EGG.faces[0]
+        tip = len(EGG.vertices)
+        folded = RawMesh(
+            vertices=np.concatenate([EGG.vertices, [[2, 0, 0]]]).astype(np.float32),
+            faces=np.concatenate([EGG.faces, [[a, b, tip], [b, a, tip]]]).astype(np.int32),
+        )
+
+        cleaned = drop_degenerate(folded)
+
+        assert len(cleaned.faces) == len(EGG.faces)
+        assert is_closed(cleaned)
+
+    def test_keeps_a_face_turned_as_most_of_its_copies_are(self):
+        face = EGG.faces[:1]
+        doubled = RawMesh(
+            vertices=EGG.vertices,
+            faces=np.concatenate([face[:, ::-1], EGG.faces, np.roll(face, 1, axis=1)]),
+        )
+
+        cleaned = drop_degenerate(doubled)
+
+        volume = trimesh.Trimesh(cleaned.vertices, cleaned.faces, process=False).volume
+        assert len(cleaned.faces) == len(EGG.faces)
+        assert volume == pytest.approx(trimesh.Trimesh(EGG.vertices, EGG.faces).volume)
 
 
 class TestTidy:
