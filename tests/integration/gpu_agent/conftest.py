@@ -92,7 +92,7 @@ class AgentProcess:
         """Follow a job by long-poll; give every view of it."""
         views = [self.view(job_id, fence)]
         while views[-1]["state"] in ("queued", "running"):
-            path = f"/jobs/{job_id}/{fence}?after={views[-1]['seq']}&wait_s=25"
+            path = f"/jobs/{job_id}/{fence}?after={views[-1]['seq']}&wait_s=10"
             views.append(self.call("GET", path).json())
             assert len(views) < 60
         return views
