@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import orjson
+
 from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
 from orchestrator.domain.job import JobRow, row_key
 from orchestrator.domain.pool import PoolState
@@ -95,22 +97,23 @@ class MemoryPoolStore:
     ) -> None:
         self._trouble = trouble
         self._on_write = on_write
-        self._text: str | None = None
+        self._data: bytes | None = None
         self._version = 0
 
     def read(self) -> tuple[PoolState, str | None]:
         """Read the state and its version."""
         self._trouble.before("pool.read")
-        if self._text is None:
+        if self._data is None:
             return PoolState(), None
-        return PoolState.from_json(json.loads(self._text)), str(self._version)
+        return PoolState.from_json(orjson.loads(self._data)), str(self._version)
 
     def write(self, state: PoolState, version: str | None) -> str:
         """Replace the state if it still has this version."""
         self._trouble.before("pool.write")
-        if version != (None if self._text is None else str(self._version)):
+        if version != (None if self._data is None else str(self._version)):
             raise StoreConflictError("the pool's state was changed meanwhile")
-        self._text = json.dumps(state.to_json())
+        # As the real store writes it: json would take keys that orjson does not.
+        self._data = orjson.dumps(state.to_json())
         self._version += 1
         if self._on_write is not None:
             self._on_write(state)

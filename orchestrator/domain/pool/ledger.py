@@ -118,7 +118,8 @@ def fail_start(vm: Vm) -> None:
     """Call what was counted as cold start a failed start."""
     for parts in vm.parts.values():
         seconds = parts.pop(Part.COLD_START, 0.0)
-        parts[Part.FAILED_START] = parts.get(Part.FAILED_START, 0.0) + seconds
+        # A new key must be a plain string, for orjson writes no other.
+        parts[str(Part.FAILED_START)] = parts.get(Part.FAILED_START, 0.0) + seconds
     vm.cold_s = 0.0
 
 

@@ -4,6 +4,8 @@ import copy
 import json
 from typing import Any
 
+import orjson
+
 from orchestrator.domain.pool import (
     Acquire,
     Candidate,
@@ -67,7 +69,7 @@ class Bench:
         """Tell a command as an activity would: through JSON, both it and the state."""
         command = command_from_json(json.loads(json.dumps(command_to_json(command))))
         self.last = decide(self.state, command, self.now, self.policy)
-        self.state = PoolState.from_json(json.loads(json.dumps(self.last.state.to_json())))
+        self.state = PoolState.from_json(orjson.loads(orjson.dumps(self.last.state.to_json())))
         self.effects.extend(self.last.effects)
         return self.last.reply
 

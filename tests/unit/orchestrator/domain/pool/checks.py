@@ -1,7 +1,8 @@
 """What must hold of every decision, whatever the pool was told."""
 
-import json
 from collections.abc import Iterator
+
+import orjson
 
 from orchestrator.domain.pool import (
     Cancel,
@@ -46,7 +47,7 @@ def check_step(
     is_reconciler = isinstance(command, Tick) and command.generation is not None
     if is_reconciler and decision.reply["answer"] == "sleep":
         assert now < decision.reply["until"] <= now + policy.look_asleep_s
-    assert PoolState.from_json(json.loads(json.dumps(after.to_json()))) == after
+    assert PoolState.from_json(orjson.loads(orjson.dumps(after.to_json()))) == after
 
 
 def check_staleness(

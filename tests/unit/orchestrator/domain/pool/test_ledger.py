@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +142,18 @@ class TestLedger:
         (interval,) = {i.key: i for i in pool.intervals}.values()
         assert interval.parts["failed_start"] == 50
         assert "cold_start" not in interval.parts
+
+    def test_leaves_a_failed_start_that_may_still_be_on_as_it_can_be_stored(self):
+        pool = Pool()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.at(0, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.now))
+        pool.at(
+            50, StartFailed(vm="gpu", epoch=pool.epoch, code="agent_not_ready", may_be_on=True)
+        )
+
+        stored = orjson.loads(orjson.dumps(pool.state.to_json()))
+
+        assert PoolState.from_json(stored) == pool.state
 
     def test_charges_nothing_for_a_start_that_found_no_host(self):
         pool = Pool()
