@@ -69,6 +69,19 @@ class TestDemo:
         assert (ROOT / "out" / "preview.png").read_bytes()[1:4] == b"PNG"
         assert "not a reconstruction" in text
 
+    @pytest.mark.engine
+    def test_runs_hunyuan3d_on_tiny_weights(self):
+        """From weights made on the spot to a closed, painted mesh, whatever seed is drawn."""
+        demo = start_demo("--engine", "hunyuan3d")
+        text, _ = demo.communicate(timeout=5 * LIMIT_S)
+
+        assert demo.returncode == 0, text
+        figures = json.loads((ROOT / "out" / "demo.json").read_text())
+        assert figures["watertight"]
+        assert figures["faces"] == pytest.approx(20_000, rel=0.01)
+        assert figures["vm_at_the_end"] == "deallocated"
+        assert "a net that knows nothing" in " ".join(text.split())
+
     def test_says_what_is_wrong_with_a_photo(self, tmp_path):
         """A file that is no photo is refused in one sentence."""
         (tmp_path / "notes.txt").write_text("no photo")

@@ -136,8 +136,8 @@ class Hunyuan3dEngine:
         """
         plan = self._parts.plan(options)
         self._require_space()
-        watch.stage(Stage.BACKGROUND)
         with self._cutout_place(watch):
+            watch.stage(Stage.BACKGROUND)
             cutout_png = self._parts.cut_out(image_png, plan.remove_background)
         watch.stage(Stage.BACKGROUND, 100)
         watch.end_stage()
@@ -171,9 +171,12 @@ class Hunyuan3dEngine:
         if (step := describe_step(plan.shape, shaped.settings)) is not None:
             notes = [*notes, step]
         # A textured mesh is cleaned and unwrapped on the way to its texture.
-        watch.stage(Stage.TEXTURE if plan.texture else Stage.FINISH)
+        watch.end_stage()
+        stage = Stage.TEXTURE if plan.texture else Stage.FINISH
         tidied = self._finishers.tidy(
-            Tidy(mesh=shaped.mesh, face_count=plan.face_count, unwraps=plan.texture), watch.check
+            Tidy(mesh=shaped.mesh, face_count=plan.face_count, unwraps=plan.texture),
+            watch.check,
+            lambda: watch.stage(stage),
         )
         texture_png = None
         if isinstance(tidied, UvMesh):
@@ -183,7 +186,7 @@ class Hunyuan3dEngine:
             watch.stage(Stage.TEXTURE, 100)
             watch.stage(Stage.FINISH)
         watch.stage(Stage.FINISH, 100)
-        watch.stage(Stage.EXPORT)
+        watch.end_stage()
         exported = self._finishers.export(
             Export(
                 mesh=tidied,
@@ -192,6 +195,7 @@ class Hunyuan3dEngine:
                 picture_px=self._parts.lanes.picture_px,
             ),
             watch.check,
+            lambda: watch.stage(Stage.EXPORT),
         )
         watch.stage(Stage.EXPORT, 100)
         result = {

@@ -23,6 +23,10 @@ class _OverdueError(LostError):
     """The finisher still lives, and does not answer."""
 
 
+def _ignore() -> None:
+    pass
+
+
 _LOOK_S = 0.1
 """How often a waiting thread asks whether its job was stopped, in seconds."""
 
@@ -66,17 +70,23 @@ class FinisherPool:
         for _ in range(self._idle.qsize()):
             self._idle.put(self._idle.get() or self._launch())
 
-    def tidy(self, work: Tidy, check: Callable[[], None]) -> RawMesh | UvMesh:
+    def tidy(
+        self, work: Tidy, check: Callable[[], None], begin: Callable[[], None] = _ignore
+    ) -> RawMesh | UvMesh:
         """Clean a mesh; see `run`."""
-        answer: RawMesh | UvMesh = self.run(work, check)
+        answer: RawMesh | UvMesh = self.run(work, check, begin)
         return answer
 
-    def export(self, work: Export, check: Callable[[], None]) -> Exported:
+    def export(
+        self, work: Export, check: Callable[[], None], begin: Callable[[], None] = _ignore
+    ) -> Exported:
         """Make the files of a mesh; see `run`."""
-        answer: Exported = self.run(work, check)
+        answer: Exported = self.run(work, check, begin)
         return answer
 
-    def run(self, work: Tidy | Export, check: Callable[[], None]) -> Any:
+    def run(
+        self, work: Tidy | Export, check: Callable[[], None], begin: Callable[[], None] = _ignore
+    ) -> Any:
         """Have a task done.
 
         A process that is lost with it is replaced and the task done once more.
@@ -85,6 +95,7 @@ class FinisherPool:
             work: The task.
             check: Called ten times a second; what it raises passes through, after the process
                 that was at work has been ended.
+            begin: Called when the wait for a process is over; may raise as well.
 
         Raises:
             EngineError: The finisher's own, or ``engine_failed`` when two were lost.
@@ -93,6 +104,7 @@ class FinisherPool:
         while True:
             child = self._borrow(check)
             try:
+                begin()
                 done = self._have_done(child, work, check)
             except LostError as error:
                 losses += 1

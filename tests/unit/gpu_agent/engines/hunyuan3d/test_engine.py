@@ -212,6 +212,8 @@ class TestGenerate:
         for thread in threads:
             thread.start()
         await_true(lambda: bench.cutouts_at_once == 2 and bench.instruments.queues["cutout"] == 3)
+        # Those that wait are in no stage: what a stage takes is learned, and told as time left.
+        assert sorted(len(watch.marks) for watch in watches) == [0, 0, 0, 1, 1]
         bench.may_cut.set()
         for thread in threads:
             thread.join(LIMIT_S)

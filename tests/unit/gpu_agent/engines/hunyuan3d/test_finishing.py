@@ -122,6 +122,18 @@ class TestRun:
         assert only_pid(pool) != first
         assert pool._instruments.restarts == []
 
+    def test_begins_when_the_wait_for_a_process_is_over(self, pool):
+        begun = []
+
+        def cancel() -> None:
+            raise JobCancelledError
+
+        with pytest.raises(JobCancelledError):
+            pool.tidy(TIDY, cancel, lambda: begun.append("too early"))
+        pool.tidy(TIDY, check, lambda: begun.append("in time"))
+
+        assert begun == ["in time"]
+
     def test_tells_what_its_libraries_say(self, pool):
         broken = RawMesh(vertices=EGG.vertices, faces=EGG.faces + np.int32(10**6))
 
