@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ PATIENCE_S = (1.0, 15.0)
 CANCELS = 0.06
 LEAVES = 0.4
 LEAVES_FOR_S = (900.0, 1800.0)
+MOMENTS = re.compile("time|second", re.IGNORECASE)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -53,8 +55,8 @@ def read_arrivals(
     Args:
         path: With a header line.
         jobs: Most arrivals to take.
-        column: Name of the column of moments; by default the first whose name has ``time`` in it.
-            Numbers are seconds, anything else ISO 8601.
+        column: Name of the column of moments; by default the first whose name has ``time`` or
+            ``second`` in it. Numbers are seconds, anything else ISO 8601.
         every: Take one row of so many: a trace of a large service has too many for a few VMs.
         stretch: Let so many times as much time pass between two arrivals.
 
@@ -68,7 +70,7 @@ def read_arrivals(
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or []
-        chosen = column or next((name for name in names if "time" in name.lower()), None)
+        chosen = column or next((name for name in names if MOMENTS.search(name)), None)
         if chosen is None or chosen not in names:
             raise ValueError(f"{path.name} has no column of moments: {', '.join(names)}")
         for row in itertools.islice(reader, 0, None, every):

@@ -98,6 +98,12 @@ class TestRehearse:
         assert sum(outcome.states.values()) == 3
         assert outcome.breaches == []
 
+    def test_takes_moments_from_a_column_of_seconds(self, tmp_path):
+        trace = tmp_path / "trace.csv"
+        trace.write_text("tokens,seconds\n5,0.000\n7,0.052\n")
+
+        assert read_arrivals(trace, 10) == pytest.approx([10.0, 10.052])
+
 
 class TestCommand:
     def test_writes_a_report_of_every_seed(self, tmp_path, capsys):

@@ -158,7 +158,9 @@ def open_found(pool: Working, vm: Vm) -> None:
 
 def close_found(pool: Working, vm: Vm) -> None:
     """Close the billed interval of a VM that is found off, or on its way there."""
-    close_interval(pool, vm, at=vm.asked_at or pool.now, estimated=True)
+    # While it starts, it was the start that was asked for.
+    asked_at = vm.asked_at if vm.phase is VmPhase.DEALLOCATING else None
+    close_interval(pool, vm, at=asked_at or pool.now, estimated=True)
 
 
 def vm_running(pool: Working, command: VmRunning) -> Reply:

@@ -155,6 +155,19 @@ class TestLedger:
 
         assert PoolState.from_json(stored) == pool.state
 
+    def test_bills_until_it_was_found_off_what_was_stopped_before_its_start_was_answered(self):
+        pool = Pool()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        vm = pool.state.vms["gpu"]
+        pool.at(0, PowerAsked(vm="gpu", epoch=vm.epoch, drain=vm.drain, at=pool.now))
+        for second, power in ((70, "running"), (140, "deallocated")):
+            seen = VmSeen(vm="gpu", epoch=vm.epoch, phase_since=vm.phase_since, power=power)
+            pool.at(second, Tick(generation=1, seen=[seen]))
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.ended_at - interval.began_at == 140
+        assert interval.is_estimated
+
     def test_charges_nothing_for_a_start_that_found_no_host(self):
         pool = Pool()
         pool.at(0, Enqueue(job_id="a", fence=101))
