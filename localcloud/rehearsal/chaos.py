@@ -5,7 +5,7 @@ from random import Random
 
 from localcloud.functions_host.store import OVER
 from localcloud.rehearsal.faults import PACES, FaultName, Faults
-from localcloud.rehearsal.host import POOL_WORKFLOWS, SWEEP_EVERY, Host, vm_of
+from localcloud.rehearsal.host import POOL_WORKFLOWS, Host, vm_of
 from localcloud.rehearsal.judge import Judge
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.timeline import Timeline
@@ -148,8 +148,7 @@ class Chaos:
         policy = self._policy
         workflow, _, rest = instance_id.partition("-")
         if workflow == "pool":
-            sweeps_s = policy.reconciler_overdue_s + SWEEP_EVERY.total_seconds()
-            return None, sweeps_s + policy.look_awake_s
+            return None, self._judge.next_reconciler_s
         vm = self._judge.pool.vms.get(vm_of(rest)) if workflow == "retire" else None
         if vm is not None and vm.phase is VmPhase.DRAINING:
             return vm.name, policy.draining_s + policy.look_awake_s

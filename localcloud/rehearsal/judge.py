@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from localcloud.arm.vm import PowerState
-from localcloud.rehearsal.faults import Faults, allowance
+from localcloud.rehearsal.faults import FaultName, Faults, allowance
+from localcloud.rehearsal.host import SWEEP_EVERY
 from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import SeenFiles, SeenLedger
@@ -94,6 +95,7 @@ class Judge:
         self._ended_at: dict[str, float] = {}
         self._woken_at: dict[str, float] = {}
         self._rounds: list[float] = [0.0]
+        self._has_no_reconciler = False
         self._looks_every: tuple[float, float] = (0.0, policy.look_asleep_s)
         self.idle: list[IdleTime] = []
         self.differences: list[Difference] = []
@@ -110,6 +112,14 @@ class Judge:
         """Note that an instance is being terminated from outside."""
         self.ended_from_outside.add(instance_id)
         self._ended_at.setdefault(instance_id, self._timeline.now)
+        if instance_id.startswith("pool-"):
+            self._has_no_reconciler = True
+
+    @property
+    def next_reconciler_s(self) -> float:
+        """Seconds until the next generation looks: overdue, then a sweep, then a tick."""
+        policy = self._policy
+        return policy.reconciler_overdue_s + SWEEP_EVERY.total_seconds() + policy.look_awake_s
 
     @property
     def pool(self) -> PoolState:
@@ -138,10 +148,14 @@ class Judge:
         now = self._timeline.now
         if state.tick_at != self._pool.tick_at:
             self._rounds.append(now)
+            self._has_no_reconciler = False
         is_awake = state.queue or any(vm.phase in AWAKE for vm in state.vms.values())
         look_s = self._policy.look_awake_s if is_awake else self._policy.look_asleep_s
         if look_s != self._looks_every[1]:
             self._looks_every = (now, look_s)
+            if self._has_no_reconciler:
+                # Ended in its sleep: it can be missed from now on, and no sooner.
+                self._faults.excuse(FaultName.TERMINATED, None, self.next_reconciler_s)
 
     def _see_stall(self, state: PoolState) -> None:
         """Check that somebody is, or will be, there for those who wait."""
