@@ -40,7 +40,8 @@ class TestBenchAgent:
         assert all(one["right"] > 0 for one in verdicts)
         assert all(one["wrong"] == one["missing"] == 0 for one in verdicts)
         assert report["correct_of_100_ours"] == 100
-        assert report["reference_sides_apart"] < 1e-4 < report["reference_least_distance"] / 3
+        # More than twice the tolerance: what is right for one task is then wrong for all others.
+        assert report["reference_sides_apart"] < 1e-4 < report["reference_least_distance"] / 2
 
     def test_asks_whether_the_agent_lives_meanwhile(self, report):
         assert report["live_p99_ms"] > 0
