@@ -70,7 +70,12 @@ def remove_leftovers(
     """Remove what `choose_leftovers` chooses; what can't be removed is left for the next time."""
     if not found:
         return
-    free_bytes = shutil.disk_usage(found[0].path.parent).free
+    try:
+        free_bytes = shutil.disk_usage(found[0].path.parent).free
+    except OSError as error:
+        # A folder that went with its disk, or was just removed: look again next time.
+        logger.warning("the free space could not be read: %s", error)
+        return
     chosen = choose_leftovers(
         found, now=now, max_age_s=max_age_s, missing_bytes=least_free_bytes - free_bytes
     )

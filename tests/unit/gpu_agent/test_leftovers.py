@@ -52,3 +52,10 @@ class TestRemoveLeftovers:
 
         left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
         assert sorted(left) == ["ledger.sqlite3", "model.glb"]
+
+    def test_waits_for_the_next_time_when_the_folder_is_gone(self, tmp_path):
+        gone = Leftover(path=tmp_path / "gone" / "x", changed_at=0.0, size_bytes=1)
+
+        remove_leftovers([gone], max_age_s=HOUR_S, least_free_bytes=0, now=NOW)
+
+        assert not gone.path.exists()
