@@ -24,7 +24,8 @@ OFF = "deallocated"
 GOING_OFF = "deallocating"
 """No longer billed."""
 STOPPED = "stopped"
-"""A guest shutdown: still billed."""
+STOPPING = "stopping"
+"""A guest shutdown, over or under way: still billed."""
 GONE = "gone"
 """There is no VM of that name: somebody has deleted it."""
 
@@ -89,7 +90,7 @@ def _compare_power(pool: Working, vm: Vm, power: str, failure: str | None) -> No
     elif vm.phase is not VmPhase.BROKEN and power in ON:
         wake(pool, vm, "started from outside")
         open_interval(vm, at=pool.now, estimated=True)
-    elif power in (*ON, STOPPED):
+    elif power in (*ON, STOPPING, STOPPED):
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power}, which is billed")
 
@@ -128,8 +129,20 @@ def _compare_starting(pool: Working, vm: Vm, power: str, failure: str | None) ->
 def _compare_running(pool: Working, vm: Vm, power: str) -> None:
     if power in (OFF, GOING_OFF):
         _stopped_from_outside(pool, vm, power)
+    elif power == "starting":
+        _started_anew(pool, vm)
     elif power == STOPPED and vm.phase is not VmPhase.DRAINING:
         lose(pool, vm, "shut down from inside, which is still billed")
+
+
+def _started_anew(pool: Working, vm: Vm) -> None:
+    """Part the billed interval of a VM that had been on and starts: it may have been off between.
+
+    Once in a phase, for a start lasts for several rounds.
+    """
+    if vm.billed_since is not None and vm.billed_since < vm.phase_since:
+        close_found(pool, vm)
+        open_found(pool, vm)
 
 
 def _stopped_from_outside(pool: Working, vm: Vm, power: str) -> None:

@@ -104,7 +104,16 @@ TRUE_POWER = {
     VmPhase.STARTING: "starting",
     VmPhase.DEALLOCATING: "deallocating",
 }
-POWERS = (None, "running", "deallocated", "starting", "deallocating", "stopped", "gone")
+POWERS = (
+    None,
+    "running",
+    "deallocated",
+    "starting",
+    "deallocating",
+    "stopping",
+    "stopped",
+    "gone",
+)
 AGENTS = (None, "up", "closed", "unreachable")
 
 Pair = tuple[VmPhase, str]

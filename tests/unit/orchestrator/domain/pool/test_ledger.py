@@ -382,3 +382,17 @@ class TestFoundOff:
         assert (believed.billed_since, believed.drain) == (None, 1)
         assert (vm.phase, vm.drain, vm.is_estimated) == ("deallocating", 2, True)
         assert vm.billed_since == pool.began_at + 453 + TICK_S
+
+    def test_a_vm_that_was_on_and_starts_may_have_been_off_in_between(self):
+        pool = Azure()
+        pool.wake("a")
+        pool.power = "starting"
+
+        pool.look(150)
+        pool.look(150 + TICK_S)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.is_estimated
+        vm = pool.state.vms["gpu"]
+        assert vm.is_estimated
+        assert vm.billed_since == interval.ended_at == pool.now - TICK_S

@@ -55,7 +55,16 @@ JOBS = tuple("abcdefg")
 STEPS_S = (0.0, 0.5, 5.0, 10.0, 31.0, 61.0, 91.0, 301.0, 601.0, 905.0, 1201.0, 2401.0)
 ASKED = (PowerAsked, PowerRefused, StartAccepted, DeallocationAccepted)
 VM_COMMANDS = (VmRunning, VmReady, Deallocated, VmLost, *ASKED)
-POWERS = (None, "running", "deallocated", "starting", "deallocating", "stopped", "gone")
+POWERS = (
+    None,
+    "running",
+    "deallocated",
+    "starting",
+    "deallocating",
+    "stopping",
+    "stopped",
+    "gone",
+)
 
 vms = st.sampled_from(VMS)
 jobs = st.sampled_from(JOBS)

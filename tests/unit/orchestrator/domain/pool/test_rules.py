@@ -784,11 +784,12 @@ class TestPowerFromOutside:
         assert pool.phase() == "starting"
         assert pool.vm().is_estimated
 
-    def test_a_vm_that_was_only_shut_down_is_still_billed_and_deallocated(self):
+    @pytest.mark.parametrize("power", ["stopping", "stopped"])
+    def test_a_vm_that_was_only_shut_down_is_still_billed_and_deallocated(self, power: str):
         pool = Bench()
         pool.tick()
 
-        pool.tick(pool.see(power="stopped"))
+        pool.tick(pool.see(power=power))
 
         assert pool.phase() == "deallocating"
         assert pool.vm().billed_since == pool.now
