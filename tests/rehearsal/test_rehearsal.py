@@ -1,6 +1,7 @@
 """The rehearsal itself: it repeats, it is quick, it finds what is wrong, and CI's seeds hold."""
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -36,6 +37,14 @@ class TestRehearse:
         assert first.fired == second.fired
         assert first.timeline == second.timeline
         assert first.digest == second.digest
+
+    def test_leaves_the_level_of_the_logs_as_it_was(self):
+        root = logging.getLogger()
+        level = root.level
+
+        rehearse(Plan(seed=1, jobs=2, faults=frozenset()))
+
+        assert root.level == level != logging.CRITICAL
 
     def test_another_seed_is_another_day(self):
         plan = Plan(seed=2, jobs=10)
