@@ -1,7 +1,8 @@
 """The desk: the one place where requests, worker threads and the ledger meet.
 
 One lock is around the book. Whatever a caller is promised is in the ledger before the promise is
-given; what only shows progress may be lost with the power, never with the process.
+given. That a job has begun, its stages and its end may be lost with the power, not with the
+process; percents live in memory only, for an end of the process ends the job anyway.
 """
 
 import logging
@@ -9,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from gpu_agent import book as books
 from gpu_agent import jobs as steps
@@ -46,6 +48,9 @@ class Desk:
         engine: ``{name, version, description}``.
         image_version: Version of the VM's disk image, or empty.
         clock: Seconds on the boot clock.
+
+    Attributes:
+        changed: Notified when a job has come or ended, or the agent is about to end.
     """
 
     def __init__(
@@ -59,7 +64,11 @@ class Desk:
         image_version: str = "",
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
-        self.changed = threading.Condition()
+        self._lock = threading.RLock()
+        self.changed = threading.Condition(self._lock)
+        # Where those wait who follow a job; gone with the last of them. Apart from `changed`, for
+        # jobs make progress many times a second, and every waiter that is woken costs.
+        self._news: WeakValueDictionary[JobKey, threading.Condition] = WeakValueDictionary()
         self.slots = slots
         self.boot_id = uuid.uuid4().hex
         self._ledger = ledger
@@ -75,7 +84,7 @@ class Desk:
         self._is_ending = False
         self._runs: dict[JobKey, Run] = {}
         self._book = Book()
-        with self.changed:
+        with self._lock:
             now = self._began_at
             found = restart_ages(ledger.load(), now)
             self._old_drain = found.epoch if found.is_drained else None
@@ -93,7 +102,7 @@ class Desk:
             RequestError: As in `books.submit`; `NotReadyError` while the engine is set up.
             LedgerError: Nothing was promised and nothing has changed.
         """
-        with self.changed:
+        with self._lock:
             if key not in self._book.jobs and not self._book.is_closed:
                 self._hear(submission.epoch)
             book, job = books.submit(
@@ -113,7 +122,7 @@ class Desk:
         on it goes on until the engine next asks; new work waits for it, so the engine never
         serves two jobs.
         """
-        with self.changed:
+        with self._lock:
             book, job = books.cancel(self._book, key, self._clock())
             if book is not self._book:
                 self._change(book)
@@ -131,8 +140,9 @@ class Desk:
         Raises:
             UnknownJobError: Neither held nor remembered.
         """
-        with self.changed:
+        with self._lock:
             job = books.find(self._book, key)
+            news = self._news.setdefault(key, threading.Condition(self._lock))
             began_at, percent_then = self._clock(), job.percent
             while not self._is_ending:
                 waited_s = self._clock() - began_at
@@ -142,7 +152,7 @@ class Desk:
                 if is_news or waited_s >= wait_s:
                     break
                 marks = [m for m in (steps.NEWS_AFTER_S, wait_s) if waited_s < m <= wait_s]
-                self.changed.wait(min(marks) - waited_s)
+                news.wait(min(marks) - waited_s)
                 job = books.find(self._book, key)
             return job.view()
 
@@ -153,7 +163,7 @@ class Desk:
             ClosedError: Until the machine boots again.
             StaleEpochError: A newer epoch was heard.
         """
-        with self.changed:
+        with self._lock:
             books.check_lease(self._book, request.epoch)
             self._hear(request.epoch)
             self._lease_until = self._clock() + request.ttl_s
@@ -167,7 +177,7 @@ class Desk:
         Raises:
             StaleEpochError: A newer epoch was heard.
         """
-        with self.changed:
+        with self._lock:
             if not self._book.is_closed:
                 self._hear(request.epoch)
             is_leased = self._lease_until is not None and self._clock() < self._lease_until
@@ -180,27 +190,26 @@ class Desk:
 
     def status(self) -> AgentStatus:
         """Give what the agent holds."""
-        with self.changed:
+        with self._lock:
             return self._status()
 
     def readiness(self) -> Readiness:
         """Tell whether jobs are taken, and if not, why."""
-        with self.changed:
+        with self._lock:
             return self._readiness()
 
     # What the workers and the engine's set-up say.
 
     def report_set_up(self, set_up: SetUp) -> None:
         """Say how far the engine's set-up is; phase ``ready`` opens the desk."""
-        with self.changed:
+        with self._lock:
             if set_up.phase != self._set_up.phase:
                 logger.info("engine %s: %s", set_up.phase, set_up.detail)
             self._set_up = set_up
-            self.changed.notify_all()
 
     def take(self) -> Run | None:
         """Wait for a queued job and let it run; None when the agent ends."""
-        with self.changed:
+        with self._lock:
             while not self._is_ending:
                 job = books.find_next(self._book)
                 if job is not None and job.submission is not None and job.deadline_at is not None:
@@ -219,24 +228,24 @@ class Desk:
 
     def advance(self, key: JobKey, stage: Stage, percent: float) -> None:
         """Say how far a job is; nothing happens to one that is over."""
-        with self.changed:
+        with self._lock:
             now = self._clock()
             self._step(key, lambda job: steps.advance_job(job, stage, percent, now))
 
     def end_stage(self, key: JobKey) -> None:
         """Say that a job waits between two stages."""
-        with self.changed:
+        with self._lock:
             now = self._clock()
             self._step(key, lambda job: steps.end_stage(job, now))
 
     def look(self, key: JobKey) -> JobView:
         """Give a job as it is."""
-        with self.changed:
+        with self._lock:
             return books.find(self._book, key).view()
 
     def succeed(self, key: JobKey, manifest: Mapping[str, Any]) -> None:
         """End a job with its manifest; dropped when the job is over already."""
-        with self.changed:
+        with self._lock:
             book = books.succeed(self._book, key, manifest, self._clock())
             if book is not self._book:
                 self._change_quietly(book)
@@ -244,7 +253,7 @@ class Desk:
 
     def fail(self, key: JobKey, error: JobError) -> None:
         """End a job with an error; dropped when the job is over already."""
-        with self.changed:
+        with self._lock:
             now = self._clock()
             self._step(
                 key,
@@ -255,17 +264,16 @@ class Desk:
 
     def leave(self, run: Run) -> None:
         """Say that no thread works on a run any more."""
-        with self.changed:
+        with self._lock:
             self._runs.pop(run.key, None)
-            self.changed.notify_all()
 
     def expire_overdue(self) -> None:
         """Fail every job whose time is up, waiting or running, then wait for the next change."""
-        with self.changed:
+        with self._lock:
             now = self._clock()
-            late = [steps.time_out_job(job, now) for job in self._book.live]
-            self._change_quietly(books.with_jobs(self._book, [j for j in late if not j.is_live]))
-            deadlines = [job.deadline_at for job in self._book.live if job.deadline_at is not None]
+            timed = [steps.time_out_job(job, now) for job in self._book.live]
+            self._change_quietly(books.with_jobs(self._book, [j for j in timed if not j.is_live]))
+            deadlines = [job.deadline_at for job in timed if job.deadline_at is not None]
             if not self._is_ending:
                 self.changed.wait(max(0.0, min(deadlines) - now) if deadlines else None)
 
@@ -283,7 +291,7 @@ class Desk:
             limit_s: Longest wait in seconds.
             hurried: Asked at every change and ten times a second: whether to wait no longer.
         """
-        with self.changed:
+        with self._lock:
             if not self._is_winding_up:
                 logger.info("taking no more jobs; %d held", len(self._book.live))
             self._is_winding_up = True
@@ -294,7 +302,7 @@ class Desk:
 
     def end(self) -> None:
         """Take no more jobs, interrupt those held, answer every long-poll. Final."""
-        with self.changed:
+        with self._lock:
             if self._is_ending:
                 return
             self._is_winding_up = self._is_ending = True
@@ -304,11 +312,13 @@ class Desk:
             for run in self._runs.values():
                 run.stopped.set()
             self.changed.notify_all()
+            for news in list(self._news.values()):
+                news.notify_all()
             logger.info("ending; %d jobs interrupted", len(held))
 
     def close(self) -> None:
         """Let go of the ledger, once nothing else uses the desk."""
-        with self.changed:
+        with self._lock:
             self._ledger.close()
 
     def _hear(self, epoch: int) -> None:
@@ -330,11 +340,15 @@ class Desk:
         job = step(was)
         if job is was:
             return
-        self._change_quietly(books.with_jobs(self._book, [job]))
+        book = books.with_jobs(self._book, [job])
         if job.state.is_over:
+            self._change_quietly(book)
             logger.info("job %s", job.state, extra={**_about(job), "error": job.error})
-        elif job.stage is not was.stage:
+            return
+        if job.stage is not was.stage:
+            self._save_quietly(book)
             logger.info("stage %s", job.stage, extra=_about(job))
+        self._show(book)
 
     def _change(self, book: Book) -> None:
         """Save, then adopt: if the disk refuses, nothing has happened."""
@@ -342,25 +356,32 @@ class Desk:
         self._adopt(book)
 
     def _change_quietly(self, book: Book) -> None:
-        """Adopt, and save if the disk lets us: what has happened has happened.
+        """Adopt, and save if the disk lets us: what has happened has happened."""
+        if book is not self._book:
+            self._save_quietly(book)
+            self._adopt(book)
 
-        The next save writes what this one could not.
-        """
-        if book is self._book:
-            return
+    def _save_quietly(self, book: Book) -> None:
+        """Save if the disk lets us; the next save writes what this one could not."""
         try:
             self._ledger.save(book, is_durable=False)
         except LedgerError:
             logger.exception("the ledger could not be written")
-        self._adopt(book)
 
     def _adopt(self, book: Book) -> None:
-        self._book = book
+        self._show(book)
         for key, run in self._runs.items():
             job = book.jobs.get(key)
             if job is None or not job.is_live:
                 run.stopped.set()
         self.changed.notify_all()
+
+    def _show(self, book: Book) -> None:
+        """Adopt, and wake those who follow a job that is not as it was."""
+        was, self._book = self._book, book
+        for key, news in list(self._news.items()):
+            if book.jobs.get(key) is not was.jobs.get(key):
+                news.notify_all()
 
     def _sign(self, epoch: int, drain: int) -> str:
         return sign_receipt(

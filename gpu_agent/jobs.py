@@ -6,7 +6,7 @@ A job that is over never changes again, so a late step of any kind is no step at
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpu_agent.pace import Expectation
 from gpu_agent.wire import JobState, JobView, Stage, Submission
@@ -20,11 +20,10 @@ NEWS_AFTER_S = 5.0
 """… once the asker has waited so long, in seconds."""
 
 INTERRUPTED_SEQ_STEP = 1000
-"""More than the changes that a kill can take with it: percents are saved without a sync."""
+"""More than the changes that a kill can take with it: percents are not saved."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class JobKey:
+class JobKey(NamedTuple):
     """Which run of which job."""
 
     job_id: str

@@ -116,10 +116,14 @@ class Ledger:
             ("epoch", str(self._saved.epoch), str(book.epoch)),
             ("is_drained", str(int(self._saved.is_drained)), str(int(book.is_drained))),
             ("closed_in", self._closed_in(self._saved), self._closed_in(book)),
-            ("pace", self._saved.pace.to_text(), book.pace.to_text()),
         ):
             if was != now:
-                self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, now))
+                self._write_note(name, now)
+        if book.pace is not self._saved.pace:
+            self._write_note("pace", book.pace.to_text())
+
+    def _write_note(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def _closed_in(self, book: Book) -> str:
         return self._machine_boot if book.is_closed else ""

@@ -55,7 +55,10 @@ class JobState(StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether the state can no longer change."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+        return self in _OVER
+
+
+_OVER = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
 
 
 class Code(StrEnum):

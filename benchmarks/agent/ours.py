@@ -38,6 +38,8 @@ class Ours:
             "OMP_NUM_THREADS": "1",
             # As the unit of a VM has it.
             "MALLOC_ARENA_MAX": "2",
+            "MALLOC_MMAP_THRESHOLD_": "67108864",
+            "MALLOC_TRIM_THRESHOLD_": "134217728",
             "GPU_AGENT_TOKEN": TOKEN,
             "GPU_AGENT_PORT": str(port),
             "GPU_AGENT_DATA_DIR": str(self._data),

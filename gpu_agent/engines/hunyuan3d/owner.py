@@ -54,6 +54,15 @@ logger = logging.getLogger(__name__)
 MOST_FAILED_STARTS = 3
 """Starts in a row that may fail once the model was loaded before."""
 
+_KEPT_BYTES = 2**30
+_MEMORY_KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
+}
+"""For glibc: the process keeps up to so much memory from one step to the next. Otherwise it gives
+every large array back to the kernel, which clears the same pages anew for the next one: a third of
+a small shape's time on a CPU (benchmarks/README.md)."""
+
 _TURN_S = 1.0
 _CLOSE_S = 15.0
 
@@ -230,7 +239,7 @@ class GpuOwner:
         folder = self._settings.work_dir
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        environ = {**self._settings.environ, "TMPDIR": str(folder)}
+        environ = {**self._settings.environ, **_MEMORY_KEPT, "TMPDIR": str(folder)}
         self._child = ChildProcess(
             "gpu_agent.engines.hunyuan3d.owner_child", title="GPU process", environ=environ
         )

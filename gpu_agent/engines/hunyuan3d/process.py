@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +30,7 @@ _OF_RECORDS = vars(logging.makeLogRecord({})).keys() - {"message"}
 
 _REAP_S = 10.0
 _MOST_LINE = 4000
+"""Bytes: a child that prints without end must not fill the agent's memory."""
 
 
 class LostError(Exception):
@@ -124,13 +126,13 @@ class ChildProcess:
 
 
 def relay_lines(stream: IO[bytes], pid: int, title: str) -> None:
-    """Write each line of a child's output to the log, until the stream ends.
+    """Write each line of a child's output to the log, until the stream ends; a long one in parts.
 
     What is a JSON line of our own already passes through as it is, with its job and epoch.
     """
     with stream:
-        for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip()[:_MOST_LINE]
+        for raw in iter(partial(stream.readline, _MOST_LINE), b""):
+            line = raw.decode("utf-8", "replace").rstrip()
             if not line:
                 continue
             found = _own_line(line)

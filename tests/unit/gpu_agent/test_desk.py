@@ -60,6 +60,27 @@ class TestFollow:
         assert time.monotonic() - began >= 0.1
         assert view.percent > seen.percent
 
+    def test_answers_whoever_follows_when_a_stage_begins(self, bench):
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        seen = bench.desk.look(KEY)
+        answers = []
+        polls = [
+            threading.Thread(
+                target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
+            )
+            for _ in range(2)
+        ]
+        for poll in polls:
+            poll.start()
+
+        bench.desk.advance(KEY, Stage.UPLOAD, 0.0)
+        for poll in polls:
+            poll.join(5.0)
+
+        assert [view.stage for view in answers] == [Stage.UPLOAD, Stage.UPLOAD]
+
     def test_answers_everybody_when_the_agent_ends(self, bench):
         bench.engine.may_finish.clear()
         bench.submit("a")
@@ -191,6 +212,25 @@ class TestRestart:
         assert second.desk.look(KEY).state == JobState.INTERRUPTED
         assert second.desk.look(JobKey("tomb", 4)).state == JobState.CANCELLED
         assert second.desk.boot_id != first.desk.boot_id
+
+    def test_remembers_the_stage_and_counts_on_from_what_was_told(self, make_bench):
+        first = make_bench()
+        first.start()
+        first.engine.may_finish.clear()
+        first.submit("a")
+        assert first.engine.entered.acquire(timeout=10)
+        first.desk.advance(KEY, Stage.TEXTURE, 0.0)
+        for percent in range(100):
+            first.desk.advance(KEY, Stage.TEXTURE, percent)
+        told = first.desk.look(KEY)
+        first.desk.close()
+
+        found = make_bench().desk.look(KEY)
+
+        assert found.stage is Stage.TEXTURE
+        assert found.seq > told.seq
+        # Percents are shown, not written: no disk is asked for them.
+        assert found.percent < told.percent
 
     def test_promises_nothing_that_the_disk_does_not_have(self, bench):
         bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))

@@ -44,6 +44,11 @@ class TestSetUp:
     def test_reports_the_model_and_its_percent(self, bench):
         assert (50, "Half of the fake is loaded.", "model") in bench.reports
 
+    def test_lets_the_process_keep_its_memory_from_step_to_step(self, bench):
+        (child,) = psutil.Process().children()
+
+        assert child.environ()["MALLOC_TRIM_THRESHOLD_"] == str(2**30)
+
     def test_says_why_the_model_can_not_be_had(self, make_bench):
         bench = make_bench()
         bench.fake.plan(Fault("load", "refuse"))

@@ -36,3 +36,8 @@ class TestRelayLines:
             'GPU process: {"at": broken',
             "%s %d",
         ]
+
+    def test_takes_a_line_without_end_in_parts(self, caplog):
+        records = relayed(caplog, "x" * 10_000)
+
+        assert [len(record.getMessage()) for record in records] == [4013, 4013, 2013]
