@@ -26,6 +26,7 @@ from gpu_agent.engines.glb import Model, drawable, write_glb
 from gpu_agent.engines.hunyuan3d.acceptance import accept
 from gpu_agent.engines.hunyuan3d.model import RawMesh, UvMesh
 from gpu_agent.engines.hunyuan3d.process import open_pipe
+from gpu_agent.engines.hunyuan3d.rows import unique_rows
 from gpu_agent.engines.hunyuan3d.tasks import Done, Export, Exported, Task, Tidy
 from gpu_agent.engines.hunyuan3d.tidying import tidy, unwrap
 from gpu_agent.engines.picture import draw_picture
@@ -108,13 +109,13 @@ def _model(work: Export) -> Model:
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Give (V, 3) unit normals; vertices that lie at one place share theirs, so no seam shows."""
-    places, index = np.unique(vertices, axis=0, return_inverse=True)
-    index = index.reshape(-1)
+    places, index = unique_rows(vertices)
     corner = vertices[faces].astype(np.float64)
     across = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    total = np.zeros((len(places), 3))
-    for column in range(3):
-        np.add.at(total, index[faces[:, column]], across)
+    at = index[faces].ravel()
+    total = np.stack(
+        [np.bincount(at, np.repeat(axis, 3), minlength=len(places)) for axis in across.T], axis=1
+    )
     length = np.linalg.norm(total, axis=1, keepdims=True)
     unit = np.where(length > 0, total / np.where(length > 0, length, 1), [0.0, 1.0, 0.0])
     return unit[index].astype(np.float32)

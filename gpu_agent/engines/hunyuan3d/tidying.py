@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gpu_agent.engines import EngineError
 from gpu_agent.engines.hunyuan3d.model import RawMesh, UvMesh
+from gpu_agent.engines.hunyuan3d.rows import compact, unique_rows
 
 Ints = NDArray[np.int32]
 
@@ -34,19 +35,18 @@ def drop_degenerate(mesh: RawMesh) -> RawMesh:
     Two faces back to back, which decimation makes, are a fold without a volume: both go, for one
     alone would hang from the surface and open it. Thin faces stay: dropping one would open it too.
     """
-    places, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    faces = index.reshape(-1)[mesh.faces].astype(np.int32)
+    places, index = unique_rows(mesh.vertices)
+    faces = index[mesh.faces].astype(np.int32)
     a, b, c = faces.T
     faces = faces[(a != b) & (b != c) & (c != a)]
-    return _compacted(places.astype(np.float32), faces[_list_single(faces)])
+    return compact(places, faces[_list_single(faces)])
 
 
 def _list_single(faces: Ints) -> NDArray[np.intp]:
     """List one face of each three vertices, turned as most of them are; none if they cancel."""
     a, b, c = faces.T
     turn = np.sign(b - a) * np.sign(c - b) * np.sign(a - c)
-    _, group = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True)
-    group = group.reshape(-1)
+    _, group = unique_rows(np.sort(faces, axis=1))
     most = np.sign(np.bincount(group, weights=turn))
     candidates = np.flatnonzero(turn == most[group])
     _, first = np.unique(group[candidates], return_index=True)
@@ -65,7 +65,7 @@ def drop_floaters(mesh: RawMesh) -> RawMesh:
     size = np.bincount(part[faces[:, 0]])
     keep = size >= _LEAST_PART_SHARE * len(faces)
     keep[int(size.argmax())] = True
-    return _compacted(mesh.vertices, faces[keep[part[faces[:, 0]]]])
+    return compact(mesh.vertices, faces[keep[part[faces[:, 0]]]])
 
 
 def reduce_faces(mesh: RawMesh, face_count: int) -> RawMesh:
@@ -88,9 +88,3 @@ def unwrap(mesh: RawMesh) -> UvMesh:
         faces=np.asarray(faces, np.int32),
         uv=np.asarray(uv, np.float32),
     )
-
-
-def _compacted(vertices: NDArray[np.float32], faces: Ints) -> RawMesh:
-    """Leave out the vertices that no face names."""
-    used, index = np.unique(faces, return_inverse=True)
-    return RawMesh(vertices=vertices[used], faces=index.reshape(-1, 3).astype(np.int32))

@@ -21,6 +21,7 @@ from gpu_agent.engines.hunyuan3d.model import (
 from gpu_agent.engines.hunyuan3d.painting import Painter, load_painter
 from gpu_agent.engines.hunyuan3d.presets import PRESETS, Preset, parts_of
 from gpu_agent.engines.hunyuan3d.progress import PointCounter
+from gpu_agent.engines.hunyuan3d.rows import compact
 from gpu_agent.engines.hunyuan3d.weights import Weights
 from gpu_agent.errors import EngineError
 
@@ -239,11 +240,7 @@ def _without_undecoded(vertices: Any, faces: Any) -> RawMesh:
     whole = faces[np.isfinite(vertices).all(axis=-1)[faces].all(axis=-1)]
     if len(whole) == 0:
         raise _no_surface()
-    used, index = np.unique(whole, return_inverse=True)
-    return RawMesh(
-        vertices=np.ascontiguousarray(vertices[used], np.float32),
-        faces=np.ascontiguousarray(index.reshape(whole.shape), np.int32),
-    )
+    return compact(vertices, whole)
 
 
 def _no_surface() -> EngineError:
