@@ -135,8 +135,10 @@ def submit(
     if book.is_drained:
         raise DrainingError(f"Drained in epoch {book.epoch}; a newer epoch opens the agent again.")
     book = with_jobs(book, [cancel_job(job, now) for job in others if job.is_live])
-    if len(book.live) >= slots:
-        raise FullError(f"All {slots} slots are taken.")
+    live = book.live
+    if len(live) >= slots:
+        left_s = [job.seconds_left for job in live if job.seconds_left is not None]
+        raise FullError(f"All {slots} slots are taken.", min(left_s, default=None))
     job = accept_job(key, submission, now)
     return forget(with_jobs(book, [job]), now), job
 

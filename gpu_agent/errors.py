@@ -31,7 +31,12 @@ Drawn as a tree::
     └── SettingsError                the environment lacks or contradicts something
 """
 
+import math
+
 from gpu_agent.wire import Code
+
+MOST_RETRY_AFTER_S = 60
+"""A job may end, or be cancelled, sooner than it was expected to."""
 
 
 class AgentError(Exception):
@@ -144,12 +149,22 @@ class NotReadyError(RequestError):
 
 
 class FullError(RequestError):
-    """Every slot is taken; ask again after `retry_after_s`."""
+    """Every slot is taken; ask again after `retry_after_s`.
+
+    Args:
+        message: One sentence.
+        free_in_s: Seconds until the first slot should be free, or None when nobody knows.
+    """
 
     status = 429
     code = Code.FULL
     title = "Full"
     retry_after_s = 5
+
+    def __init__(self, message: str, free_in_s: float | None = None) -> None:
+        super().__init__(message)
+        if free_in_s is not None:
+            self.retry_after_s = min(max(1, math.ceil(free_in_s)), MOST_RETRY_AFTER_S)
 
 
 class JobError(AgentError):

@@ -65,6 +65,11 @@ class Job:
         """Whether it waits or runs."""
         return not self.state.is_over
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds of work that are left of it, or None when it is over or nobody knows."""
+        return self.expectation.left_s(self.percent) if self.is_live else None
+
     def view(self) -> JobView:
         """Give the job as the wire shows it."""
         return JobView(
@@ -78,7 +83,7 @@ class Job:
             error=dict(self.error) if self.error is not None else None,
             manifest=dict(self.manifest) if self.manifest is not None else None,
             stage_seconds=dict(self.stage_seconds),
-            seconds_left=self.expectation.left_s(self.percent) if self.is_live else None,
+            seconds_left=self.seconds_left,
         )
 
 

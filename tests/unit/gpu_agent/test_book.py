@@ -18,7 +18,8 @@ from gpu_agent.errors import (
     StaleEpochError,
     StaleFenceError,
 )
-from gpu_agent.jobs import JobKey
+from gpu_agent.jobs import JobKey, begin_job
+from gpu_agent.pace import Expectation
 from gpu_agent.wire import DrainRequest, JobState, Stage, Submission
 
 SLOTS = 3
@@ -102,8 +103,23 @@ class TestSubmit:
         for job_id in "abc":
             book = submit(book, job_id, 1)
 
-        with pytest.raises(FullError):
+        with pytest.raises(FullError) as full:
             submit(book, "d", 1)
+
+        assert full.value.retry_after_s == 5
+
+    @pytest.mark.parametrize(("seconds", "retry_after_s"), [(0.2, 1), (20.4, 21), (900.0, 60)])
+    def test_tells_when_the_first_slot_should_be_free(self, seconds: float, retry_after_s: int):
+        book = submit(submit(submit(Book(epoch=1), "a", 1), "b", 1), "c", 1)
+        soon, late = Expectation(seconds=seconds), Expectation(seconds=seconds + 100)
+        for job_id, expectation in (("a", late), ("b", soon)):
+            job = begin_job(book.jobs[JobKey(job_id, 1)], expectation)
+            book = books.with_jobs(book, [job])
+
+        with pytest.raises(FullError) as full:
+            submit(book, "d", 1)
+
+        assert full.value.retry_after_s == retry_after_s
 
 
 class TestHearEpoch:
