@@ -1,9 +1,11 @@
 """Runs both servers on the same weights and lets their rounds take turns."""
 
 import itertools
+import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,7 +80,7 @@ FULL = Plan(
     loads=(
         Load(SEQUENTIAL, clients=1, jobs=12),
         Load(FOUR, clients=4, jobs=24),
-        Load(SIXTEEN, clients=16, jobs=48, sides=(OURS, PEER, BARE_PEER), is_polled=True),
+        Load(SIXTEEN, clients=16, jobs=96, sides=(OURS, PEER, BARE_PEER), is_polled=True),
         Load(LARGE_SEQUENTIAL, clients=1, jobs=3, octree=LARGE_OCTREE, rounds=3),
         Load(LARGE_FOUR, clients=4, jobs=8, octree=LARGE_OCTREE, rounds=3),
         Load(BURST, clients=100, jobs=100, rounds=1, is_polled=True, is_burst=True),
@@ -157,10 +159,21 @@ def compare_servers(
     measured = _compare_references(references)
     if has_peer:
         _choose_threads(folder, weights, plan, references, measured, say)
-    with _serving(folder, weights, plan, measured, has_peer=has_peer) as (ours, peer):
+    small = Hosting(folder, weights, plan, has_peer, 1, measured.threads_chosen)
+    with small.serving() as (ours, peer):
+        before = count_files(ours, peer)
         for load in plan.loads:
-            _run_load(load, ours, peer, references, measured, say)
+            if load.octree == SMALL_OCTREE:
+                _run_load(load, ours, peer, references, measured, say)
         _weigh(ours, plan, references, measured, say)
+        measured.remains = _compare_files(before, count_files(ours, peer), measured)
+    large = [load for load in plan.loads if load.octree != SMALL_OCTREE]
+    if large:
+        # A volume so large keeps every core at work by itself.
+        cores = os.cpu_count() or 1
+        with Hosting(folder / "large", weights, plan, has_peer, cores, cores).serving() as sides:
+            for load in large:
+                _run_load(load, *sides, references, measured, say)
     return measured
 
 
@@ -232,32 +245,57 @@ def _choose_threads(
     )
 
 
-@contextmanager
-def _serving(
-    folder: Path, weights: Path, plan: Plan, measured: Measured, *, has_peer: bool
-) -> Iterator[tuple[Ours, Peer | None]]:
-    peer = None
-    ours = Ours(folder / "ours", weights, slots=SLOTS)
-    try:
-        if has_peer:
-            peer = Peer(
-                folder / "peer", weights, threads=measured.threads_chosen, quiet_s=plan.quiet_s
-            )
-        sides = {OURS: ours} | ({PEER: peer} if peer is not None else {})
-        before = {name: side.server.files() for name, side in sides.items()}
-        yield ours, peer
-        for name, side in sides.items():
-            jobs = sum(
-                sum(one.verdicts.values())
-                for (_, of), rounds in measured.rounds.items()
-                for one in rounds
-                if of == name or (name == PEER and of == BARE_PEER)
-            )
-            measured.remains[name] = Remains(jobs, before[name], side.server.files())
-    finally:
-        ours.server.end()
-        if peer is not None:
-            peer.server.end()
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """How both servers are run.
+
+    Attributes:
+        folder: For their files.
+        threads: Of torch, in ours.
+        peer_threads: In the peer.
+    """
+
+    folder: Path
+    weights: Path
+    plan: Plan
+    has_peer: bool
+    threads: int
+    peer_threads: int
+
+    @contextmanager
+    def serving(self) -> Iterator[tuple[Ours, Peer | None]]:
+        """Start them, and end them after the block."""
+        peer = None
+        ours = Ours(self.folder / "ours", self.weights, slots=SLOTS, threads=self.threads)
+        try:
+            if self.has_peer:
+                peer = Peer(
+                    self.folder / "peer",
+                    self.weights,
+                    threads=self.peer_threads,
+                    quiet_s=self.plan.quiet_s,
+                )
+            yield ours, peer
+        finally:
+            ours.server.end()
+            if peer is not None:
+                peer.server.end()
+
+
+def count_files(ours: Ours, peer: Peer | None) -> dict[str, int]:
+    """Count each side's files, apart from the agent's store."""
+    sides = {OURS: ours.server} | ({PEER: peer.server} if peer is not None else {})
+    return {name: server.files() for name, server in sides.items()}
+
+
+def _compare_files(
+    before: Mapping[str, int], after: Mapping[str, int], measured: Measured
+) -> dict[str, Remains]:
+    jobs: Counter[str] = Counter()
+    for (_, name), rounds in measured.rounds.items():
+        side = PEER if name == BARE_PEER else name
+        jobs[side] += sum(sum(one.verdicts.values()) for one in rounds)
+    return {name: Remains(jobs[name], before[name], after[name]) for name in before}
 
 
 def _run_load(

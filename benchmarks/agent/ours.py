@@ -25,9 +25,10 @@ class Ours:
         folder: For its files; made here.
         weights: Folder of the weights.
         slots: Most live jobs.
+        threads: Of torch, and of ONNX for each picture.
     """
 
-    def __init__(self, folder: Path, weights: Path, *, slots: int) -> None:
+    def __init__(self, folder: Path, weights: Path, *, slots: int, threads: int) -> None:
         port = choose_free_ports(1)[0]
         self.address, self.live_path = f"127.0.0.1:{port}", "/v1/live"
         self._url = f"http://{self.address}/v1"
@@ -35,7 +36,7 @@ class Ours:
         self._data = folder / "home" / "data"
         self._numbers = itertools.count(1)
         environ = {
-            "OMP_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": str(threads),
             # As the unit of a VM has it.
             "MALLOC_ARENA_MAX": "2",
             "MALLOC_MMAP_THRESHOLD_": "67108864",
@@ -51,7 +52,7 @@ class Ours:
             "GPU_ENGINE_PRESETS": "draft",
             "GPU_ENGINE_DEVICE": "cpu",
             "GPU_ENGINE_TEXTURE": "false",
-            "GPU_ENGINE_TORCH_THREADS": "1",
+            "GPU_ENGINE_TORCH_THREADS": str(threads),
             "GPU_ENGINE_PICTURE_PX": "0",
         }
         self.server = ServerProcess("gpu_agent", folder=folder, environ=environ)
