@@ -46,7 +46,7 @@ NOTICE = (
     "of their own."
 )
 
-_LOOK_S = 0.05
+_LOOK_S = 0.1
 """How often a waiting thread asks whether its job was stopped, in seconds."""
 
 _GIB = 1024**3

@@ -57,6 +57,10 @@ from gpu_agent.logs import set_up_logs
 # By its own name: run as a program, the module is called `__main__`.
 logger = logging.getLogger("gpu_agent.engines.hunyuan3d.owner_child")
 
+PROGRESS_EVERY_S = 0.05
+"""Least time between two words on how far a step is, in seconds: a small shape takes dozens of
+callbacks a second, and each word wakes the agent."""
+
 _OUT_OF_MEMORY = "The GPU's memory is too small for this job, even after what it may give up."
 
 
@@ -78,6 +82,7 @@ class OwnerChild:
         self._lock = threading.Lock()
         self._orders: queue.SimpleQueue[MakeShapes | PaintWork] = queue.SimpleQueue()
         self._dropped: set[int] = set()
+        self._told_at = 0.0
 
     def run(self) -> int:
         """Load the model and work until the pipe ends."""
@@ -246,6 +251,11 @@ class OwnerChild:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _progress(self, step: Step, numbers: tuple[int, ...], share: float) -> None:
+        now = time.monotonic()
+        # That a step begins is always told: it is watched from then on.
+        if share > 0 and now - self._told_at < PROGRESS_EVERY_S:
+            return
+        self._told_at = now
         self._tell(Progress(step=step, numbers=numbers, share=share))
 
     def _fail(self, number: int, code: str, message: str, *, retryable: bool = False) -> None:
