@@ -31,7 +31,8 @@ def serve(environ: Mapping[str, str], load: Callable[[str, Equipment], Engine]) 
         load: Makes the engine of a name.
 
     Returns:
-        The exit status: 0, 2 when the agent can't begin, `EXIT_UNFIT` when its engine can't.
+        The exit status: 0, 2 when the agent can't begin, `EXIT_UNFIT` when its engine can't,
+        `EXIT_STUCK` when a thread of it hangs.
     """
     metrics = Metrics()
     try:
@@ -52,4 +53,7 @@ def serve(environ: Mapping[str, str], load: Callable[[str, Equipment], Engine]) 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    # A thread that hangs in a library must not keep the process.
+    os._exit(status)

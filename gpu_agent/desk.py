@@ -34,6 +34,10 @@ from gpu_agent.wire import (
 
 logger = logging.getLogger(__name__)
 
+STUCK_S = 120.0
+"""After its job is over a thread may go on for so long, in seconds, until the engine next asks.
+One that does not end by then hangs in a library, and only the end of the process ends it."""
+
 _HURRY_LOOK_S = 0.1
 
 
@@ -48,6 +52,7 @@ class Desk:
         engine: ``{name, version, description}``.
         image_version: Version of the VM's disk image, or empty.
         clock: Seconds on the boot clock.
+        condition: Makes what its threads wait on.
 
     Attributes:
         changed: Notified when a job has come or ended, or the agent is about to end.
@@ -63,9 +68,11 @@ class Desk:
         engine: Mapping[str, str],
         image_version: str = "",
         clock: Callable[[], float] = read_boot_clock,
+        condition: Callable[[threading.RLock], threading.Condition] = threading.Condition,
     ) -> None:
         self._lock = threading.RLock()
-        self.changed = threading.Condition(self._lock)
+        self._condition = condition
+        self.changed = condition(self._lock)
         # Where those wait who follow a job; gone with the last of them. Apart from `changed`, for
         # jobs make progress many times a second, and every waiter that is woken costs.
         self._news: WeakValueDictionary[JobKey, threading.Condition] = WeakValueDictionary()
@@ -83,6 +90,7 @@ class Desk:
         self._is_winding_up = False
         self._is_ending = False
         self._runs: dict[JobKey, Run] = {}
+        self._told_stuck: set[JobKey] = set()
         self._book = Book()
         with self._lock:
             now = self._began_at
@@ -142,7 +150,7 @@ class Desk:
         """
         with self._lock:
             job = books.find(self._book, key)
-            news = self._news.setdefault(key, threading.Condition(self._lock))
+            news = self._news.setdefault(key, self._condition(self._lock))
             began_at, percent_then = self._clock(), job.percent
             while not self._is_ending:
                 waited_s = self._clock() - began_at
@@ -266,16 +274,36 @@ class Desk:
         """Say that no thread works on a run any more."""
         with self._lock:
             self._runs.pop(run.key, None)
+            self._told_stuck.discard(run.key)
 
-    def expire_overdue(self) -> None:
-        """Fail every job whose time is up, waiting or running, then wait for the next change."""
+    def expire_overdue(self) -> list[JobKey]:
+        """Fail every job whose time is up, waiting or running, then wait for the next change.
+
+        Returns:
+            Jobs that have been over for `STUCK_S` while a thread still works on them, each once;
+            then there was no wait.
+        """
         with self._lock:
             now = self._clock()
             timed = [steps.time_out_job(job, now) for job in self._book.live]
             self._change_quietly(books.with_jobs(self._book, [j for j in timed if not j.is_live]))
-            deadlines = [job.deadline_at for job in timed if job.deadline_at is not None]
-            if not self._is_ending:
-                self.changed.wait(max(0.0, min(deadlines) - now) if deadlines else None)
+            stuck_at = self._stuck_at()
+            stuck = [key for key, at in stuck_at.items() if at <= now]
+            self._told_stuck.update(stuck)
+            moments = [job.deadline_at for job in timed if job.deadline_at is not None]
+            moments += stuck_at.values()
+            if not stuck and not self._is_ending:
+                self.changed.wait(max(0.0, min(moments) - now) if moments else None)
+            return stuck
+
+    def _stuck_at(self) -> dict[JobKey, float]:
+        """Tell when each thread whose job is over will count as stuck."""
+        jobs = {key: self._book.jobs.get(key) for key in self._runs.keys() - self._told_stuck}
+        return {
+            key: job.ended_at + STUCK_S
+            for key, job in jobs.items()
+            if job is not None and job.ended_at is not None
+        }
 
     # How the agent ends.
 

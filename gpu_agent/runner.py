@@ -101,6 +101,7 @@ class Runner:
         stage_min_s: Shortest time that a stage takes, in seconds.
         store_patience_s: How long a store that is not there is asked again, in seconds.
         give_up: Called with one sentence when the engine could not be set up.
+        start_over: Called with one sentence for a thread that hangs: only another process helps.
         clock: Seconds on the boot clock.
     """
 
@@ -114,6 +115,7 @@ class Runner:
         stage_min_s: float = 0.0,
         store_patience_s: float = 0.0,
         give_up: Callable[[str], None] = _ignore,
+        start_over: Callable[[str], None] = _ignore,
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
         self.lane = Lane(desk.changed)
@@ -124,6 +126,7 @@ class Runner:
         self._stage_min_s = stage_min_s
         self._store_patience_s = store_patience_s
         self._give_up = give_up
+        self._start_over = start_over
         self._clock = clock
         self._threads = [
             threading.Thread(target=self._set_up, name="set-up", daemon=True),
@@ -178,7 +181,8 @@ class Runner:
 
     def _keep_deadlines(self) -> None:
         while not self._desk.is_ending:
-            self._desk.expire_overdue()
+            for key in self._desk.expire_overdue():
+                self._start_over(f"The work on {key.job_id} is over and does not end.")
 
     def _work(self) -> None:
         while (run := self._desk.take()) is not None:

@@ -35,6 +35,9 @@ THREADS_WITHIN_S = 4.0
 EXIT_UNFIT = 3
 """Exit status of an agent whose engine can't be used on this machine."""
 
+EXIT_STUCK = 4
+"""Exit status of an agent that ends because a thread of it hangs; systemd starts it again."""
+
 LEFTOVERS_EVERY_S = 600.0
 
 _SPARE_THREADS = 8
@@ -87,6 +90,7 @@ class Service:
             stage_min_s=settings.stage_min_s,
             store_patience_s=settings.store_patience_s,
             give_up=self.give_up,
+            start_over=self._start_over,
         )
         app = create_app(
             desk=self.desk,
@@ -123,7 +127,7 @@ class Service:
         long-polls are answered, and the threads and the engine's processes end.
 
         Returns:
-            The exit status: 0, or `EXIT_UNFIT`.
+            The exit status: 0, `EXIT_UNFIT` or `EXIT_STUCK`.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear_signal)
@@ -158,6 +162,19 @@ class Service:
         pause = threading.Timer(self._settings.unfit_s, self._leave)
         pause.daemon = True
         pause.start()
+
+    def _start_over(self, detail: str) -> None:
+        """End as at a signal: held jobs may go on for a while, and the next process has no hang.
+
+        Otherwise each hang would take a worker for good, until an agent that says "ready" makes
+        nothing any more.
+        """
+        logger.critical("%s Ending, to be started again.", detail)
+        if self._is_leaving:
+            return
+        self._is_leaving = True
+        self._exit_status = EXIT_STUCK
+        threading.Thread(target=self._leave, name="ending", daemon=True).start()
 
     def _hear_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._has_answered.is_set():

@@ -1,6 +1,6 @@
 """An agent on a VM: the real desk, with simulated work behind it.
 
-The desk blocks where it has to wait. Here its condition refuses to, and whoever called comes back
+The desk blocks where it has to wait. Here its conditions refuse to, and whoever called comes back
 when something has changed.
 """
 
@@ -47,16 +47,10 @@ class WouldWaitError(Exception):
 
 
 class _NoWait:
-    """Stands in for the desk's condition: one thread needs no lock and must not wait."""
+    """Stands in for the desk's conditions: its one thread must not wait."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self.notify_all = on_change
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_details: object) -> None:
-        return None
 
     def wait(self, timeout: float | None = None) -> None:
         """Refuse."""
@@ -120,6 +114,7 @@ class SimulatedAgent:
         # A dict, for the order in which they are cut off must repeat.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._changed: asyncio.Future[None] = loop.create_future()
+        self._no_wait = _NoWait(self._note_change)
         self._gone: asyncio.Future[None] = loop.create_future()
         self._gpu = asyncio.Lock()
         self._boots = 0
@@ -137,9 +132,9 @@ class SimulatedAgent:
             token="rehearsal",  # noqa: S106 - signs receipts that nobody else can see
             engine={"name": "rehearsal", "version": "1", "description": "Makes nothing."},
             clock=self._loop.time,
+            condition=lambda _lock: cast(Any, self._no_wait),
         )
         desk.boot_id = f"{self.vm}-{self._boots}"
-        desk.changed = cast(Any, _NoWait(self._note_change))
         self.desk = desk
         self._timeline.note(self.vm, "agent begins")
         self._spawn(self._set_up(desk))

@@ -5,10 +5,13 @@ which a test steers the model (see `tests.fakes.gpu_model`).
 """
 
 import os
-import sys
+import threading
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from gpu_agent import desk
 from gpu_agent.__main__ import serve
 from gpu_agent.engines import EngineInfo, Equipment
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
@@ -36,6 +39,14 @@ def plan_job(options: Mapping[str, Any]) -> JobPlan:
     )
 
 
+def cut_out(folder: Path, image: bytes, _removes: bool) -> bytes:
+    """Give the image as it is; while there is a file ``hang``, never."""
+    if (folder / "hang").exists():
+        (folder / "hangs").touch()
+        threading.Event().wait()
+    return image
+
+
 def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
     settings = EngineSettings.from_environ(equipment.environ)
     folder = equipment.environ["FAKE_GPU"]
@@ -46,7 +57,7 @@ def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
             ),
             factory="tests.fakes.gpu_model:FakeGpuModel",
             arguments={"folder": folder},
-            cut_out=lambda image, _removes: image,
+            cut_out=partial(cut_out, Path(folder)),
             plan=plan_job,
             lanes=settings.lanes,
             needs=Needs(device=settings.device, presets=settings.presets, texture=True),
@@ -58,4 +69,5 @@ def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
 
 if __name__ == "__main__":
     set_up_logs()
-    sys.exit(serve(os.environ, build_engine))
+    desk.STUCK_S = float(os.environ.get("STUCK_S", desk.STUCK_S))
+    os._exit(serve(os.environ, build_engine))

@@ -219,6 +219,45 @@ class TestStopping:
         assert min(seconds.values()) >= 0.05
 
 
+class TestHang:
+    def test_of_a_thread_whose_job_is_over_asks_for_another_process_once(
+        self, make_bench, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("gpu_agent.desk.STUCK_S", 0.05)
+        told: list[str] = []
+        bench = make_bench(start_over=told.append)
+        bench.start()
+        bench.engine.may_finish.clear()
+        bench.engine.is_deaf = True
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+
+        bench.desk.cancel(JobKey("a", 1))
+        bench.await_true(lambda: bool(told))
+        bench.submit("b", timeout_s=0.2)
+
+        assert bench.await_over("b").error["code"] == "timeout"
+        assert told == ["The work on a is over and does not end."]
+
+    def test_is_no_thread_that_soon_hears_that_its_job_is_over(
+        self, make_bench, monkeypatch: pytest.MonkeyPatch
+    ):
+        told: list[str] = []
+        bench = make_bench(start_over=told.append)
+        bench.start()
+        bench.engine.may_finish.clear()
+        bench.submit("a")
+        assert bench.engine.entered.acquire(timeout=10)
+        bench.desk.cancel(JobKey("a", 1))
+        bench.await_true(lambda: not bench.desk._runs)
+        monkeypatch.setattr("gpu_agent.desk.STUCK_S", 0.0)
+        bench.submit("b")
+        bench.engine.may_finish.set()
+
+        assert bench.await_over("b").state == JobState.SUCCEEDED
+        assert told == []
+
+
 class TestSetUp:
     def test_refuses_jobs_until_the_engine_is_ready(self, make_bench):
         bench = make_bench()
