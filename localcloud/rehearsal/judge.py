@@ -28,6 +28,8 @@ DRAIN_S = 5.0
 MOMENT_S = 1e-3
 PARTS_S = 0.01
 """By how much the rounded parts of an interval may miss it."""
+BELIEVED_OFF = (VmPhase.DEALLOCATED, VmPhase.BROKEN)
+NOT_BILLED = (PowerState.DEALLOCATING, PowerState.DEALLOCATED)
 RETRYABLE = frozenset(
     {
         "job_lost",
@@ -92,6 +94,7 @@ class Judge:
         self._clock = clock
         self._pool = PoolState()
         self._free_since: dict[str, float] = {}
+        self._unseen_since: dict[str, float] = {}
         self._ended_at: dict[str, float] = {}
         self._woken_at: dict[str, float] = {}
         self._rounds: list[float] = [0.0]
@@ -177,6 +180,9 @@ class Judge:
             if vm.phase is VmPhase.STARTING and (before is None or before.epoch != vm.epoch):
                 self._woken_at[name] = self._timeline.now
                 self._free_since.pop(name, None)
+            elif vm.phase in BELIEVED_OFF:
+                # Whoever starts it now is seen by `_see_unseen`, and the pool has yet to wake it.
+                self._free_since.pop(name, None)
 
     def _see_idle(self, name: str) -> None:
         """Check a time in which a VM had nothing to do, now that it works again or goes off."""
@@ -207,7 +213,7 @@ class Judge:
         policy, since = self._policy, self._woken_at.get(name)
         if since is None or name in self._free_since:
             return
-        if self._region.power(name) in (PowerState.DEALLOCATED, PowerState.DEALLOCATING):
+        if self._region.power(name) in NOT_BILLED:
             return
         base_s = policy.starting_s + policy.look_awake_s + ROUND_S + DRAIN_S
         allowed_s = allowance(self._faults.hits_made, name, since, base_s)
@@ -215,6 +221,22 @@ class Judge:
         if on_s > allowed_s:
             self.break_rule(
                 "wake", f"{name} was on for {on_s:.0f} s for nobody; it may {allowed_s:.0f} s"
+            )
+
+    def _see_unseen(self, vm: Vm) -> None:
+        """Check for how long a VM has been billed that the pool believes to be off."""
+        if vm.phase not in BELIEVED_OFF or self._region.power(vm.name) in NOT_BILLED:
+            self._unseen_since.pop(vm.name, None)
+            return
+        since = self._unseen_since.setdefault(vm.name, self._timeline.now)
+        # The round under way may have asked for its power just before.
+        base_s = ROUND_S + self._policy.look_asleep_s + ROUND_S
+        allowed_s = allowance(self._faults.hits_made, vm.name, since, base_s)
+        unseen_s = self._timeline.now - since
+        if unseen_s > allowed_s:
+            self.break_rule(
+                "unseen",
+                f"{vm.name} was on for {unseen_s:.0f} s, believed off; it may {allowed_s:.0f} s",
             )
 
     def look(self, is_over: Callable[[str], bool]) -> None:
@@ -225,6 +247,7 @@ class Judge:
         """
         self._see_rounds()
         for vm in self._pool.vms.values():
+            self._see_unseen(vm)
             idle = None if vm.slots else self._idle_so_far(vm.name)
             if idle is not None:
                 self._break_if_long(vm.name, idle)

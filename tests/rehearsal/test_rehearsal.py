@@ -89,6 +89,14 @@ class TestRehearse:
 
         assert {breach.rule for breach in outcome.breaches} == {"idle"}
 
+    def test_finds_a_vm_that_is_on_and_believed_off(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(tick, "wake", lambda *_: None)
+        plan = Plan(seed=2, jobs=60, faults=frozenset({FaultName.STARTED_BY_HAND}))
+
+        outcome = rehearse(plan)
+
+        assert {breach.rule for breach in outcome.breaches} == {"unseen"}
+
     def test_takes_arrivals_from_a_trace(self, tmp_path):
         trace = tmp_path / "trace.csv"
         trace.write_text(
