@@ -51,6 +51,7 @@ class Desk:
         token: Signs the receipts of drains.
         engine: ``{name, version, description}``.
         image_version: Version of the VM's disk image, or empty.
+        machine_boot: Identity of the machine's boot, or empty.
         clock: Seconds on the boot clock.
         condition: Makes what its threads wait on.
 
@@ -67,6 +68,7 @@ class Desk:
         token: str,
         engine: Mapping[str, str],
         image_version: str = "",
+        machine_boot: str = "",
         clock: Callable[[], float] = read_boot_clock,
         condition: Callable[[threading.RLock], threading.Condition] = threading.Condition,
     ) -> None:
@@ -83,6 +85,7 @@ class Desk:
         self._token = token
         self._engine = dict(engine)
         self._image_version = image_version
+        self._machine_boot = machine_boot
         self._clock = clock
         self._began_at = clock()
         self._set_up = SetUp(phase="setting_up", percent=0, detail="Waiting for the engine.")
@@ -451,6 +454,7 @@ class Desk:
             uptime_s=round(now - self._began_at, 3),
             engine=dict(self._engine),
             image_version=self._image_version,
+            machine_boot=self._machine_boot,
         )
 
 

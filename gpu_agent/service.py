@@ -80,6 +80,7 @@ class Service:
                 "description": info.description,
             },
             image_version=settings.image_version or "",
+            machine_boot=machine_boot,
         )
         metrics = metrics or Metrics()
         self._runner = Runner(

@@ -187,6 +187,7 @@ class AgentStatus(_Message):
     Attributes:
         vm: Name of the VM.
         boot_id: Changes whenever the agent's process starts.
+        machine_boot: Changes whenever the machine boots; empty where that can't be told.
         epoch: The newest epoch heard, 0 before the first.
         phase: As in `Readiness`.
         jobs: Every job not yet over, and those over that are still remembered: ``{job_id, fence,
@@ -206,6 +207,7 @@ class AgentStatus(_Message):
     uptime_s: float = 0.0
     engine: dict[str, Any] = field(default_factory=dict)
     image_version: str = ""
+    machine_boot: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ class SimulatedAgent:
         self._no_wait = _NoWait(self._note_change)
         self._gone: asyncio.Future[None] = loop.create_future()
         self._gpu = asyncio.Lock()
-        self._boots = 0
+        self._boots = self._machine_boots = 0
 
     def start(self) -> None:
         """Begin a process."""
@@ -131,6 +131,7 @@ class SimulatedAgent:
             slots=self._slots,
             token="rehearsal",  # noqa: S106 - signs receipts that nobody else can see
             engine={"name": "rehearsal", "version": "1", "description": "Makes nothing."},
+            machine_boot=str(self._machine_boots),
             clock=self._loop.time,
             condition=lambda _lock: cast(Any, self._no_wait),
         )
@@ -144,6 +145,7 @@ class SimulatedAgent:
         if self.desk is None:
             return
         self._timeline.note(self.vm, "agent ends")
+        self._machine_boots += is_power_lost
         self.desk = None
         for task in list(self._tasks):
             task.cancel()

@@ -28,6 +28,7 @@ from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, LoopAlarm, LoopExecutor, VirtualLoop
 
 ACTIVITY_LIMIT = 64
+MOMENT = timedelta(milliseconds=1)
 SWEEP_EVERY = timedelta(minutes=5)
 QUEUE_S = (0.001, 0.05)
 """How long a message lies in a queue of the task hub."""
@@ -319,7 +320,8 @@ class Life:
             raise asyncio.CancelledError from None
 
     def _plan_sweep(self) -> None:
-        now = self._clock.now()
+        # The alarm may ring a moment early: that must not plan the same sweep again.
+        now = self._clock.now() + MOMENT
         since = (now - datetime.fromtimestamp(0, now.tzinfo)) % SWEEP_EVERY
         self._alarm.at(now - since + SWEEP_EVERY, self._sweep)
 

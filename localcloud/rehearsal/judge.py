@@ -358,6 +358,7 @@ class Judge:
                 recorded,
                 shown_at=self._clock.at,
                 allowed_at=partial(self._may_differ, name),
+                looks=self._region.reads[name],
             )
             for record in recorded:
                 seconds = record["ended_at"] - record["began_at"]

@@ -20,10 +20,15 @@ AllowedAt = Callable[[float], float]
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """A time in which a VM was billed, in virtual seconds."""
+    """A time in which a VM was billed, in virtual seconds.
+
+    Attributes:
+        unseen_s: Seconds in between in which it was off, and nobody looked.
+    """
 
     began_at: float
     ended_at: float
+    unseen_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ def compare_ledger(
     *,
     shown_at: Callable[[float], float],
     allowed_at: AllowedAt,
+    looks: Sequence[float] = (),
 ) -> list[Difference]:
     """Hold a VM's recorded intervals against its meter.
 
@@ -69,7 +75,9 @@ def compare_ledger(
         recorded: Of the ledger, in epoch seconds of the app's clock.
         shown_at: Tells what that clock showed at a virtual second.
         allowed_at: How late the pool may discover something.
+        looks: When the reconciler was told its power, in virtual seconds.
     """
+    metered = _join_unseen(metered, recorded, shown_at, looks)
     shown = [(shown_at(one.began_at), shown_at(one.ended_at)) for one in metered]
     # A clock that was put back further than the interval is long leaves nothing of it.
     shown = [(began_at, max(began_at, ended_at)) for began_at, ended_at in shown]
@@ -111,9 +119,10 @@ def _compare(
     is_estimated = any(one["is_estimated"] for one in records)
     early_s = shown[0] - min(one["began_at"] for one in records)
     late_s = max(one["ended_at"] for one in records) - shown[1]
-    began_s, ended_s = abs(early_s), abs(late_s) + _gaps_s(records)
+    began_s, ended_s = abs(early_s), abs(late_s) + _gaps_s(records) + meter.unseen_s
     may_begin_s = may_end_s = MADE_WITHIN_S
     if is_estimated:
+        may_end_s += meter.unseen_s
         # Whichever came first is what the other had to follow.
         may_begin_s += allowed_at(meter.began_at - max(0.0, early_s))
         may_end_s += allowed_at(meter.ended_at + min(0.0, late_s))
@@ -123,6 +132,28 @@ def _compare(
         f"and an end {ended_s:.1f} s off (may {may_end_s:.0f})"
     )
     return Difference(vm, meter, began_s, ended_s, may_begin_s, may_end_s, is_estimated, what)
+
+
+def _join_unseen(
+    metered: Sequence[Billed],
+    recorded: Sequence[dict[str, Any]],
+    shown_at: Callable[[float], float],
+    looks: Sequence[float],
+) -> list[Billed]:
+    """Join what the ledger bills as one because the VM was off between two looks only."""
+    joined: list[Billed] = []
+    for one in metered:
+        before = joined[-1] if joined else None
+        if before is None or any(before.ended_at <= look <= one.began_at for look in looks):
+            joined.append(one)
+            continue
+        off_at, on_at = shown_at(before.ended_at), shown_at(one.began_at)
+        if any(r["began_at"] <= off_at and on_at <= r["ended_at"] for r in recorded):
+            unseen_s = before.unseen_s + one.began_at - before.ended_at
+            joined[-1] = Billed(before.began_at, one.ended_at, unseen_s)
+        else:
+            joined.append(one)
+    return joined
 
 
 def _gaps_s(records: list[dict[str, Any]]) -> float:

@@ -179,7 +179,8 @@ class ReconcileActivities:
             if job["state"] in ("queued", "running")
         ]
         agent = "closed" if status["phase"] == "closed" else "up"
-        return replace(seen, agent=agent, jobs=live)
+        boot = str(status.get("machine_boot", ""))
+        return replace(seen, agent=agent, jobs=live, machine_boot=boot)
 
     def _has_only_overdue_slots(self, vm: Vm) -> bool:
         limit = self._policy.job_timeout_s + self._policy.slot_grace_s

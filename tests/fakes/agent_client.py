@@ -24,6 +24,7 @@ class FakeAgent:
     Attributes:
         phase: ``ready`` or what keeps it from being.
         leases: ``(epoch, ttl_s)`` of every lease that was given.
+        machine_boot: Which boot of its machine it names.
     """
 
     def __init__(self, slots: int = 4) -> None:
@@ -31,6 +32,7 @@ class FakeAgent:
         self.book = Book()
         self.phase = "ready"
         self.leases: list[tuple[int, float]] = []
+        self.machine_boot = "boot-1"
 
     def job(self, job_id: str, fence: int) -> Job:
         return self.book.jobs[JobKey(job_id, fence)]
@@ -130,7 +132,13 @@ class FakeAgentClient:
             {"job_id": job.key.job_id, "fence": job.key.fence, "state": job.state.value}
             for job in agent.book.jobs.values()
         ]
-        return {"vm": vm.name, "epoch": agent.book.epoch, "phase": agent.phase, "jobs": jobs}
+        return {
+            "vm": vm.name,
+            "epoch": agent.book.epoch,
+            "phase": agent.phase,
+            "machine_boot": agent.machine_boot,
+            "jobs": jobs,
+        }
 
     async def drain(self, vm: Candidate, *, epoch: int, drain: int) -> dict[str, Any]:
         agent = self._call("drain", vm, epoch, drain)

@@ -19,13 +19,20 @@ def record(began_at: float, ended_at: float, *, is_estimated: bool = False) -> d
     }
 
 
-def wrong(metered: list[Billed], recorded: list[dict], *, ahead_s: float = 0.0) -> list[str]:
+def wrong(
+    metered: list[Billed],
+    recorded: list[dict],
+    *,
+    ahead_s: float = 0.0,
+    looks: tuple[float, ...] = (),
+) -> list[str]:
     differences = compare_ledger(
         "gpu",
         metered,
         recorded,
         shown_at=lambda at: BEGINNING + at + ahead_s,
         allowed_at=lambda at: ALLOWED_S,
+        looks=looks,
     )
     return [one.what for one in find_wrong(differences)]
 
@@ -49,6 +56,14 @@ class TestCompareLedger:
     def test_an_interval_that_nobody_recorded_was_too_short_to_be_seen(self):
         assert wrong([Billed(0, ALLOWED_S - 1)], []) == []
         assert "knows nothing of it" in wrong([METERED], [])[0]
+
+    def test_an_off_time_without_a_look_is_billed_but_not_as_exact(self):
+        off_and_on = [Billed(50, 200), Billed(350, 450)]
+
+        assert wrong(off_and_on, [record(50, 450, is_estimated=True)]) == []
+        assert wrong(off_and_on, [record(50, 450)]) != []
+        assert wrong(off_and_on, [record(50, 450, is_estimated=True)], looks=(300,)) != []
+        assert wrong(off_and_on, [record(50, 200), record(350, 450)]) == []
 
     def test_a_record_of_nothing_is_wrong(self):
         assert "the meter does not know" in wrong([], [record(50, 450, is_estimated=True)])[0]

@@ -214,6 +214,7 @@ class VmSeen:
         failure: ``error.code`` of the VM's last operation, or None if that did not fail.
         agent: ``up``, ``closed`` or ``unreachable``; None when it was not asked.
         jobs: Live jobs on the agent as (job_id, fence), or None when not known.
+        machine_boot: Which boot of its machine the agent names; empty when it was not asked.
     """
 
     vm: str
@@ -223,6 +224,7 @@ class VmSeen:
     failure: str | None = None
     agent: str | None = None
     jobs: list[list[Any]] | None = None
+    machine_boot: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

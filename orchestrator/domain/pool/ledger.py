@@ -32,6 +32,7 @@ def open_interval(vm: Vm, *, at: float, estimated: bool) -> None:
     """Begin to count a VM's billed time at a moment (epoch seconds)."""
     vm.billed_since = vm.counted_to = at
     vm.is_estimated = estimated
+    vm.machine_boot = ""
     vm.parts = {}
     vm.shares = {}
     vm.gap_s = vm.cold_s = 0.0

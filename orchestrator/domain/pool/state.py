@@ -80,7 +80,9 @@ class Vm:
     Attributes:
         epoch: Number of the wake period; 0 before the first.
         billed_since: Start of the open billed interval, or None.
-        is_estimated: The open interval's start was discovered and not made by the pool.
+        is_estimated: The open interval's start was discovered and not made by the pool, or the VM
+            may have been off in it.
+        machine_boot: Which boot of its machine the agent named in this interval; empty before.
         asked_at: When ARM was first asked for what this phase wants; None once it has answered.
         counted_to: Up to when the open interval's seconds have found their parts.
         parts: Seconds of the open interval by month and `ledger.Part`.
@@ -107,6 +109,7 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    machine_boot: str = ""
     asked_at: float | None = None
     counted_to: float = 0.0
     parts: dict[str, dict[str, float]] = field(default_factory=dict)

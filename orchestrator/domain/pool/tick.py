@@ -100,17 +100,30 @@ def _compare_deallocating(pool: Working, vm: Vm, power: str) -> None:
         switched_off(pool, vm)
     elif power == GOING_OFF:
         close_found(pool, vm)
-    elif vm.billed_since is None and pool.now - vm.phase_since >= pool.policy.look_awake_s:
+    elif vm.billed_since is not None:
+        _wait_on(pool, vm)
+    elif pool.now - vm.phase_since >= pool.policy.look_awake_s:
         # It went off, or was about to, and is on again: it must be asked for once more.
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power} while it was being deallocated")
 
 
+def _wait_on(pool: Working, vm: Vm) -> None:
+    """Note that what ARM was asked for has not begun: a call without an answer is no older clue.
+
+    What was observed is less than a tick old.
+    """
+    if vm.asked_at is not None:
+        vm.asked_at = max(vm.asked_at, pool.now - pool.policy.look_awake_s)
+
+
 def _compare_starting(pool: Working, vm: Vm, power: str, failure: str | None) -> None:
     if power in ON:
         open_found(pool, vm)
+    elif vm.billed_since is None:
+        _wait_on(pool, vm)
     # What was observed before ARM took the start says nothing about what came of it.
-    elif vm.billed_since is None or pool.now - vm.billed_since < pool.policy.look_awake_s:
+    elif pool.now - vm.billed_since < pool.policy.look_awake_s:
         return
     elif power == OFF and failure is not None:
         problem = classify_start_error(failure)
@@ -166,8 +179,20 @@ def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
             lose(pool, vm, "the agent does not answer")
     elif seen.agent == "up":
         vm.unseen_since = None
+        _compare_boot(vm, seen.machine_boot)
         if seen.jobs is not None:
             _compare_jobs(pool, vm, {(str(job), int(fence)) for job, fence in seen.jobs})
+
+
+def _compare_boot(vm: Vm, machine_boot: str) -> None:
+    """Call the bill an estimate once the machine has booted anew: it may have been off meanwhile.
+
+    Azure only says that it runs, as it did before; a reboot from inside would be billed.
+    """
+    if not machine_boot:
+        return
+    vm.is_estimated |= vm.machine_boot not in ("", machine_boot)
+    vm.machine_boot = machine_boot
 
 
 def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:

@@ -37,6 +37,13 @@ def running(ready: Parts, do) -> Parts:
 
 
 class TestTick:
+    def test_remembers_which_boot_the_agent_names(self, ready: Parts, tick):
+        ready.agent().machine_boot = "b-7"
+
+        tick(ready)
+
+        assert ready.vm().machine_boot == "b-7"
+
     def test_renews_the_lease_of_a_ready_vm(self, ready: Parts, tick):
         before = len(ready.agent().leases)
 

@@ -305,6 +305,75 @@ class TestLostAnswers:
         else:
             assert interval.ended_at == pool.metered_at
 
+    def test_a_call_that_has_begun_nothing_is_no_clue_to_when_a_later_start_was(self):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.ask(1, Call(acts=False, answers=False, pause_s=0), wanted="starting")
+
+        pool.look(10)
+        soon = pool.state.vms["gpu"].asked_at
+        pool.look(300)
+        pool.ask(310, Call(acts=True, answers=True, pause_s=0), wanted="starting")
+
+        vm = pool.state.vms["gpu"]
+        assert soon == pool.began_at + 1
+        assert vm.is_estimated
+        assert pool.metered_at - vm.billed_since <= TICK_S + 10
+
+    def test_a_call_that_has_ended_nothing_is_no_clue_to_when_a_later_deallocation_was(self):
+        pool = Azure()
+        pool.wake("a")
+        pool.power = "running"
+        pool.at(150, Release(job_id="a", fence=101, ran=True))
+        pool.at(450, Tick(generation=1))
+        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool.ask(452, Call(acts=False, answers=False, pause_s=0), wanted="deallocating")
+
+        pool.look(800)
+        pool.ask(810, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
+
+        interval = pool.intervals[0]
+        assert interval.is_estimated
+        assert pool.metered_at - interval.ended_at <= TICK_S + 10
+
+
+class TestBoots:
+    """What Azure does not tell of a VM that is on at every look, its agent does."""
+
+    def looked_at(self, *boots: str, agent: str = "up") -> Azure:
+        pool = Azure()
+        pool.wake("a")
+        for number, boot in enumerate(boots):
+            vm = pool.state.vms["gpu"]
+            seen = VmSeen(
+                vm="gpu",
+                epoch=vm.epoch,
+                phase_since=vm.phase_since,
+                power="running",
+                agent=agent,
+                jobs=[["a", 101]],
+                machine_boot=boot,
+            )
+            pool.at(150 + 60 * number, Tick(generation=1, seen=[seen]))
+        return pool
+
+    def test_another_one_makes_the_bill_an_estimate(self):
+        assert self.looked_at("one", "two").state.vms["gpu"].is_estimated
+
+    @pytest.mark.parametrize("boots", [("one", "one"), ("one", "", "one"), ("", "")])
+    def test_the_same_one_does_not(self, boots: tuple[str, ...]):
+        assert not self.looked_at(*boots).state.vms["gpu"].is_estimated
+
+    def test_of_the_interval_before_says_nothing(self):
+        pool = self.looked_at("one")
+        pool.at(300, Release(job_id="a", fence=101, ran=True))
+        pool.stop(600)
+        pool.at(700, Enqueue(job_id="b", fence=101))
+        vm = pool.state.vms["gpu"]
+        pool.at(701, StartAccepted(vm="gpu", epoch=vm.epoch, at=pool.began_at + 701))
+
+        assert pool.state.vms["gpu"].machine_boot == ""
+
 
 class TestFoundOff:
     """A VM that goes off by itself while the pool waits for it."""
