@@ -100,6 +100,7 @@ def real_agent(loop: asyncio.Runner, folder: Path) -> Iterator[Agent]:
         slots=SLOTS,
         token=TOKEN,
         engine={"name": "none", "version": "1", "description": "Makes nothing."},
+        machine_boot="boot-1",
     )
     desk.report_set_up(READY)
     app = create_app(desk=desk, metrics=Metrics(), tokens=[TOKEN])
@@ -244,6 +245,7 @@ class TestLease:
         held = [(job["job_id"], job["fence"], job["state"]) for job in answer["jobs"]]
         assert held == [("a", 1, "queued")]
         assert (answer["epoch"], answer["phase"]) == (3, "ready")
+        assert answer["machine_boot"] == "boot-1"
 
     def test_refuses_an_older_epoch(self, agent: Agent):
         agent.call("lease", epoch=5, ttl_s=60.0)
