@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from gpu_agent.engines import Engine, Equipment
 from gpu_agent.engines.loading import load_engine
@@ -52,8 +53,11 @@ def serve(environ: Mapping[str, str], load: Callable[[str, Equipment], Engine]) 
     return service.run()
 
 
-if __name__ == "__main__":
-    status = main()
+def leave(status: int) -> NoReturn:
+    """End the process now: a thread that hangs in a library must not keep it."""
     sys.stderr.flush()
-    # A thread that hangs in a library must not keep the process.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    leave(main())

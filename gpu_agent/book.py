@@ -137,7 +137,8 @@ def submit(
     book = with_jobs(book, [cancel_job(job, now) for job in others if job.is_live])
     live = book.live
     if len(live) >= slots:
-        left_s = [job.seconds_left for job in live if job.seconds_left is not None]
+        # What is overdue may take any time.
+        left_s = [job.seconds_left for job in live if job.seconds_left]
         raise FullError(f"All {slots} slots are taken.", min(left_s, default=None))
     job = accept_job(key, submission, now)
     return forget(with_jobs(book, [job]), now), job

@@ -34,9 +34,10 @@ from gpu_agent.wire import (
 
 logger = logging.getLogger(__name__)
 
-STUCK_S = 120.0
-"""After its job is over a thread may go on for so long, in seconds, until the engine next asks.
-One that does not end by then hangs in a library, and only the end of the process ends it."""
+STUCK_S = 600.0
+"""After its job is over a thread may go on for so long, in seconds: until the engine next asks, or
+a call to the store has come to its end, which with the SDK's own retries may take four minutes; a
+large read makes two. What goes on after that hangs in a library and ends with the process only."""
 
 _HURRY_LOOK_S = 0.1
 
@@ -56,7 +57,8 @@ class Desk:
         condition: Makes what its threads wait on.
 
     Attributes:
-        changed: Notified when a job has come or ended, or the agent is about to end.
+        changed: Notified when a job has come, begun or ended, the door was closed or opened, or
+            the agent is about to end.
     """
 
     def __init__(
@@ -153,7 +155,8 @@ class Desk:
         """
         with self._lock:
             job = books.find(self._book, key)
-            news = self._news.setdefault(key, self._condition(self._lock))
+            news = self._news.get(key) or self._condition(self._lock)
+            self._news[key] = news
             began_at, percent_then = self._clock(), job.percent
             while not self._is_ending:
                 waited_s = self._clock() - began_at
@@ -314,6 +317,17 @@ class Desk:
     def is_ending(self) -> bool:
         """Whether the process is about to end."""
         return self._is_ending
+
+    def wind_up_when_idle(self, hurried: Callable[[], bool]) -> None:
+        """Take jobs until none is held, or no thread is left that works; then take no more.
+
+        Args:
+            hurried: Asked at every change and ten times a second: whether to wait no longer.
+        """
+        with self._lock:
+            while self._book.live and len(self._told_stuck) < self.slots and not hurried():
+                self.changed.wait(_HURRY_LOOK_S)
+            self._is_winding_up = True
 
     def wind_up(self, limit_s: float, hurried: Callable[[], bool] = bool) -> None:
         """Take no more jobs, and wait until those held are over.

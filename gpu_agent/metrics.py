@@ -82,6 +82,11 @@ class Metrics:
             ["process", "cause"],
             registry=self._registry,
         )
+        self._stuck = Counter(
+            "gpu_agent_threads_stuck",
+            "Threads that went on long after their job was over.",
+            registry=self._registry,
+        )
         self._gpu_memory = Gauge(
             "gpu_agent_gpu_memory_bytes",
             "GPU memory taken by the process that owns the GPU.",
@@ -103,6 +108,10 @@ class Metrics:
     def count_restart(self, process: str, cause: str) -> None:
         """Say that a child process was lost."""
         self._restarts.labels(process=process, cause=cause).inc()
+
+    def count_stuck(self) -> None:
+        """Say that a thread hangs."""
+        self._stuck.inc()
 
     def set_gpu_memory(self, used_bytes: int) -> None:
         """Say how much memory of the GPU is taken."""

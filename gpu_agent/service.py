@@ -111,7 +111,9 @@ class Service:
             max_request_body_size=8 * MAX_BODY_BYTES,
             ident="gpu-agent",
         )
+        self._metrics = metrics
         self._is_leaving = False
+        self._is_over = False
         self._is_hurried = threading.Event()
         self._has_answered = threading.Event()
         self._systemd = systemd or Systemd()
@@ -160,28 +162,36 @@ class Service:
         logger.critical("%s", detail)
         self._exit_status = EXIT_UNFIT
         self.desk.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
-        pause = threading.Timer(self._settings.unfit_s, self._leave)
+        pause = threading.Timer(self._settings.unfit_s, _signal_end)
         pause.daemon = True
         pause.start()
 
     def _start_over(self, detail: str) -> None:
-        """End as at a signal: held jobs may go on for a while, and the next process has no hang.
+        """End when no job is held: the next process has no hang.
 
         Otherwise each hang would take a worker for good, until an agent that says "ready" makes
-        nothing any more.
+        nothing any more. Until then the other workers go on.
         """
-        logger.critical("%s Ending, to be started again.", detail)
-        if self._is_leaving:
-            return
-        self._is_leaving = True
-        self._exit_status = EXIT_STUCK
-        threading.Thread(target=self._leave, name="ending", daemon=True).start()
+        logger.critical("%s Starting over when no job is held.", detail)
+        self._metrics.count_stuck()
+        if self._exit_status == 0:
+            self._exit_status = EXIT_STUCK
+            threading.Thread(target=self._leave_when_idle, name="idle", daemon=True).start()
+
+    def _leave_when_idle(self) -> None:
+        self.desk.wind_up_when_idle(lambda: self._is_leaving)
+        if not self._is_leaving:
+            _signal_end()
 
     def _hear_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._has_answered.is_set():
+            if self._is_over:
+                return
+            self._is_over = True
             raise SystemExit(0)
         if self._is_leaving:
             self._is_hurried.set()
+            return
         self._is_leaving = True
         threading.Thread(target=self._leave, name="ending", daemon=True).start()
 
@@ -198,7 +208,7 @@ class Service:
         while self._is_answering() and read_boot_clock() < end:
             pause.wait(0.02)
         self._has_answered.set()
-        os.kill(os.getpid(), signal.SIGTERM)
+        _signal_end()
 
     def _remove_leftovers(self) -> None:
         pause = threading.Event()
@@ -214,6 +224,11 @@ class Service:
     def _is_answering(self) -> bool:
         channels = [c for c in list(self._sockets.values()) if isinstance(c, HTTPChannel)]
         return any(channel.requests or channel.total_outbufs_len for channel in channels)
+
+
+def _signal_end() -> None:
+    """End as at a signal from outside, so that the main thread alone decides who leaves when."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def open_store(settings: Settings) -> ArtifactStore:

@@ -31,6 +31,10 @@ from gpu_agent.errors import (
     StoreUnavailableError,
 )
 
+CONNECT_S, READ_S = 10, 30
+RETRIES = 3
+"""Of one call to Blob Storage, by the SDK itself, with its pauses of about 18, 24 and 42 s."""
+
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 
@@ -158,9 +162,9 @@ class BlobArtifactStore:
         self._service = BlobServiceClient(
             endpoint,
             credential=credential,
-            connection_timeout=10,
-            read_timeout=30,
-            retry_total=3,
+            connection_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retry_total=RETRIES,
             # An over-large input is noticed after the first piece.
             max_single_get_size=4 * 1024 * 1024,
             **options,

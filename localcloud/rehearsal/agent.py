@@ -142,10 +142,10 @@ class SimulatedAgent:
 
     def end(self, *, is_power_lost: bool) -> None:
         """End the process at once, as a kill does or as the loss of power."""
+        self._machine_boots += is_power_lost
         if self.desk is None:
             return
         self._timeline.note(self.vm, "agent ends")
-        self._machine_boots += is_power_lost
         self.desk = None
         for task in list(self._tasks):
             task.cancel()
@@ -208,7 +208,9 @@ class SimulatedAgent:
         except WouldWaitError:
             pass
         try:
-            desk.expire_overdue()
+            # None of the faults here lasts until a thread counts as stuck.
+            while True:
+                desk.expire_overdue()
         except WouldWaitError as wait:
             if wait.limit_s is not None:
                 self._loop.call_later(wait.limit_s + 1e-6, self._serve)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any
 
 from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.faults import FaultName, Faults, allowance
-from localcloud.rehearsal.host import SWEEP_EVERY
+from localcloud.rehearsal.host import POWER_READ, SWEEP_EVERY
 from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import SeenFiles, SeenLedger
@@ -95,10 +95,11 @@ class Judge:
         self._pool = PoolState()
         self._free_since: dict[str, float] = {}
         self._unseen_since: dict[str, float] = {}
+        self._asked_off: dict[str, list[float]] = {}
         self._ended_at: dict[str, float] = {}
         self._woken_at: dict[str, float] = {}
         self._rounds: list[float] = [0.0]
-        self._has_no_reconciler = False
+        self._ended_generation: int | None = None
         self._looks_every: tuple[float, float] = (0.0, policy.look_asleep_s)
         self.idle: list[IdleTime] = []
         self.differences: list[Difference] = []
@@ -116,7 +117,7 @@ class Judge:
         self.ended_from_outside.add(instance_id)
         self._ended_at.setdefault(instance_id, self._timeline.now)
         if instance_id.startswith("pool-"):
-            self._has_no_reconciler = True
+            self._ended_generation = int(instance_id.rpartition("-")[2])
 
     @property
     def next_reconciler_s(self) -> float:
@@ -151,12 +152,17 @@ class Judge:
         now = self._timeline.now
         if state.tick_at != self._pool.tick_at:
             self._rounds.append(now)
-            self._has_no_reconciler = False
+            # What it was told and could not store, the pool does not know.
+            for name, at in POWER_READ.get([]):
+                insort(self._region.reads[name], at)
+            # A second copy of the ended one's last message looks once more, and that is all.
+            if self._ended_generation is not None and state.generation > self._ended_generation:
+                self._ended_generation = None
         is_awake = state.queue or any(vm.phase in AWAKE for vm in state.vms.values())
         look_s = self._policy.look_awake_s if is_awake else self._policy.look_asleep_s
         if look_s != self._looks_every[1]:
             self._looks_every = (now, look_s)
-            if self._has_no_reconciler:
+            if self._ended_generation is not None:
                 # Ended in its sleep: it can be missed from now on, and no sooner.
                 self._faults.excuse(FaultName.TERMINATED, None, self.next_reconciler_s)
 
@@ -228,9 +234,10 @@ class Judge:
         if vm.phase not in BELIEVED_OFF or self._region.power(vm.name) in NOT_BILLED:
             self._unseen_since.pop(vm.name, None)
             return
-        since = self._unseen_since.setdefault(vm.name, self._timeline.now)
+        changed_at, look_s = self._looks_every
+        since = max(self._unseen_since.setdefault(vm.name, self._timeline.now), changed_at)
         # The round under way may have asked for its power just before.
-        base_s = ROUND_S + self._policy.look_asleep_s + ROUND_S
+        base_s = ROUND_S + look_s + ROUND_S
         allowed_s = allowance(self._faults.hits_made, vm.name, since, base_s)
         unseen_s = self._timeline.now - since
         if unseen_s > allowed_s:
@@ -327,6 +334,7 @@ class Judge:
         """Check a deallocation that the control plane asks for, before it acts."""
         self._see_idle(name)
         self._see_wake(name)
+        self._asked_off.setdefault(name, []).append(self._timeline.now)
         vm, live = self._pool.vms[name], self._region.agents[name].live
         self._timeline.note(name, "deallocation asked for")
         if vm.slots:
@@ -359,6 +367,7 @@ class Judge:
                 shown_at=self._clock.at,
                 allowed_at=partial(self._may_differ, name),
                 looks=self._region.reads[name],
+                asked_off=self._asked_off.get(name, ()),
             )
             for record in recorded:
                 seconds = record["ended_at"] - record["began_at"]

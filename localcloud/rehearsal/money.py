@@ -3,7 +3,7 @@
 The meter counts virtual seconds, the ledger was written by a clock that jumps: each metered moment
 is first put as that clock showed it. What the pool began and ended must then agree to the second,
 whatever has gone wrong. What it discovered is marked as estimated, and must agree within a tick,
-and the delays of the faults that fell into it.
+and the delays of the faults that fell into it, but for a time off that nobody can have seen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -66,6 +66,7 @@ def compare_ledger(
     shown_at: Callable[[float], float],
     allowed_at: AllowedAt,
     looks: Sequence[float] = (),
+    asked_off: Sequence[float] = (),
 ) -> list[Difference]:
     """Hold a VM's recorded intervals against its meter.
 
@@ -76,8 +77,9 @@ def compare_ledger(
         shown_at: Tells what that clock showed at a virtual second.
         allowed_at: How late the pool may discover something.
         looks: When the reconciler was told its power, in virtual seconds.
+        asked_off: When the pool asked for its deallocation, in virtual seconds.
     """
-    metered = _join_unseen(metered, recorded, shown_at, looks)
+    metered = _join_unseen(metered, recorded, shown_at, sorted([*looks, *asked_off]))
     shown = [(shown_at(one.began_at), shown_at(one.ended_at)) for one in metered]
     # A clock that was put back further than the interval is long leaves nothing of it.
     shown = [(began_at, max(began_at, ended_at)) for began_at, ended_at in shown]
@@ -138,17 +140,25 @@ def _join_unseen(
     metered: Sequence[Billed],
     recorded: Sequence[dict[str, Any]],
     shown_at: Callable[[float], float],
-    looks: Sequence[float],
+    known: Sequence[float],
 ) -> list[Billed]:
-    """Join what the ledger bills as one because the VM was off between two looks only."""
+    """Join what the ledger bills as one, and as an estimate, because nobody saw the VM off.
+
+    What is `known` are the moments at which the pool saw it, or asked for its deallocation itself.
+    """
     joined: list[Billed] = []
     for one in metered:
         before = joined[-1] if joined else None
-        if before is None or any(before.ended_at <= look <= one.began_at for look in looks):
+        if before is None or any(
+            before.ended_at - MADE_WITHIN_S <= at <= one.began_at for at in known
+        ):
             joined.append(one)
             continue
         off_at, on_at = shown_at(before.ended_at), shown_at(one.began_at)
-        if any(r["began_at"] <= off_at and on_at <= r["ended_at"] for r in recorded):
+        if any(
+            record["is_estimated"] and record["began_at"] <= off_at and on_at <= record["ended_at"]
+            for record in recorded
+        ):
             unseen_s = before.unseen_s + one.began_at - before.ended_at
             joined[-1] = Billed(before.began_at, one.ended_at, unseen_s)
         else:

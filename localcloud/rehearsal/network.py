@@ -20,7 +20,7 @@ from localcloud.arm.errors import ArmError as Refusal
 from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.faults import FaultName, Faults
-from localcloud.rehearsal.host import CALLED_FOR
+from localcloud.rehearsal.host import CALLED_FOR, POWER_READ
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import Trouble
 from localcloud.rehearsal.virtual_time import VirtualLoop
@@ -59,7 +59,7 @@ class SimulatedPower:
         self._throttle(vm)
         seen = self._region.look(vm.name)
         if CALLED_FOR.get() == Activity.TICK_POOL.lower():
-            self._region.reads[vm.name].append(self._loop.time())
+            POWER_READ.get().append((vm.name, self._loop.time()))
         if seen.failure is None:
             return SeenPower(seen.power.value)
         return SeenPower(seen.power.value, seen.failure.code, seen.failure.message)

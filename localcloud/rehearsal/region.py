@@ -34,7 +34,8 @@ class Region:
 
     Attributes:
         agents: By VM.
-        reads: Virtual seconds at which the reconciler was told a VM's power, by VM.
+        reads: Virtual seconds at which the reconciler was told a VM's power and could store it,
+            by VM.
 
     Args:
         names: Of the VMs.

@@ -148,7 +148,9 @@ class ReconcileActivities:
 
     async def _observe_vm(self, vm: Vm) -> VmSeen:
         candidate = self._policy.reach(vm.name, vm.home)
-        seen = VmSeen(vm=vm.name, epoch=vm.epoch, phase_since=vm.phase_since)
+        seen = VmSeen(
+            vm=vm.name, epoch=vm.epoch, phase_since=vm.phase_since, seen_at=self._clock()
+        )
         if candidate is None:
             return seen
         try:

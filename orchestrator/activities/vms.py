@@ -40,6 +40,8 @@ STALE = {"outcome": "stale"}
 ON = ("starting", "running", "stopping", "stopped")
 """Power states that are billed."""
 OFF = ("deallocating", "deallocated")
+FRESH_S = 15.0
+"""So long after its drain a VM is taken to be still on; later Azure is asked."""
 
 
 class VmActivities:
@@ -128,11 +130,15 @@ class VmActivities:
 
     async def _check_agent(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
         try:
+            boot = ""
             readiness = await self._agents.ready(candidate)
             is_drained = readiness.get("phase") == "draining"
             if readiness.get("ready") or is_drained:
                 # The agent adopts the epoch, and with it opens a door closed by an earlier drain.
-                await self._agents.lease(candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s)
+                status = await self._agents.lease(
+                    candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s
+                )
+                boot = str(status.get("machine_boot", ""))
             if readiness.get("phase") == "failed":
                 # It says so for a moment and ends: no use in paying for the VM until the deadline.
                 detail = str(readiness.get("detail") or "the agent's set-up failed")
@@ -143,7 +149,7 @@ class VmActivities:
         except (AgentError, AgentUnreachableError) as error:
             logger.info("agent on %s is not ready: %s", vm.name, error)
             return "warming"
-        await self._pool.apply(VmReady(vm=vm.name, epoch=vm.epoch), client)
+        await self._pool.apply(VmReady(vm=vm.name, epoch=vm.epoch, machine_boot=boot), client)
         return "ready"
 
     async def _give_up(
@@ -206,7 +212,8 @@ class VmActivities:
             return STALE
         candidate, vm = found
         # One that was drained a moment ago is on.
-        may_be_off = vm.receipt is None and await self._may_be(candidate, *OFF)
+        is_fresh = vm.receipt is not None and self._clock() - vm.phase_since < FRESH_S
+        may_be_off = not is_fresh and await self._may_be(candidate, *OFF)
         at = await self._announce(vm, client)
         if at is None:
             return STALE

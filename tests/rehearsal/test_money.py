@@ -25,6 +25,7 @@ def wrong(
     *,
     ahead_s: float = 0.0,
     looks: tuple[float, ...] = (),
+    asked_off: tuple[float, ...] = (),
 ) -> list[str]:
     differences = compare_ledger(
         "gpu",
@@ -33,6 +34,7 @@ def wrong(
         shown_at=lambda at: BEGINNING + at + ahead_s,
         allowed_at=lambda at: ALLOWED_S,
         looks=looks,
+        asked_off=asked_off,
     )
     return [one.what for one in find_wrong(differences)]
 
@@ -64,6 +66,17 @@ class TestCompareLedger:
         assert wrong(off_and_on, [record(50, 450)]) != []
         assert wrong(off_and_on, [record(50, 450, is_estimated=True)], looks=(300,)) != []
         assert wrong(off_and_on, [record(50, 200), record(350, 450)]) == []
+
+    def test_an_off_time_that_the_pool_asked_for_is_not_excused(self):
+        off_and_on = [Billed(50, 200), Billed(350, 450)]
+
+        assert wrong(off_and_on, [record(50, 450, is_estimated=True)], asked_off=(199.5,)) != []
+
+    def test_another_estimate_does_not_excuse_it(self):
+        off_and_on = [Billed(50, 200), Billed(350, 450)]
+        records = [record(50, 400), record(400, 450, is_estimated=True)]
+
+        assert wrong(off_and_on, records) != []
 
     def test_a_record_of_nothing_is_wrong(self):
         assert "the meter does not know" in wrong([], [record(50, 450, is_estimated=True)])[0]

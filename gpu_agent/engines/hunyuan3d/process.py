@@ -29,8 +29,11 @@ _ROOT = Path(gpu_agent.__file__).parents[1]
 _OF_RECORDS = vars(logging.makeLogRecord({})).keys() - {"message"}
 
 _REAP_S = 10.0
-_MOST_LINE = 4000
+_MOST_LINE = 64 * 1024
 """Bytes: a child that prints without end must not fill the agent's memory."""
+
+_MOST_PRINTED = 4000
+"""Characters of a line that a library has printed."""
 
 
 class LostError(Exception):
@@ -137,7 +140,8 @@ def relay_lines(stream: IO[bytes], pid: int, title: str) -> None:
                 continue
             found = _own_line(line)
             if found is None:
-                logger.info("%s: %s", title, line.rsplit("\r", 1)[-1], extra={"pid": pid})
+                printed = line.rsplit("\r", 1)[-1][:_MOST_PRINTED]
+                logger.info("%s: %s", title, printed, extra={"pid": pid})
                 continue
             message = str(found.pop("message", ""))
             level = logging.getLevelNamesMapping().get(str(found.pop("level", "")).upper(), 20)

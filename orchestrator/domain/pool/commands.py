@@ -102,10 +102,15 @@ class VmRunning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmReady:
-    """The agent takes jobs."""
+    """The agent takes jobs.
+
+    Attributes:
+        machine_boot: Which boot of its machine it names, or empty.
+    """
 
     vm: str
     epoch: int
+    machine_boot: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +214,7 @@ class VmSeen:
 
     Attributes:
         epoch, phase_since: The pool's belief at the time; a later change makes this stale.
+        seen_at: Just before Azure was asked, epoch seconds.
         power: Azure's power state, ``gone`` when there is no such VM, or None when it could not be
             read.
         failure: ``error.code`` of the VM's last operation, or None if that did not fail.
@@ -220,6 +226,7 @@ class VmSeen:
     vm: str
     epoch: int
     phase_since: float
+    seen_at: float = 0.0
     power: str | None = None
     failure: str | None = None
     agent: str | None = None

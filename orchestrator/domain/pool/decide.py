@@ -138,12 +138,13 @@ def _plan_look(pool: Working, *, is_tick: bool) -> None:
         state.look_at = pool.now
         pool.keep(StartReconciler(state.generation))
         pool.drop_key(LOOK)
-    elif is_tick:
-        state.look_at = wanted
     elif wanted < state.look_at - LOOK_SLACK_S:
         state.look_at = wanted
         # Kept until the tick: were it lost, nothing else would tell the reconciler for minutes.
+        # A tick, too, may be a second copy whose answer nobody hears.
         pool.keep(Look(state.generation))
+    elif is_tick:
+        state.look_at = wanted
 
 
 def _due(pool: Working) -> list[Effect]:

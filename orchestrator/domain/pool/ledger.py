@@ -18,6 +18,9 @@ from orchestrator.domain.pool.working import Working
 
 COLD = (VmPhase.STARTING, VmPhase.WARMING)
 
+UNSEEN_LOOKS = 2
+"""Longest pauses between two looks that leave no doubt of a bill."""
+
 
 class Part(StrEnum):
     """What a billed second was for."""
@@ -32,10 +35,23 @@ def open_interval(vm: Vm, *, at: float, estimated: bool) -> None:
     """Begin to count a VM's billed time at a moment (epoch seconds)."""
     vm.billed_since = vm.counted_to = at
     vm.is_estimated = estimated
+    vm.seen_on_at = at
     vm.machine_boot = ""
     vm.parts = {}
     vm.shares = {}
     vm.gap_s = vm.cold_s = 0.0
+
+
+def note_on(pool: Working, vm: Vm, *, at: float) -> None:
+    """Note that a VM is known to be on at a moment (epoch seconds).
+
+    For longer than two looks nobody knew: it may have been off, and on again, in between.
+    """
+    if vm.billed_since is None:
+        return
+    if at - vm.seen_on_at > UNSEEN_LOOKS * pool.policy.look_awake_s:
+        vm.is_estimated = True
+    vm.seen_on_at = max(vm.seen_on_at, at)
 
 
 def drop_interval(vm: Vm) -> None:
@@ -130,6 +146,7 @@ def close_interval(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None
         return
     count(vm, at)
     at = max(at, vm.billed_since)
+    note_on(pool, vm, at=at)
     _take_back(vm, vm.counted_to - at)
     seconds = at - vm.billed_since
     usd = seconds * _price(pool, vm) / 3600

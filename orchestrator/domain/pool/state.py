@@ -82,8 +82,10 @@ class Vm:
         billed_since: Start of the open billed interval, or None.
         is_estimated: The open interval's start was discovered and not made by the pool, or the VM
             may have been off in it.
+        seen_on_at: When it was last known to be on, in the open interval.
         machine_boot: Which boot of its machine the agent named in this interval; empty before.
         asked_at: When ARM was first asked for what this phase wants; None once it has answered.
+        not_begun_at: When that was last seen not to have begun, epoch seconds.
         counted_to: Up to when the open interval's seconds have found their parts.
         parts: Seconds of the open interval by month and `ledger.Part`.
         shares: Seconds by job with a slot: compute, cold start, idle.
@@ -109,8 +111,10 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    seen_on_at: float = 0.0
     machine_boot: str = ""
     asked_at: float | None = None
+    not_begun_at: float = 0.0
     counted_to: float = 0.0
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from orchestrator.domain.pool.commands import JobSeen, StartFailed, Tick, VmSeen
 from orchestrator.domain.pool.effects import LOOK, StopJob
-from orchestrator.domain.pool.ledger import open_interval, settle
+from orchestrator.domain.pool.ledger import note_on, open_interval, settle
 from orchestrator.domain.pool.queue import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import (
@@ -26,6 +26,7 @@ GOING_OFF = "deallocating"
 STOPPED = "stopped"
 STOPPING = "stopping"
 """A guest shutdown, over or under way: still billed."""
+BILLED = (*ON, STOPPING, STOPPED)
 GONE = "gone"
 """There is no VM of that name: somebody has deleted it."""
 
@@ -59,7 +60,7 @@ def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
     elif seen.power is not None:
         if vm.phase is VmPhase.BROKEN and vm.reason.startswith(NOT_FOUND):
             _take_back(pool, vm)
-        _compare_power(pool, vm, seen.power, seen.failure)
+        _compare_power(pool, vm, seen, seen.power)
     if vm.phase is VmPhase.READY and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
         _compare_agent(pool, vm, seen)
 
@@ -80,48 +81,47 @@ def _take_back(pool: Working, vm: Vm) -> None:
     enter(pool, vm, VmPhase.DEALLOCATED, "there again after it was deleted")
 
 
-def _compare_power(pool: Working, vm: Vm, power: str, failure: str | None) -> None:
+def _compare_power(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
+    if power in BILLED:
+        note_on(pool, vm, at=seen.seen_at)
     if vm.phase is VmPhase.DEALLOCATING:
-        _compare_deallocating(pool, vm, power)
+        _compare_deallocating(pool, vm, seen, power)
     elif vm.phase is VmPhase.STARTING:
-        _compare_starting(pool, vm, power, failure)
+        _compare_starting(pool, vm, seen, power)
     elif vm.phase in (VmPhase.WARMING, VmPhase.READY, VmPhase.DRAINING):
         _compare_running(pool, vm, power)
     elif vm.phase is not VmPhase.BROKEN and power in ON:
         wake(pool, vm, "started from outside")
         open_interval(vm, at=pool.now, estimated=True)
-    elif power in (*ON, STOPPING, STOPPED):
+    elif power in BILLED:
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power}, which is billed")
 
 
-def _compare_deallocating(pool: Working, vm: Vm, power: str) -> None:
+def _compare_deallocating(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
     if power == OFF:
         switched_off(pool, vm)
     elif power == GOING_OFF:
         close_found(pool, vm)
     elif vm.billed_since is not None:
-        _wait_on(pool, vm)
+        _note_not_begun(vm, seen)
     elif pool.now - vm.phase_since >= pool.policy.look_awake_s:
         # It went off, or was about to, and is on again: it must be asked for once more.
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power} while it was being deallocated")
 
 
-def _wait_on(pool: Working, vm: Vm) -> None:
-    """Note that what ARM was asked for has not begun: a call without an answer is no older clue.
-
-    What was observed is less than a tick old.
-    """
-    if vm.asked_at is not None:
-        vm.asked_at = max(vm.asked_at, pool.now - pool.policy.look_awake_s)
+def _note_not_begun(vm: Vm, seen: VmSeen) -> None:
+    """Note that what ARM was asked for had not begun by then: an older call is no clue to when."""
+    vm.not_begun_at = max(vm.not_begun_at, seen.seen_at)
 
 
-def _compare_starting(pool: Working, vm: Vm, power: str, failure: str | None) -> None:
-    if power in ON:
+def _compare_starting(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
+    failure = seen.failure
+    if power in BILLED:
         open_found(pool, vm)
     elif vm.billed_since is None:
-        _wait_on(pool, vm)
+        _note_not_begun(vm, seen)
     # What was observed before ARM took the start says nothing about what came of it.
     elif pool.now - vm.billed_since < pool.policy.look_awake_s:
         return

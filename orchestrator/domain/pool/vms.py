@@ -24,6 +24,7 @@ from orchestrator.domain.pool.ledger import (
     drop_interval,
     fail_start,
     give_back,
+    note_on,
     open_interval,
     settle,
 )
@@ -45,6 +46,7 @@ def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
     """Change a VM's phase."""
     if vm.phase is not phase:
         vm.asked_at = None
+        vm.not_begun_at = 0.0
     vm.phase = phase
     vm.phase_since = pool.now
     vm.reason = reason
@@ -134,6 +136,11 @@ def power_refused(pool: Working, command: PowerRefused) -> Reply:
     return DONE
 
 
+def _asked_at(vm: Vm) -> float | None:
+    """Give when a call without an answer may have been taken at the earliest, or None."""
+    return None if vm.asked_at is None else max(vm.asked_at, vm.not_begun_at)
+
+
 def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     """Open the billed interval at the moment ARM took the start.
 
@@ -142,7 +149,7 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
         return STALE
-    began_at = command.at if vm.asked_at is None else vm.asked_at
+    began_at = min(_asked_at(vm) or command.at, command.at)
     vm.asked_at = None
     if vm.billed_since is None:
         is_estimated = command.may_have_been_on or began_at < command.at
@@ -153,13 +160,13 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
 def open_found(pool: Working, vm: Vm) -> None:
     """Open the billed interval of a VM that is found on, unless it is open."""
     if vm.billed_since is None:
-        open_interval(vm, at=vm.asked_at or pool.now, estimated=True)
+        open_interval(vm, at=_asked_at(vm) or pool.now, estimated=True)
 
 
 def close_found(pool: Working, vm: Vm) -> None:
     """Close the billed interval of a VM that is found off, or on its way there."""
     # While it starts, it was the start that was asked for.
-    asked_at = vm.asked_at if vm.phase is VmPhase.DEALLOCATING else None
+    asked_at = _asked_at(vm) if vm.phase is VmPhase.DEALLOCATING else None
     close_interval(pool, vm, at=asked_at or pool.now, estimated=True)
 
 
@@ -169,6 +176,7 @@ def vm_running(pool: Working, command: VmRunning) -> Reply:
     if vm is None:
         return STALE
     open_found(pool, vm)
+    note_on(pool, vm, at=pool.now)
     enter(pool, vm, VmPhase.WARMING, "the agent sets up")
     return DONE
 
@@ -183,6 +191,8 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm.retry_at = 0.0
     vm.last_busy_at = pool.now
     open_found(pool, vm)
+    note_on(pool, vm, at=pool.now)
+    vm.machine_boot = command.machine_boot
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
 
@@ -240,6 +250,7 @@ def drained(pool: Working, command: Drained) -> Reply:
         return STALE
     if vm.phase is VmPhase.DEALLOCATING:
         return {"answer": "deallocate"}
+    note_on(pool, vm, at=pool.now)
     pool.drop_key(f"retire:{vm.name}")
     if pool.policy.candidate(vm.name) is not None and (
         pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)
@@ -259,6 +270,7 @@ def drain_refused(pool: Working, command: DrainRefused) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DRAINING)
     if vm is None or vm.drain != command.drain:
         return STALE
+    note_on(pool, vm, at=pool.now)
     vm.last_busy_at = pool.now
     enter(pool, vm, VmPhase.READY, "ready: the agent still held a job")
     return DONE
@@ -272,7 +284,7 @@ def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
     if vm is None:
         return STALE
-    ended_at = command.at if vm.asked_at is None else vm.asked_at
+    ended_at = min(_asked_at(vm) or command.at, command.at)
     vm.asked_at = None
     if vm.billed_since is not None:
         # What was observed before this says nothing any more.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_agent import desk
-from gpu_agent.__main__ import serve
+from gpu_agent.__main__ import leave, serve
 from gpu_agent.engines import EngineInfo, Equipment
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
@@ -70,4 +70,4 @@ def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
 if __name__ == "__main__":
     set_up_logs()
     desk.STUCK_S = float(os.environ.get("STUCK_S", desk.STUCK_S))
-    os._exit(serve(os.environ, build_engine))
+    leave(serve(os.environ, build_engine))

@@ -364,15 +364,16 @@ class TestHangInTheBackgroundStage:
         own.await_event("slow in diffuse")
 
         own.call("DELETE", "/jobs/hung/1")
-        own.await_true(lambda: own.call("GET", "/ready").json()["phase"] == "draining")
+        own.await_true(lambda: "Starting over" in own.log.read_text())
+        meanwhile = own.call("GET", "/ready").json()["phase"]
         own.fake.let_go()
         status = own.process.wait(30)
         own.start()
 
-        assert status == 4
+        assert (meanwhile, status) == ("ready", 4)
         critical = [line["message"] for line in own.lines() if line["level"] == "critical"]
         assert critical == [
-            "The work on hung is over and does not end. Ending, to be started again."
+            "The work on hung is over and does not end. Starting over when no job is held."
         ]
         assert own.view("other")["state"] == "succeeded"
         assert own.view("hung")["state"] == "cancelled"

@@ -108,7 +108,9 @@ class TestSubmit:
 
         assert full.value.retry_after_s == 5
 
-    @pytest.mark.parametrize(("seconds", "retry_after_s"), [(0.2, 1), (20.4, 21), (900.0, 60)])
+    @pytest.mark.parametrize(
+        ("seconds", "retry_after_s"), [(0.2, 1), (20.4, 21), (900.0, 60), (0.0, 60)]
+    )
     def test_tells_when_the_first_slot_should_be_free(self, seconds: float, retry_after_s: int):
         book = submit(submit(submit(Book(epoch=1), "a", 1), "b", 1), "c", 1)
         soon, late = Expectation(seconds=seconds), Expectation(seconds=seconds + 100)

@@ -37,6 +37,9 @@ def ready(parts: Parts) -> Parts:
 def idle(ready: Parts) -> Parts:
     """A control plane whose VM is draining after its idle window."""
     ready.apply(Release(job_id=JOB, fence=1))
-    ready.now += ready.policy.idle_window_s
-    ready.apply(Release(job_id=JOB, fence=1))
+    end = ready.now + ready.policy.idle_window_s
+    while ready.now < end:
+        ready.now = min(end, ready.now + ready.policy.look_awake_s)
+        tick = {"generation": ready.state.generation}
+        asyncio.run(ready.reconcile.tick_pool(tick, ready.durable))
     return ready

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.activities.vms import FRESH_S
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
 from orchestrator.domain.pool import Enqueue, StartFailed, VmLost
 from tests.unit.orchestrator.parts import JOB, OTHER_JOB, Parts
@@ -307,6 +308,19 @@ class TestDeallocateVm:
 
         assert answer == {"outcome": "accepted"}
         (interval,) = ready.ledger.list_intervals("gpu-1")
+        assert interval["is_estimated"] == (power != "running")
+
+    @pytest.mark.parametrize("power", ["deallocated", "running"])
+    def test_a_vm_that_was_drained_a_while_ago_may_have_been_off_before(
+        self, idle: Parts, do, power: str
+    ):
+        do(idle.vms.drain_vm(idle.order(), idle.durable))
+        idle.power.powers["gpu-1"] = power
+        idle.now += FRESH_S
+
+        do(idle.vms.deallocate_vm(idle.order(), idle.durable))
+
+        (interval,) = idle.ledger.list_intervals("gpu-1")
         assert interval["is_estimated"] == (power != "running")
 
 

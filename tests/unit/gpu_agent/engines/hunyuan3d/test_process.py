@@ -37,7 +37,15 @@ class TestRelayLines:
             "%s %d",
         ]
 
-    def test_takes_a_line_without_end_in_parts(self, caplog):
-        records = relayed(caplog, "x" * 10_000)
+    def test_keeps_the_level_of_a_long_line_of_our_own(self, caplog):
+        trace = "x" * 20_000
+        line = {"at": "x", "level": "error", "logger": "a", "message": "no", "exception": trace}
 
-        assert [len(record.getMessage()) for record in records] == [4013, 4013, 2013]
+        (record,) = relayed(caplog, json.dumps(line))
+
+        assert (record.levelname, record.exception) == ("ERROR", trace)
+
+    def test_takes_a_line_without_end_in_parts_of_which_it_keeps_the_beginning(self, caplog):
+        records = relayed(caplog, "x" * 140_000)
+
+        assert [len(record.getMessage()) for record in records] == [4013, 4013, 4013]

@@ -89,7 +89,13 @@ class Bench:
     def see(self, vm: str = "gpu-1", **what: Any) -> VmSeen:
         """Observe a VM under the pool's present belief."""
         belief = self.vm(vm)
-        return VmSeen(vm=vm, epoch=belief.epoch, phase_since=belief.phase_since, **what)
+        return VmSeen(
+            vm=vm,
+            epoch=belief.epoch,
+            phase_since=belief.phase_since,
+            seen_at=self.now,
+            **what,
+        )
 
     def vm(self, name: str = "gpu-1") -> Vm:
         return self.state.vms[name]

@@ -74,8 +74,22 @@ class Pool:
         for job in jobs:
             self.at(100, Enqueue(job_id=job, fence=101))
 
+    def look_on(self, second: float) -> None:
+        """See the VM on, as every minute."""
+        while self.now - self.began_at < second:
+            at = min(second, self.now - self.began_at + POLICY.look_awake_s)
+            vm = self.state.vms["gpu"]
+            seen = VmSeen(
+                vm="gpu",
+                epoch=vm.epoch,
+                phase_since=vm.phase_since,
+                seen_at=self.began_at + at,
+                power="running",
+            )
+            self.at(at, Tick(generation=1, seen=[seen]))
+
     def stop(self, second: float) -> None:
-        self.at(second, Tick(generation=1))
+        self.look_on(second)
         self.at(second + 1, Drained(vm="gpu", epoch=self.epoch, drain=1, receipt="r"))
         accepted = DeallocationAccepted(vm="gpu", epoch=self.epoch, at=self.began_at + second + 2)
         self.at(second + 3, accepted)
@@ -248,7 +262,13 @@ class Azure(Pool):
 
     def look(self, second: float) -> None:
         vm = self.state.vms["gpu"]
-        seen = VmSeen(vm="gpu", epoch=vm.epoch, phase_since=vm.phase_since, power=self.power)
+        seen = VmSeen(
+            vm="gpu",
+            epoch=vm.epoch,
+            phase_since=vm.phase_since,
+            seen_at=self.began_at + second,
+            power=self.power,
+        )
         self.at(second, Tick(generation=1, seen=[seen]))
 
 
@@ -286,7 +306,7 @@ class TestLostAnswers:
         pool.wake("a")
         pool.power = "running"
         pool.at(150, Release(job_id="a", fence=101, ran=True))
-        pool.at(450, Tick(generation=1))
+        pool.look_on(450)
         pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
         second = 452.0
         for call in calls:
@@ -298,9 +318,11 @@ class TestLostAnswers:
             pool.ask(second, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
 
         interval = pool.intervals[0]
-        assert sum(interval.parts.values()) == pytest.approx(interval.ended_at - interval.began_at)
+        seconds = interval.ended_at - interval.began_at
+        assert sum(interval.parts.values()) == pytest.approx(seconds, abs=2e-3)
         if interval.is_estimated:
-            assert any(not call.answers for call in calls)
+            is_unseen = pauses_s(calls) + 2 > 2 * TICK_S
+            assert is_unseen or any(not call.answers for call in calls)
             assert abs(interval.ended_at - pool.metered_at) <= pauses_s(calls)
         else:
             assert interval.ended_at == pool.metered_at
@@ -310,15 +332,25 @@ class TestLostAnswers:
         pool.at(0, Enqueue(job_id="a", fence=101))
         pool.ask(1, Call(acts=False, answers=False, pause_s=0), wanted="starting")
 
-        pool.look(10)
-        soon = pool.state.vms["gpu"].asked_at
         pool.look(300)
         pool.ask(310, Call(acts=True, answers=True, pause_s=0), wanted="starting")
 
         vm = pool.state.vms["gpu"]
-        assert soon == pool.began_at + 1
         assert vm.is_estimated
-        assert pool.metered_at - vm.billed_since <= TICK_S + 10
+        assert vm.billed_since == pool.began_at + 300
+
+    def test_a_look_does_not_keep_a_late_refusal_from_ending_the_doubt(self):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        vm, at = pool.state.vms["gpu"], pool.began_at + 1
+        pool.at(1, PowerAsked(vm="gpu", epoch=vm.epoch, drain=vm.drain, at=at))
+
+        pool.look(75)
+        pool.at(76, PowerRefused(vm="gpu", epoch=vm.epoch, at=at))
+        pool.ask(100, Call(acts=True, answers=True, pause_s=0), wanted="starting")
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 100, False)
 
     def test_a_call_that_has_ended_nothing_is_no_clue_to_when_a_later_deallocation_was(self):
         pool = Azure()
@@ -334,7 +366,7 @@ class TestLostAnswers:
 
         interval = pool.intervals[0]
         assert interval.is_estimated
-        assert pool.metered_at - interval.ended_at <= TICK_S + 10
+        assert interval.ended_at == pool.began_at + 800
 
 
 class TestBoots:
@@ -349,6 +381,7 @@ class TestBoots:
                 vm="gpu",
                 epoch=vm.epoch,
                 phase_since=vm.phase_since,
+                seen_at=pool.began_at + 150 + 60 * number,
                 power="running",
                 agent=agent,
                 jobs=[["a", 101]],
@@ -364,6 +397,14 @@ class TestBoots:
     def test_the_same_one_does_not(self, boots: tuple[str, ...]):
         assert not self.looked_at(*boots).state.vms["gpu"].is_estimated
 
+    def test_that_made_the_vm_ready_is_the_first(self):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.at(0, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.now))
+        pool.at(100, VmReady(vm="gpu", epoch=pool.epoch, machine_boot="one"))
+
+        assert pool.state.vms["gpu"].machine_boot == "one"
+
     def test_of_the_interval_before_says_nothing(self):
         pool = self.looked_at("one")
         pool.at(300, Release(job_id="a", fence=101, ran=True))
@@ -373,6 +414,36 @@ class TestBoots:
         pool.at(701, StartAccepted(vm="gpu", epoch=vm.epoch, at=pool.began_at + 701))
 
         assert pool.state.vms["gpu"].machine_boot == ""
+
+
+class TestUnseen:
+    """A VM at which nobody looks may be off and on again in between."""
+
+    @pytest.mark.parametrize(
+        ("looks", "is_estimated"),
+        [((150, 210, 270), False), ((150, 400), True), ((150, 300, 700), True)],
+    )
+    def test_for_longer_than_two_looks_makes_the_bill_an_estimate(
+        self, looks: tuple[int, ...], is_estimated: bool
+    ):
+        pool = Azure()
+        pool.wake("a")
+        pool.power = "running"
+
+        for second in looks:
+            pool.look(second)
+
+        assert pool.state.vms["gpu"].is_estimated == is_estimated
+
+    def test_at_its_end_too(self):
+        pool = Azure()
+        pool.wake("a")
+        pool.at(150, Release(job_id="a", fence=101, ran=True))
+        pool.at(450, Tick(generation=1))
+        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool.ask(900, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
+
+        assert pool.intervals[0].is_estimated
 
 
 class TestFoundOff:
@@ -404,6 +475,20 @@ class TestFoundOff:
 
         assert pool.state.vms["gpu"].phase == "starting"
         assert pool.state.vms["gpu"].billed_since == pool.began_at + 1
+
+    @pytest.mark.parametrize("power", ["starting", "running", "stopping", "stopped"])
+    def test_a_start_without_an_answer_is_billed_from_the_call_once_the_vm_is_seen(
+        self, power: str
+    ):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.ask(1, Call(acts=True, answers=False, pause_s=0), wanted="starting")
+        pool.power = power
+
+        pool.look(90)
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 1, True)
 
     def test_a_start_that_azure_gives_up_is_never_billed(self):
         pool = self.starting()

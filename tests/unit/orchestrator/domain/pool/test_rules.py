@@ -621,6 +621,27 @@ class TestRule12Generations:
 
         assert pool.issued(Look) == [Look(pool.state.generation)]
 
+    def test_a_second_copy_of_a_tick_that_finds_work_wakes_the_reconciler(self):
+        pool = Bench()
+        pool.tick()
+        asleep = pool.issued(Look)
+        pool.now += 60
+
+        pool.tick(pool.see(power="running"))
+
+        assert asleep == []
+        assert pool.issued(Look) == [Look(pool.state.generation)]
+
+    def test_a_tick_that_a_look_has_woken_asks_for_no_other(self):
+        pool = Bench()
+        pool.tick()
+        pool.now += 60
+        pool.enqueue("a")
+
+        pool.tick()
+
+        assert pool.issued(Look) == []
+
     def test_a_look_that_was_lost_is_sent_again_until_the_tick(self):
         pool = Bench()
         pool.tick()
