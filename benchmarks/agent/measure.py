@@ -251,6 +251,9 @@ class Hosting:
 
     Attributes:
         folder: For their files.
+        weights: Folder of the weights.
+        plan: Tells how long the peer may make no model.
+        has_peer: Whether the peer takes part.
         threads: Of torch, in ours.
         peer_threads: In the peer.
     """

@@ -60,8 +60,8 @@ _MEMORY_KEPT = {
     "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
 }
 """For glibc: the process keeps up to so much memory from one step to the next. Otherwise it gives
-every large array back to the kernel, which clears the same pages anew for the next one: a third of
-a small shape's time on a CPU (benchmarks/README.md)."""
+every large array back to the kernel, which clears the same pages anew for the next one: a quarter
+of a small shape's processor time (benchmarks/README.md). The unit's settings are for the agent."""
 
 _TURN_S = 1.0
 _CLOSE_S = 15.0
