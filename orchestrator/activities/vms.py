@@ -76,7 +76,7 @@ class VmActivities:
         if found is None:
             return STALE
         candidate, vm = found
-        may_be_on = await self._may_be(candidate, *ON)
+        power = await self._read_power(candidate)
         at = await self._announce(vm, client)
         if at is None:
             return STALE
@@ -90,9 +90,13 @@ class VmActivities:
                     "code": error.code,
                     "retry_after_s": error.retry_after_s,
                 }
-            await self._give_up(vm, error.code, error.message, client, may_be_on=False)
+            # An earlier call, or somebody else, may have put it on before this one was refused.
+            may_be_on = power in ON
+            await self._give_up(vm, error.code, error.message, client, may_be_on=may_be_on)
             return {"outcome": "failed", "code": error.code}
-        accepted = StartAccepted(vm=vm.name, epoch=vm.epoch, at=at, may_have_been_on=may_be_on)
+        accepted = StartAccepted(
+            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_on=power is None or power in ON
+        )
         await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
 
@@ -213,7 +217,7 @@ class VmActivities:
         candidate, vm = found
         # One that was drained a moment ago is on.
         is_fresh = vm.receipt is not None and self._clock() - vm.phase_since < FRESH_S
-        may_be_off = not is_fresh and await self._may_be(candidate, *OFF)
+        power = "running" if is_fresh else await self._read_power(candidate)
         at = await self._announce(vm, client)
         if at is None:
             return STALE
@@ -224,7 +228,7 @@ class VmActivities:
             logger.warning("deallocation of %s was refused: %s", vm.name, error)
             return {"outcome": "later", "code": error.code, "retry_after_s": error.retry_after_s}
         accepted = DeallocationAccepted(
-            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_off=may_be_off
+            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_off=power is None or power in OFF
         )
         await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
@@ -251,13 +255,12 @@ class VmActivities:
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
 
-    async def _may_be(self, candidate: Candidate, *powers: str) -> bool:
-        """Tell whether a VM is in one of some power states already, or that is not known."""
+    async def _read_power(self, candidate: Candidate) -> str | None:
+        """Give a VM's power state, or None when that is not known."""
         try:
-            seen = await asyncio.to_thread(self._power.read, candidate)
+            return (await asyncio.to_thread(self._power.read, candidate)).power
         except ArmError:
-            return True
-        return seen.power is None or seen.power in powers
+            return None
 
     async def _announce(self, vm: Vm, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.

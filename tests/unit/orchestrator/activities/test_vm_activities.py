@@ -84,6 +84,16 @@ class TestStartVm:
         assert starting.vm().billed_since == starting.now
         assert starting.vm().is_estimated == (power == "running")
 
+    @pytest.mark.parametrize("power", ["stopped", "running"])
+    def test_a_refusal_does_not_hide_a_vm_that_is_on(self, starting: Parts, do, power: str):
+        starting.power.powers["gpu-1"] = power
+        starting.power.refuse_next(ArmError("SkuNotAvailable", "no room"))
+
+        answer = do(starting.vms.start_vm(starting.order(), starting.durable))
+
+        assert answer["outcome"] == "failed"
+        assert starting.vm().phase == "deallocating"
+
     def test_a_refusal_has_begun_nothing(self, starting: Parts, do):
         starting.power.refuse_next(ArmError("TooManyRequests", "busy", retry_after_s=7.0))
 
