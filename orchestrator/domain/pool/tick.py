@@ -55,6 +55,7 @@ def tick(pool: Working, command: Tick) -> bool:
 
 
 def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
+    _compare_boot(vm, seen)
     if seen.power == GONE:
         _compare_deleted(pool, vm, seen)
     elif seen.power is not None:
@@ -63,6 +64,21 @@ def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
         _compare_power(pool, vm, seen, seen.power)
     if vm.phase is VmPhase.READY and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
         _compare_agent(pool, vm, seen)
+
+
+def _compare_boot(vm: Vm, seen: VmSeen) -> None:
+    """Take the machine's own word for whether it may have been off since the last look.
+
+    Azure only says that it runs, as it did before. In the same boot it was on all the time;
+    another one may have come after it was off, or from inside, and makes the bill an estimate.
+    """
+    if not seen.machine_boot:
+        return
+    if vm.machine_boot == seen.machine_boot:
+        vm.seen_on_at = max(vm.seen_on_at, seen.seen_at)
+    elif vm.machine_boot:
+        vm.is_estimated = True
+    vm.machine_boot = seen.machine_boot
 
 
 def _compare_deleted(pool: Working, vm: Vm, seen: VmSeen) -> None:
@@ -179,20 +195,8 @@ def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
             lose(pool, vm, "the agent does not answer")
     elif seen.agent == "up":
         vm.unseen_since = None
-        _compare_boot(vm, seen.machine_boot)
         if seen.jobs is not None:
             _compare_jobs(pool, vm, {(str(job), int(fence)) for job, fence in seen.jobs})
-
-
-def _compare_boot(vm: Vm, machine_boot: str) -> None:
-    """Call the bill an estimate once the machine has booted anew: it may have been off meanwhile.
-
-    Azure only says that it runs, as it did before; a reboot from inside would be billed.
-    """
-    if not machine_boot:
-        return
-    vm.is_estimated |= vm.machine_boot not in ("", machine_boot)
-    vm.machine_boot = machine_boot
 
 
 def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:

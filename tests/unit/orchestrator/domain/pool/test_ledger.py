@@ -372,7 +372,7 @@ class TestLostAnswers:
 class TestBoots:
     """What Azure does not tell of a VM that is on at every look, its agent does."""
 
-    def looked_at(self, *boots: str, agent: str = "up") -> Azure:
+    def looked_at(self, *boots: str, every_s: float = 60) -> Azure:
         pool = Azure()
         pool.wake("a")
         for number, boot in enumerate(boots):
@@ -381,13 +381,13 @@ class TestBoots:
                 vm="gpu",
                 epoch=vm.epoch,
                 phase_since=vm.phase_since,
-                seen_at=pool.began_at + 150 + 60 * number,
+                seen_at=pool.began_at + 150 + every_s * number,
                 power="running",
-                agent=agent,
+                agent="up",
                 jobs=[["a", 101]],
                 machine_boot=boot,
             )
-            pool.at(150 + 60 * number, Tick(generation=1, seen=[seen]))
+            pool.at(150 + every_s * number, Tick(generation=1, seen=[seen]))
         return pool
 
     def test_another_one_makes_the_bill_an_estimate(self):
@@ -396,6 +396,9 @@ class TestBoots:
     @pytest.mark.parametrize("boots", [("one", "one"), ("one", "", "one"), ("", "")])
     def test_the_same_one_does_not(self, boots: tuple[str, ...]):
         assert not self.looked_at(*boots).state.vms["gpu"].is_estimated
+
+    def test_the_same_one_vouches_for_a_time_without_looks(self):
+        assert not self.looked_at("one", "one", every_s=600).state.vms["gpu"].is_estimated
 
     def test_that_made_the_vm_ready_is_the_first(self):
         pool = Azure()
