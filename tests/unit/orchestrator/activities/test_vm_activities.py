@@ -44,6 +44,16 @@ class TestStartVm:
 
     def test_does_nothing_once_the_vm_is_ready(self, ready: Parts, do):
         before = list(ready.power.calls)
+        ready.power.errors = [ArmError("InternalServerError", "for whoever asks")]
+
+        assert do(ready.vms.start_vm(ready.order(), ready.durable)) == {"outcome": "stale"}
+        assert ready.power.calls == before
+        # Not even a question: the pool's belief is enough.
+        assert len(ready.power.errors) == 1
+
+    def test_does_nothing_once_the_vm_is_being_deallocated(self, ready: Parts, do):
+        ready.apply(VmLost(vm="gpu-1", epoch=ready.vm().epoch, reason="gone"))
+        before = list(ready.power.calls)
 
         assert do(ready.vms.start_vm(ready.order(), ready.durable)) == {"outcome": "stale"}
         assert ready.power.calls == before
@@ -286,10 +296,13 @@ class TestDeallocateVm:
         assert ("deallocate", "gpu-1") not in idle.power.calls
 
     def test_leaves_a_busy_vm_alone(self, ready: Parts, do):
+        ready.power.errors = [ArmError("InternalServerError", "for whoever asks")]
+
         answer = do(ready.vms.deallocate_vm(ready.order(), ready.durable))
 
         assert answer == {"outcome": "stale"}
         assert ("deallocate", "gpu-1") not in ready.power.calls
+        assert len(ready.power.errors) == 1
 
     def test_an_earlier_retirement_leaves_the_later_one_alone(self, ready: Parts, do):
         ready.apply(VmLost(vm="gpu-1", epoch=ready.vm().epoch, reason="gone"))
