@@ -161,12 +161,12 @@ def compare_servers(
         _choose_threads(folder, weights, plan, references, measured, say)
     small = Hosting(folder, weights, plan, has_peer, 1, measured.threads_chosen)
     with small.serving() as (ours, peer):
-        before = count_files(ours, peer)
+        before = _count_files(ours, peer)
         for load in plan.loads:
             if load.octree == SMALL_OCTREE:
                 _run_load(load, ours, peer, references, measured, say)
         _weigh(ours, plan, references, measured, say)
-        measured.remains = _compare_files(before, count_files(ours, peer), measured)
+        measured.remains = _compare_files(before, _count_files(ours, peer), measured)
     large = [load for load in plan.loads if load.octree != SMALL_OCTREE]
     if large:
         # A volume so large keeps every core at work by itself.
@@ -285,7 +285,7 @@ class Hosting:
                 peer.server.end()
 
 
-def count_files(ours: Ours, peer: Peer | None) -> dict[str, int]:
+def _count_files(ours: Ours, peer: Peer | None) -> dict[str, int]:
     """Count each side's files, apart from the agent's store."""
     sides = {OURS: ours.server} | ({PEER: peer.server} if peer is not None else {})
     return {name: server.files() for name, server in sides.items()}

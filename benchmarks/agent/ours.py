@@ -1,6 +1,7 @@
 """Our side: the agent as it is run on a VM, its store a folder, on tiny weights and a CPU."""
 
 import itertools
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,18 @@ from benchmarks.agent.process import ServerProcess
 from benchmarks.agent.sides import BURST_LIMIT_S, JOB_LIMIT_S, Made, open_session
 from benchmarks.agent.tasks import GUIDANCE, MOST_FACES, STEPS, Task
 from gpu_agent.wire import MAX_WAIT_S, JobState, JobView, Submission
+from localcloud.blueprint import ROOT
 from localcloud.ports import choose_free_ports
 
 TOKEN = "of-the-benchmark"
 
 _REQUEST_LIMIT_S = 60.0
+_UNIT = ROOT / "vm_image/root/etc/systemd/system/gpu-agent.service"
+
+
+def _read_malloc_settings() -> dict[str, str]:
+    """Give what the unit of a VM tells glibc."""
+    return dict(re.findall(r"\b(MALLOC_\w+)=(\d+)", _UNIT.read_text("utf-8")))
 
 
 class Ours:
@@ -37,10 +45,7 @@ class Ours:
         self._numbers = itertools.count(1)
         environ = {
             "OMP_NUM_THREADS": str(threads),
-            # As the unit of a VM has it.
-            "MALLOC_ARENA_MAX": "2",
-            "MALLOC_MMAP_THRESHOLD_": "67108864",
-            "MALLOC_TRIM_THRESHOLD_": "134217728",
+            **_read_malloc_settings(),
             "GPU_AGENT_TOKEN": TOKEN,
             "GPU_AGENT_PORT": str(port),
             "GPU_AGENT_DATA_DIR": str(self._data),

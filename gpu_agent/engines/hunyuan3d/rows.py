@@ -40,5 +40,5 @@ def compact(vertices: NDArray[np.float32], faces: NDArray[np.integer[Any]]) -> R
     place = np.cumsum(is_used) - 1
     return RawMesh(
         vertices=np.ascontiguousarray(vertices[is_used], np.float32),
-        faces=np.ascontiguousarray(place[faces], np.int32).reshape(-1, 3),
+        faces=np.ascontiguousarray(place[faces], np.int32),
     )

@@ -13,22 +13,33 @@ from gpu_agent.errors import (
     UnknownJobError,
 )
 from gpu_agent.jobs import JobKey
-from gpu_agent.wire import DrainRequest, JobState, LeaseRequest, Stage
+from gpu_agent.wire import DrainRequest, JobState, JobView, LeaseRequest, Stage
 
 KEY = JobKey("a", 1)
 
 
+def hold_job(bench) -> JobView:
+    """Let job a run into the engine's shape stage and stay there."""
+    bench.engine.may_finish.clear()
+    bench.submit("a")
+    assert bench.engine.entered.acquire(timeout=10)
+    return bench.desk.look(KEY)
+
+
+def start_poll(bench, *, after: int) -> tuple[threading.Thread, list[JobView]]:
+    """Follow job a in a thread; gives it, and where its answer comes."""
+    answers: list[JobView] = []
+    poll = threading.Thread(
+        target=lambda: answers.append(bench.desk.follow(KEY, after=after, wait_s=20.0))
+    )
+    poll.start()
+    return poll, answers
+
+
 class TestFollow:
     def test_answers_when_the_job_is_cancelled(self, bench):
-        bench.engine.may_finish.clear()
-        bench.submit("a")
-        assert bench.engine.entered.acquire(timeout=10)
-        seen = bench.desk.look(KEY)
-        answers = []
-        poll = threading.Thread(
-            target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
-        )
-        poll.start()
+        seen = hold_job(bench)
+        poll, answers = start_poll(bench, after=seen.seq)
 
         bench.desk.cancel(KEY)
         poll.join(5.0)
@@ -36,10 +47,7 @@ class TestFollow:
         assert [view.state for view in answers] == [JobState.CANCELLED]
 
     def test_answers_when_the_wait_is_over(self, bench):
-        bench.engine.may_finish.clear()
-        bench.submit("a")
-        assert bench.engine.entered.acquire(timeout=10)
-        seen = bench.desk.look(KEY)
+        seen = hold_job(bench)
 
         began = time.monotonic()
         view = bench.desk.follow(KEY, after=seen.seq, wait_s=0.1)
@@ -48,10 +56,7 @@ class TestFollow:
         assert time.monotonic() - began >= 0.1
 
     def test_does_not_answer_for_a_percent_alone_before_five_seconds(self, bench):
-        bench.engine.may_finish.clear()
-        bench.submit("a")
-        assert bench.engine.entered.acquire(timeout=10)
-        seen = bench.desk.look(KEY)
+        seen = hold_job(bench)
         bench.desk.advance(KEY, Stage.SHAPE, 90.0)
 
         began = time.monotonic()
@@ -65,15 +70,8 @@ class TestFollow:
     ):
         # After so long it would look by itself.
         monkeypatch.setattr("gpu_agent.jobs.NEWS_AFTER_S", 20.0)
-        bench.engine.may_finish.clear()
-        bench.submit("a")
-        assert bench.engine.entered.acquire(timeout=10)
-        seen = bench.desk.look(KEY)
-        answers = []
-        poll = threading.Thread(
-            target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
-        )
-        poll.start()
+        seen = hold_job(bench)
+        poll, answers = start_poll(bench, after=seen.seq)
         # It lets go of the lock only to wait.
         bench.await_true(lambda: KEY in bench.desk._news)
 
@@ -83,15 +81,8 @@ class TestFollow:
         assert [view.stage for view in answers] == [Stage.UPLOAD]
 
     def test_answers_everybody_when_the_agent_ends(self, bench):
-        bench.engine.may_finish.clear()
-        bench.submit("a")
-        assert bench.engine.entered.acquire(timeout=10)
-        seen = bench.desk.look(KEY)
-        answers = []
-        poll = threading.Thread(
-            target=lambda: answers.append(bench.desk.follow(KEY, after=seen.seq, wait_s=20.0))
-        )
-        poll.start()
+        seen = hold_job(bench)
+        poll, answers = start_poll(bench, after=seen.seq)
 
         bench.desk.end()
         poll.join(5.0)

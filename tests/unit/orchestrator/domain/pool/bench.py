@@ -50,6 +50,19 @@ def make_policy(*names: str, **numbers: Any) -> PoolPolicy:
     return PoolPolicy(candidates=candidates, **{"slots_per_vm": 2, **numbers})
 
 
+POWERS = (
+    None,
+    "running",
+    "deallocated",
+    "starting",
+    "deallocating",
+    "stopping",
+    "stopped",
+    "gone",
+)
+"""What the reconciler may be told of a VM; None when it could not be told."""
+
+
 class Bench:
     """A pool, its clock, and everything that it was told and has asked for.
 

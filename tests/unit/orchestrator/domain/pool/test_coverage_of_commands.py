@@ -40,7 +40,7 @@ from orchestrator.domain.pool import (
     VmSeen,
 )
 from orchestrator.domain.pool.effects import effect_to_json
-from tests.unit.orchestrator.domain.pool.bench import Bench
+from tests.unit.orchestrator.domain.pool.bench import POWERS, Bench
 from tests.unit.orchestrator.domain.pool.checks import check_staleness, check_step, places
 
 THOROUGHNESS = int(os.environ.get("POOL_TEST_THOROUGHNESS", "1"))
@@ -104,16 +104,6 @@ TRUE_POWER = {
     VmPhase.STARTING: "starting",
     VmPhase.DEALLOCATING: "deallocating",
 }
-POWERS = (
-    None,
-    "running",
-    "deallocated",
-    "starting",
-    "deallocating",
-    "stopping",
-    "stopped",
-    "gone",
-)
 AGENTS = (None, "up", "closed", "unreachable")
 
 Pair = tuple[VmPhase, str]

@@ -272,6 +272,17 @@ class Azure(Pool):
         self.at(second, Tick(generation=1, seen=[seen]))
 
 
+def drained() -> Azure:
+    """Give a pool that is about to deallocate its VM: drained at 451 s, idle since 150 s."""
+    pool = Azure()
+    pool.wake("a")
+    pool.power = "running"
+    pool.at(150, Release(job_id="a", fence=101, ran=True))
+    pool.at(450, Tick(generation=1))
+    pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+    return pool
+
+
 class TestLostAnswers:
     """Invariant 6: to the second what the pool made, within a tick and marked what it found."""
 
@@ -353,12 +364,7 @@ class TestLostAnswers:
         assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 100, False)
 
     def test_a_call_that_has_ended_nothing_is_no_clue_to_when_a_later_deallocation_was(self):
-        pool = Azure()
-        pool.wake("a")
-        pool.power = "running"
-        pool.at(150, Release(job_id="a", fence=101, ran=True))
-        pool.at(450, Tick(generation=1))
-        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool = drained()
         pool.ask(452, Call(acts=False, answers=False, pause_s=0), wanted="deallocating")
 
         pool.look(800)
@@ -439,11 +445,7 @@ class TestUnseen:
         assert pool.state.vms["gpu"].is_estimated == is_estimated
 
     def test_at_its_end_too(self):
-        pool = Azure()
-        pool.wake("a")
-        pool.at(150, Release(job_id="a", fence=101, ran=True))
-        pool.at(450, Tick(generation=1))
-        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool = drained()
         pool.ask(900, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
 
         assert pool.intervals[0].is_estimated
@@ -523,11 +525,7 @@ class TestFoundOff:
         assert pool.state.vms["gpu"].slots == {}
 
     def test_a_vm_that_comes_back_on_while_it_goes_off_is_asked_for_again(self):
-        pool = Azure()
-        pool.wake("a")
-        pool.at(150, Release(job_id="a", fence=101, ran=True))
-        pool.at(450, Tick(generation=1))
-        pool.at(451, Drained(vm="gpu", epoch=pool.epoch, drain=1, receipt="r"))
+        pool = drained()
         pool.ask(452, Call(acts=True, answers=True, pause_s=0), wanted="deallocating")
         pool.power = "running"
 

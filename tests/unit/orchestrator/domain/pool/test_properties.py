@@ -43,7 +43,7 @@ from orchestrator.domain.pool import (
 )
 from orchestrator.domain.pool.effects import effect_to_json
 from orchestrator.domain.pool.view import view_place, view_pool
-from tests.unit.orchestrator.domain.pool.bench import BEGIN, Bench, frozen
+from tests.unit.orchestrator.domain.pool.bench import BEGIN, POWERS, Bench, frozen
 from tests.unit.orchestrator.domain.pool.checks import OFF, check_staleness, check_step
 from tests.unit.orchestrator.domain.pool.world import World
 
@@ -55,16 +55,6 @@ JOBS = tuple("abcdefg")
 STEPS_S = (0.0, 0.5, 5.0, 10.0, 31.0, 61.0, 91.0, 301.0, 601.0, 905.0, 1201.0, 2401.0)
 ASKED = (PowerAsked, PowerRefused, StartAccepted, DeallocationAccepted)
 VM_COMMANDS = (VmRunning, VmReady, Deallocated, VmLost, *ASKED)
-POWERS = (
-    None,
-    "running",
-    "deallocated",
-    "starting",
-    "deallocating",
-    "stopping",
-    "stopped",
-    "gone",
-)
 
 vms = st.sampled_from(VMS)
 jobs = st.sampled_from(JOBS)
