@@ -22,7 +22,7 @@ from orchestrator.adapters.azure_vms import AzureVmPower
 from orchestrator.adapters.blob_files import BlobFileStore
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.adapters.identity import managed_identity
-from orchestrator.adapters.intake import ImageFetcher, normalise_image
+from orchestrator.intake import ImageFetcher, normalise_image
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
 from orchestrator.domain.names import Activity, Workflow
 from orchestrator.domain.ports import (

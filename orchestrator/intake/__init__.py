@@ -4,7 +4,7 @@ Nothing from outside is decoded before its header was judged, and no address is 
 was not checked.
 """
 
-from orchestrator.adapters.intake.image_intake import NormalisedImage, normalise_image
-from orchestrator.adapters.intake.url_intake import FetchLimits, ImageFetcher
+from orchestrator.intake.images import NormalisedImage, normalise_image
+from orchestrator.intake.urls import FetchLimits, ImageFetcher
 
 __all__ = ["FetchLimits", "ImageFetcher", "NormalisedImage", "normalise_image"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
-from orchestrator.adapters.intake.pixel_budget import PixelBudget
+from orchestrator.intake.pixel_budget import PixelBudget
 from orchestrator.domain.image_rules import (
     ImageFormat,
     ImageLimits,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.adapters.intake import FetchLimits, ImageFetcher
+from orchestrator.intake import FetchLimits, ImageFetcher
 from orchestrator.domain.input_errors import ImageUrlError, UnreachableImageUrlError
 from tests.fakes.hostile_server import (
     Exchange,

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from orchestrator.adapters.intake.image_intake import normalise_image
-from orchestrator.adapters.intake.pixel_budget import PixelBudget
+from orchestrator.intake.images import normalise_image
+from orchestrator.intake.pixel_budget import PixelBudget
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
 
