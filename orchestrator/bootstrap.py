@@ -22,7 +22,6 @@ from orchestrator.adapters.azure_vms import AzureVmPower
 from orchestrator.adapters.blob_files import BlobFileStore
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.adapters.identity import managed_identity
-from orchestrator.intake import ImageFetcher, normalise_image
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
 from orchestrator.domain.names import Activity, Workflow
 from orchestrator.domain.ports import (
@@ -35,6 +34,7 @@ from orchestrator.domain.ports import (
     PoolStore,
     VmPower,
 )
+from orchestrator.intake import ImageFetcher, normalise_image
 from orchestrator.settings import Settings
 from orchestrator.triggers.acceptance import Acceptance, Fetcher
 from orchestrator.triggers.answers import Handler, answer

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
-from orchestrator.intake.pixel_budget import PixelBudget
 from orchestrator.domain.image_rules import (
     ImageFormat,
     ImageLimits,
@@ -24,6 +23,7 @@ from orchestrator.domain.image_rules import (
 )
 from orchestrator.domain.image_structure import ImageStructure, reduce_to_essentials
 from orchestrator.domain.input_errors import TruncatedImageError, UnreadableImageError
+from orchestrator.intake.pixel_budget import PixelBudget
 
 _DECODING = PixelBudget(max_pixels=64_000_000)
 """One for the process, because memory is: about 12 bytes a pixel at the worst moment."""

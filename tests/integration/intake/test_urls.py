@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.intake import FetchLimits, ImageFetcher
 from orchestrator.domain.input_errors import ImageUrlError, UnreachableImageUrlError
+from orchestrator.intake import FetchLimits, ImageFetcher
 from tests.fakes.hostile_server import (
     Exchange,
     HostileServer,

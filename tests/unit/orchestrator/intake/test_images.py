@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from orchestrator.intake.images import normalise_image
-from orchestrator.intake.pixel_budget import PixelBudget
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
+from orchestrator.intake.images import normalise_image
+from orchestrator.intake.pixel_budget import PixelBudget
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
