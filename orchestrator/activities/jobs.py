@@ -1,6 +1,5 @@
 """Effects of one job: hand it to an agent, follow it, stop it, recover it, finish it."""
 
-import asyncio
 import json
 import logging
 from dataclasses import replace
@@ -21,6 +20,7 @@ from orchestrator.domain.job import (
 )
 from orchestrator.domain.pool import Candidate, PoolPolicy, Release
 from orchestrator.domain.ports import AgentClient, Clock, Durable, FileStore, JobTable
+from orchestrator.lanes import RESERVE
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class JobActivities:
             logger.warning("agent on %s: %s", candidate.name, error)
             return {"outcome": "unreachable"}
         view = JobView.from_json(answer)
-        await asyncio.to_thread(self._note_accepted, job_id, fence, candidate, view)
+        await RESERVE.run(self._note_accepted, job_id, fence, candidate, view)
         return {"outcome": "accepted", "seq": view.seq, "stage": view.stage}
 
     def _note_accepted(self, job_id: str, fence: int, vm: Candidate, view: JobView) -> None:
@@ -151,7 +151,7 @@ class JobActivities:
             if view.stage != stage:
                 limit_s = min(FOLLOW_S, quiet_s)
             if view.seq > after:
-                await asyncio.to_thread(self._note_progress, job_id, fence, view)
+                await RESERVE.run(self._note_progress, job_id, fence, view)
             after = max(after, view.seq)
 
     def _note_progress(self, job_id: str, fence: int, view: JobView) -> None:
@@ -197,7 +197,7 @@ class JobActivities:
         job_id, fence = str(order["job_id"]), int(order["fence"])
         release = Release(job_id=job_id, fence=fence, vm_unreachable=order["vm_unreachable"])
         await self._pool.apply(release, client)
-        data = await asyncio.to_thread(self._files.read, manifest_path(job_id))
+        data = await RESERVE.run(self._files.read, manifest_path(job_id))
         if data is not None:
             return {"manifest": json.loads(data)}
 
@@ -206,7 +206,7 @@ class JobActivities:
                 return None
             return replace(row, state=JobState.QUEUED, stage=None, percent=0, vm=None)
 
-        await asyncio.to_thread(self._jobs.change, job_id, change)
+        await RESERVE.run(self._jobs.change, job_id, change)
         return {"manifest": None}
 
     async def finish_job(self, order: dict[str, Any], client: Durable) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class JobActivities:
                 error=order.get("error"),
             )
 
-        await asyncio.to_thread(self._jobs.change, job_id, change)
+        await RESERVE.run(self._jobs.change, job_id, change)
         if manifest is None:
             return {"id": job_id, "state": order["state"]}
         return {**output_of(job_id, manifest), "manifest": artifact_url(job_id, "manifest.json")}

@@ -35,6 +35,7 @@ from orchestrator.domain.pool import (
 )
 from orchestrator.domain.pool.effects import effect_to_json
 from orchestrator.domain.ports import AgentClient, Clock, Durable, LedgerTable, PoolStore
+from orchestrator.lanes import RESERVE
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +101,12 @@ class PoolGate:
     async def _decide(self, command: Command) -> Decision:
         pause_s = FIRST_PAUSE_S
         for _ in range(MAX_CONFLICTS):
-            state, version = await asyncio.to_thread(self._store.read)
+            state, version = await RESERVE.run(self._store.read)
             decision = decide(state, command, self._clock(), self._policy)
             if decision.state == state:
                 return decision
             try:
-                await asyncio.to_thread(self._store.write, decision.state, version)
+                await RESERVE.run(self._store.write, decision.state, version)
             except StoreConflictError:
                 # Random, so that writers that collided once do not collide in step.
                 await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311
@@ -134,7 +135,7 @@ class PoolGate:
                     return await self._stop(effect)
                 case RecordInterval():
                     data = effect_to_json(effect)
-                    await asyncio.to_thread(self._ledger.record, data)
+                    await RESERVE.run(self._ledger.record, data)
                     return Confirm(effects=[data])
         except Exception as error:  # noqa: BLE001 - the Durable client raises plain Exception
             logger.warning("effect %s is left for later: %s", effect, error)
@@ -161,7 +162,7 @@ class PoolGate:
         return Confirm(effects=[data])
 
     async def _stop(self, effect: StopJob) -> Release | None:
-        believed = (await asyncio.to_thread(self._store.read))[0].vms.get(effect.vm)
+        believed = (await RESERVE.run(self._store.read))[0].vms.get(effect.vm)
         vm = self._policy.reach(effect.vm, believed.home if believed else None)
         if vm is None:
             return None

@@ -31,6 +31,7 @@ from orchestrator.domain.ports import (
     VmPower,
 )
 from orchestrator.domain.start_errors import NOT_FOUND
+from orchestrator.lanes import RESERVE
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class ReconcileActivities:
             ``{"answer": "sleep", until, for_s}`` (epoch seconds, seconds) or
             ``{"answer": "superseded"}``.
         """
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         if order["generation"] < state.generation:
             return {"answer": "superseded"}
         tick = await self._observe(state, client, generation=order["generation"])
@@ -93,15 +94,15 @@ class ReconcileActivities:
         it deallocates only with a drain receipt.
         """
         await self._start_forgotten_jobs(client)
-        before = await asyncio.to_thread(self._pool.read)
+        before = await RESERVE.run(self._pool.read)
         tick = await self._observe(before, client, generation=None)
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         planned = max(state.tick_at, state.look_at)
         if self._clock() - planned < self._policy.reconciler_overdue_s:
             return
         logger.warning("the reconciler has not ticked for a while: sweeping")
         await self._pool.apply(tick, client)
-        for vm in (await asyncio.to_thread(self._pool.read)).vms.values():
+        for vm in (await RESERVE.run(self._pool.read)).vms.values():
             await self._retire_directly(vm, client)
 
     async def _retire_directly(self, vm: Vm, client: Durable) -> None:
@@ -115,13 +116,13 @@ class ReconcileActivities:
 
     async def _start_forgotten_jobs(self, client: Durable) -> None:
         """Start what was accepted but cut off before its workflow began."""
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         known = {t.job_id for t in state.queue} | {
             j for vm in state.vms.values() for j in vm.slots
         }
         token = None
         for _ in range(SWEEP_PAGES):
-            rows, token = await asyncio.to_thread(
+            rows, token = await RESERVE.run(
                 self._jobs.list_page, state=JobState.QUEUED.value, limit=SWEEP_PAGE, token=token
             )
             unknown = [row for row in rows if row.job_id not in known]
@@ -154,7 +155,7 @@ class ReconcileActivities:
         if candidate is None:
             return seen
         try:
-            power = await asyncio.to_thread(self._power.read, candidate)
+            power = await RESERVE.run(self._power.read, candidate)
             seen = replace(seen, power=power.power, failure=power.failure_code)
         except ArmError as error:
             logger.warning("power of %s could not be read: %s", vm.name, error)

@@ -4,7 +4,6 @@ Each reads the pool's state right before it acts, and then does nothing unless e
 still fit: a second run minutes later is harmless.
 """
 
-import asyncio
 import logging
 from typing import Any
 
@@ -33,6 +32,7 @@ from orchestrator.domain.start_errors import (
     classify_start_error,
     may_have_acted,
 )
+from orchestrator.lanes import RESERVE
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class VmActivities:
         if at is None:
             return STALE
         try:
-            await asyncio.to_thread(self._power.start, candidate)
+            await RESERVE.run(self._power.start, candidate)
         except ArmError as error:
             await self._note_refusal(vm, at, error, client)
             if classify_start_error(error.code, error.message) is StartProblem.BUSY:
@@ -119,7 +119,7 @@ class VmActivities:
 
     async def _check_power(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
         try:
-            seen = await asyncio.to_thread(self._power.read, candidate)
+            seen = await RESERVE.run(self._power.read, candidate)
         except ArmError as error:
             logger.warning("power of %s could not be read: %s", vm.name, error)
             return "starting"
@@ -222,7 +222,7 @@ class VmActivities:
         if at is None:
             return STALE
         try:
-            await asyncio.to_thread(self._power.deallocate, candidate)
+            await RESERVE.run(self._power.deallocate, candidate)
         except ArmError as error:
             await self._note_refusal(vm, at, error, client)
             logger.warning("deallocation of %s was refused: %s", vm.name, error)
@@ -245,7 +245,7 @@ class VmActivities:
             return STALE
         candidate, vm = found
         try:
-            seen = await asyncio.to_thread(self._power.read, candidate)
+            seen = await RESERVE.run(self._power.read, candidate)
         except ArmError as error:
             logger.warning("power of %s could not be read: %s", vm.name, error)
             return {"outcome": "deallocating"}
@@ -258,7 +258,7 @@ class VmActivities:
     async def _read_power(self, candidate: Candidate) -> str | None:
         """Give a VM's power state, or None when that is not known."""
         try:
-            return (await asyncio.to_thread(self._power.read, candidate)).power
+            return (await RESERVE.run(self._power.read, candidate)).power
         except ArmError:
             return None
 
@@ -281,7 +281,7 @@ class VmActivities:
         self, order: dict[str, Any], *phases: VmPhase
     ) -> tuple[Candidate, Vm] | None:
         """Find the VM if the pool still believes what the order was given under."""
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         vm = state.vms.get(order["vm"])
         candidate = self._policy.reach(order["vm"], vm.home) if vm else None
         if vm is None or candidate is None:

@@ -17,6 +17,7 @@ from orchestrator.domain.names import Workflow
 from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.scaling import seconds_until_room
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, KeyTable, PoolCommands
+from orchestrator.lanes import STORAGE
 from orchestrator.triggers.request_body import ImageSource
 
 MAX_KEY_LENGTH = 200
@@ -79,7 +80,7 @@ class Acceptance:
         data = source.data
         if data is None:
             data = await self._fetcher.fetch(source.url or "")
-        return (await asyncio.to_thread(self._normalise, data)).png
+        return (await STORAGE.run(self._normalise, data)).png
 
     async def admit(self, count: int) -> None:
         """Refuse new jobs while too many are open.
@@ -87,7 +88,7 @@ class Acceptance:
         Raises:
             BusyError: With the seconds after which trying again is worth it.
         """
-        state = await asyncio.to_thread(self._pool.read)
+        state = await STORAGE.run(self._pool.read)
         too_many = state.open_jobs() + count - self._max_open_jobs
         if too_many > 0:
             raise BusyError(
@@ -106,7 +107,7 @@ class Acceptance:
         Raises:
             KeyReusedError: The key came with another request before.
         """
-        found = await asyncio.to_thread(self._keys.find, key) if key is not None else None
+        found = await STORAGE.run(self._keys.find, key) if key is not None else None
         return None if found is None else _same_request(*found, body_hash)
 
     async def claim(self, key: str | None, body_hash: str) -> str:
@@ -118,7 +119,7 @@ class Acceptance:
         new = self.draw_id()
         if key is None:
             return new
-        first = await asyncio.to_thread(self._keys.claim, key, new, body_hash)
+        first = await STORAGE.run(self._keys.claim, key, new, body_hash)
         return _same_request(*first, body_hash)
 
     async def store(
@@ -152,7 +153,7 @@ class Acceptance:
 
     async def insert(self, row: JobRow) -> None:
         """Insert a row; one that is there already stays as it is."""
-        await asyncio.to_thread(self._jobs.insert, row)
+        await STORAGE.run(self._jobs.insert, row)
 
     async def start(self, row: JobRow, client: Durable) -> None:
         """Start the job's workflow; one that exists already is as good.
@@ -168,7 +169,7 @@ class Acceptance:
 
     async def read_batch(self, batch_id: str) -> dict[str, Any] | None:
         """Read a stored batch: ``{id, rows, refused}``, or None."""
-        data = await asyncio.to_thread(self._files.read, request_path(batch_id))
+        data = await STORAGE.run(self._files.read, request_path(batch_id))
         batch = json.loads(data) if data is not None else {}
         return batch if "rows" in batch else None
 
@@ -203,7 +204,7 @@ class Acceptance:
                 raise
 
     async def _write(self, path: str, data: bytes, content_type: str) -> None:
-        await asyncio.to_thread(self._files.write, path, data, content_type)
+        await STORAGE.run(self._files.write, path, data, content_type)
 
     async def _write_json(self, path: str, body: dict[str, Any]) -> None:
         await self._write(path, json.dumps(body).encode(), "application/json")

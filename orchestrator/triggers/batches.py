@@ -10,6 +10,7 @@ from orchestrator.domain.errors import UnknownJobError
 from orchestrator.domain.input_errors import InputError
 from orchestrator.domain.job import JobRequest, error_of, is_job_id, view_job
 from orchestrator.domain.ports import Durable, JobTable
+from orchestrator.lanes import STORAGE
 from orchestrator.triggers.acceptance import Acceptance, hash_of, number_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.jobs import POLL_S, key_of
@@ -86,7 +87,7 @@ class BatchRoutes:
     async def _view(self, item: dict[str, Any]) -> dict[str, Any]:
         if "job_id" not in item:
             return {**item, "state": "failed"}
-        row = await asyncio.to_thread(self._jobs.read, item["job_id"])
+        row = await STORAGE.run(self._jobs.read, item["job_id"])
         if row is None:
             return {**item, "state": "queued", "error": None}
         job = view_job(row, None)

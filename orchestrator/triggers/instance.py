@@ -4,7 +4,6 @@ The host's own URLs carry a key to everybody's instances (azure-functions-durabl
 these carry none. Statuses and codes are the extension's, so that a Durable client needs no change.
 """
 
-import asyncio
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from orchestrator.domain.errors import UnknownJobError
 from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.ports import Durable, JobTable
+from orchestrator.lanes import STORAGE
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.request_body import read_json
 
@@ -113,7 +113,7 @@ class InstanceRoutes:
 
     async def _row(self, request: func.HttpRequest) -> JobRow:
         job_id = request.route_params.get("id", "")
-        row = await asyncio.to_thread(self._jobs.read, job_id) if is_job_id(job_id) else None
+        row = await STORAGE.run(self._jobs.read, job_id) if is_job_id(job_id) else None
         if row is None:
             raise UnknownJobError("there is no job under this id")
         return row

@@ -23,6 +23,7 @@ from orchestrator.domain.job import (
 from orchestrator.domain.pool import Cancel, PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
+from orchestrator.lanes import STORAGE
 from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.instance import urls_of
@@ -71,7 +72,7 @@ class JobRoutes:
         key, body_hash = key_of(request), hash_of("jobs", [source], asked)
         # A job that was accepted stays so: it is found even while new ones are refused.
         first_id = await self._acceptance.find(key, body_hash)
-        row = await asyncio.to_thread(self._jobs.read, first_id) if first_id else None
+        row = await STORAGE.run(self._jobs.read, first_id) if first_id else None
         if row is None:
             row = await self._take_in(source, asked, key, body_hash)
         if not row.state.is_over:
@@ -85,7 +86,7 @@ class JobRoutes:
         png = await self._acceptance.image(source)
         job_id = await self._acceptance.claim(key, body_hash)
         # Without a key the id was drawn just now, and nothing can stand under it.
-        row = await asyncio.to_thread(self._jobs.read, job_id) if key else None
+        row = await STORAGE.run(self._jobs.read, job_id) if key else None
         if row is None:
             row = await self._acceptance.store(job_id, png, asked)
             await self._acceptance.insert(row)
@@ -112,9 +113,7 @@ class JobRoutes:
         row = await self._row(request)
         if row.state.is_over:
             return json_answer(view_job(row, None))
-        state, row = await asyncio.gather(
-            asyncio.to_thread(self._pool.read), self._settle(row, client)
-        )
+        state, row = await asyncio.gather(STORAGE.run(self._pool.read), self._settle(row, client))
         now = self._clock()
         place = place_of(row, view_place(state, row.job_id, now, self._policy), now)
         retry_after = {} if row.state.is_over else {"Retry-After": str(POLL_S)}
@@ -140,7 +139,7 @@ class JobRoutes:
                 return None
             return replace(current, state=ended.state, error=ended.error, ended_at=self._clock())
 
-        settled = await asyncio.to_thread(self._jobs.change, row.job_id, change)
+        settled = await STORAGE.run(self._jobs.change, row.job_id, change)
         await self._pool.apply(self._cancel_all(row.job_id), client)
         return settled or row
 
@@ -149,7 +148,7 @@ class JobRoutes:
         state = request.params.get("state")
         if state is not None and state not in list(JobState):
             raise InvalidRequestError(f"state must be one of {', '.join(JobState)}")
-        rows, token = await asyncio.to_thread(
+        rows, token = await STORAGE.run(
             self._jobs.list_page,
             state=state,
             limit=_limit(request.params.get("limit")),
@@ -179,7 +178,7 @@ class JobRoutes:
                 return None
             return replace(current, state=JobState.CANCELLED, ended_at=self._clock())
 
-        return await asyncio.to_thread(self._jobs.change, row.job_id, change) or row
+        return await STORAGE.run(self._jobs.change, row.job_id, change) or row
 
     def _cancel_all(self, job_id: str) -> Cancel:
         return Cancel(job_id=job_id, fence=fence_ending_all_before(self._clock()))
@@ -190,12 +189,12 @@ class JobRoutes:
         name = request.route_params.get("name", "")
         path, content_type = self._find(row, name)
         if self._sends_links:
-            link = await asyncio.to_thread(
+            link = await STORAGE.run(
                 self._files.link, path, valid_s=self._link_s, name=f"{row.job_id}-{name}"
             )
             headers = {"Location": link, "Cache-Control": "no-store"}
             return func.HttpResponse(status_code=HTTPStatus.FOUND, headers=headers)
-        data = await asyncio.to_thread(self._files.read, path)
+        data = await STORAGE.run(self._files.read, path)
         if data is None:
             raise UnknownJobError(f"the artifact {name} is no longer stored")
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
@@ -215,7 +214,7 @@ class JobRoutes:
         job_id = request.route_params.get("id", "")
         row = None
         if is_job_id(job_id):
-            row = await asyncio.to_thread(self._jobs.read, job_id)
+            row = await STORAGE.run(self._jobs.read, job_id)
         if row is None:
             raise UnknownJobError("there is no job under this id")
         return row

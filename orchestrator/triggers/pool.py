@@ -1,6 +1,5 @@
 """Routes of the pool and of the app's own health."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +9,7 @@ from orchestrator.domain.errors import InvalidRequestError, NothingToResetError,
 from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
 from orchestrator.domain.ports import Clock, Durable, PoolCommands
+from orchestrator.lanes import RESERVE
 from orchestrator.triggers.answers import json_answer, problem
 from orchestrator.triggers.request_body import read_json
 
@@ -28,7 +28,7 @@ class PoolRoutes:
 
     async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Show VMs, queue and money."""
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         return json_answer(view_pool(state, self._clock(), self._policy))
 
     async def prewarm(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
@@ -58,7 +58,7 @@ class PoolRoutes:
         reply = await self._pool.apply(ResetVm(vm=name), client)
         if reply["answer"] == "stale":
             raise NothingToResetError(f"VM {name!r} is neither broken nor cooling down")
-        state = await asyncio.to_thread(self._pool.read)
+        state = await RESERVE.run(self._pool.read)
         return json_answer(
             view_pool(state, self._clock(), self._policy), status=HTTPStatus.ACCEPTED
         )
@@ -66,7 +66,7 @@ class PoolRoutes:
     async def health(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Tell whether the app and its storage answer: 200 or 503."""
         try:
-            await asyncio.to_thread(self._pool.read)
+            await RESERVE.run(self._pool.read)
         except Exception as error:  # noqa: BLE001 - whatever it is, storage does not answer
             return problem(
                 503,
