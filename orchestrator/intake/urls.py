@@ -27,6 +27,7 @@ from orchestrator.domain.input_errors import (
     UnreachableImageUrlError,
 )
 from orchestrator.domain.url_rules import WEB_PORTS, ImageUrl, IpAddress, is_public_address
+from orchestrator.intake.dns import DnsResolver
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 * 1024
@@ -62,18 +63,9 @@ class Resolver(Protocol):
         """Return IPv4 and IPv6 addresses as text, at least one.
 
         Raises:
-            OSError: There are none, or no answer.
+            TimeoutError: No answer in time.
+            OSError: There are none.
         """
-
-
-class SystemResolver:
-    """Asks the operating system, in a thread."""
-
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """See `Resolver.resolve`."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class ImageFetcher:
@@ -95,13 +87,13 @@ class ImageFetcher:
                 ``127.0.0.1:8080``. What they redirect to is judged like any other URL.
             open_ports: Ports that any public host may be asked on.
             limits: Time and size.
-            resolver: Looks up host names; the operating system's by default.
+            resolver: Looks up host names; DNS by default.
             is_public: Tells whether an address may be connected to.
         """
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._open_ports = open_ports
         self._limits = limits or FetchLimits()
-        self._resolver = resolver or SystemResolver()
+        self._resolver = resolver or DnsResolver()
         self._is_public = is_public
 
     async def fetch(self, url: str) -> bytes:
@@ -170,16 +162,23 @@ class ImageFetcher:
         return ImageUrl.parse(url, allowed_hosts=self._allowed_hosts, open_ports=self._open_ports)
 
     async def _resolve(self, target: ImageUrl) -> list[str]:
-        try:
-            texts = [str(ipaddress.ip_address(target.host))]
-        except ValueError:
-            texts = list(await self._resolver.resolve(target.host, target.port))
+        literal = _read_address(target.host)
+        texts = [literal] if literal else await self._look_up(target)
         if not texts:
             raise OSError("no address")
         for text in texts:
             address = ipaddress.ip_address(text)
             target.check_address(address, is_public=self._is_public(address))
         return texts
+
+    async def _look_up(self, target: ImageUrl) -> list[str]:
+        try:
+            return list(await self._resolver.resolve(target.host, target.port))
+        except TimeoutError as error:
+            raise ImageUrlTimeoutError(
+                f"The address of {target.host} could not be looked up in time. "
+                "Try again, or upload the image instead of linking to it."
+            ) from error
 
     async def _read(
         self, target: ImageUrl, response: aiohttp.ClientResponse, first_byte: asyncio.Timeout
@@ -236,6 +235,22 @@ class _Pinned(AbstractResolver):
 
     async def close(self) -> None:
         return
+
+
+def _read_address(host: str) -> str | None:
+    """Read an address, also in the short forms that browsers know, such as ``127.1``.
+
+    Returns:
+        The address as text, or nothing if the host is a name.
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 def _to_yarl(target: ImageUrl) -> URL:
