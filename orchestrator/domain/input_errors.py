@@ -148,7 +148,7 @@ class UnreachableImageUrlError(ImageUrlError):
 
 
 class ImageUrlTimeoutError(ImageUrlError):
-    """The server was too slow to begin or to end."""
+    """The look-up of the host was too slow, or the server to begin or to end."""
 
     status = 422
     code = "image_url_timeout"

@@ -20,7 +20,9 @@ MAX_URL_LENGTH = 8_192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 WEB_PORTS = frozenset(_DEFAULT_PORTS.values())
 """Ports that callers may name; others belong to services that are no web servers."""
-_FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
+_BYTES_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""How the headers' decoder marks them."""
 _KEPT_IN_TARGET = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -75,7 +77,8 @@ class ImageUrl:
             )
         if _FORBIDDEN_CHARACTERS.search(text.replace(" ", "%20")):
             raise InvalidImageUrlError(
-                "The image URL contains a control character or a backslash. Percent-encode it."
+                "The image URL contains a control character, a backslash or half of a "
+                "surrogate pair. Percent-encode it."
             )
         try:
             parts = urlsplit(text)
@@ -104,11 +107,20 @@ class ImageUrl:
     def resolve_location(self, location: str) -> str:
         """Return the absolute URL that a redirect names, not yet judged.
 
+        Reads what browsers read: bytes that are not UTF-8 are percent-encoded as they are, and a
+        backslash in front of the query is a slash.
+
+        Args:
+            location: The header, decoded with `surrogateescape`.
+
         Raises:
             InvalidImageUrlError: It is malformed.
         """
+        location = _BYTES_NOT_UTF8.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", location)
+        path, mark, query = location.strip().partition("?")
+        location = path.replace("\\", "/") + mark + query
         try:
-            return urljoin(self.origin + self.target, location.strip())
+            return urljoin(self.origin + self.target, location)
         except ValueError as error:
             raise InvalidImageUrlError("The image URL redirects to a malformed URL.") from error
 

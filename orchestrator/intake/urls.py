@@ -6,6 +6,8 @@ and credentials play no part.
 """
 
 import asyncio
+import functools
+import io
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
@@ -14,6 +16,9 @@ from typing import Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from orchestrator.domain.input_errors import (
@@ -27,8 +32,16 @@ from orchestrator.domain.input_errors import (
     UnreachableImageUrlError,
 )
 from orchestrator.domain.url_rules import WEB_PORTS, ImageUrl, IpAddress, is_public_address
+from orchestrator.intake.dns import DnsResolver
 
+MAX_HEAD_BYTES = 256 * 1024
+"""Of status line and headers of one answer, as Chromium takes; the trailers may have as much."""
+_MAX_HEADERS = 1_000
+_NEVER_REACHED_BYTES = 1024 * 1024
+"""Above `MAX_HEAD_BYTES` and one read of the socket."""
+_WHOLE = frozenset({200, 203})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _CHUNK_BYTES = 64 * 1024
 _HEADERS = {
     "Accept": "image/png, image/jpeg, image/webp",
@@ -45,7 +58,7 @@ class FetchLimits:
     Attributes:
         first_byte_s: From the start of a hop to the first byte of its body.
         total_s: For everything, redirects included.
-        max_bytes: Of the body; what is beyond is not read.
+        max_bytes: Of the body; what is beyond is not read. One fetch holds about as much memory.
         max_redirects: How many are followed.
     """
 
@@ -62,18 +75,9 @@ class Resolver(Protocol):
         """Return IPv4 and IPv6 addresses as text, at least one.
 
         Raises:
-            OSError: There are none, or no answer.
+            TimeoutError: No answer in time.
+            OSError: There are none.
         """
-
-
-class SystemResolver:
-    """Asks the operating system, in a thread."""
-
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """See `Resolver.resolve`."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class ImageFetcher:
@@ -95,13 +99,13 @@ class ImageFetcher:
                 ``127.0.0.1:8080``. What they redirect to is judged like any other URL.
             open_ports: Ports that any public host may be asked on.
             limits: Time and size.
-            resolver: Looks up host names; the operating system's by default.
+            resolver: Looks up host names; DNS by default.
             is_public: Tells whether an address may be connected to.
         """
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._open_ports = open_ports
         self._limits = limits or FetchLimits()
-        self._resolver = resolver or SystemResolver()
+        self._resolver = resolver or DnsResolver()
         self._is_public = is_public
 
     async def fetch(self, url: str) -> bytes:
@@ -135,16 +139,16 @@ class ImageFetcher:
         try:
             async with first_byte:
                 addresses = await self._resolve(target)
-                connector = aiohttp.TCPConnector(
-                    resolver=_Pinned(target, addresses), use_dns_cache=False, force_close=True
-                )
                 async with (
                     aiohttp.ClientSession(
-                        connector=connector,
+                        connector=_Connector(_Pinned(target, addresses)),
                         cookie_jar=aiohttp.DummyCookieJar(),
                         timeout=aiohttp.ClientTimeout(total=None),
                         auto_decompress=False,
                         trust_env=False,
+                        max_line_size=_NEVER_REACHED_BYTES,
+                        max_field_size=_NEVER_REACHED_BYTES,
+                        max_headers=_MAX_HEADERS,
                     ) as session,
                     session.get(
                         _to_yarl(target), headers=_HEADERS, allow_redirects=False
@@ -170,10 +174,8 @@ class ImageFetcher:
         return ImageUrl.parse(url, allowed_hosts=self._allowed_hosts, open_ports=self._open_ports)
 
     async def _resolve(self, target: ImageUrl) -> list[str]:
-        try:
-            texts = [str(ipaddress.ip_address(target.host))]
-        except ValueError:
-            texts = list(await self._resolver.resolve(target.host, target.port))
+        literal = _read_address(target.host)
+        texts = [literal] if literal else await self._look_up(target)
         if not texts:
             raise OSError("no address")
         for text in texts:
@@ -181,29 +183,39 @@ class ImageFetcher:
             target.check_address(address, is_public=self._is_public(address))
         return texts
 
+    async def _look_up(self, target: ImageUrl) -> list[str]:
+        try:
+            return list(await self._resolver.resolve(target.host, target.port))
+        except TimeoutError as error:
+            raise ImageUrlTimeoutError(
+                f"The address of {target.host} could not be looked up in time. "
+                "Try again, or upload the image instead of linking to it."
+            ) from error
+
     async def _read(
         self, target: ImageUrl, response: aiohttp.ClientResponse, first_byte: asyncio.Timeout
     ) -> bytes:
-        if response.status != 200:
+        if response.status not in _WHOLE:
             raise ImageUrlStatusError(
                 f"{target.host} answered with status {response.status} instead of the image. "
                 "Check that the URL opens in a browser without signing in."
             )
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if _is_compressed(response):
             raise ImageUrlEncodingError(
                 f"{target.host} sends the image compressed, which is not taken. "
                 "Upload the image instead of linking to it."
             )
         max_bytes = self._limits.max_bytes
-        body = bytearray()
+        # Gives its bytes away without copying them.
+        body = io.BytesIO()
         if (response.content_length or 0) <= max_bytes:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 first_byte.reschedule(None)
-                body += chunk
-                if len(body) > max_bytes:
+                if body.tell() + len(chunk) > max_bytes:
                     break
+                body.write(chunk)
             else:
-                return bytes(body)
+                return body.getvalue()
         raise ImageUrlTooLargeError(
             f"The image at {target.host} has more than {max_bytes / 1e6:g} MB. "
             "Send it smaller: more than 2048 pixels on the longest edge are not used."
@@ -238,6 +250,75 @@ class _Pinned(AbstractResolver):
         return
 
 
+class _HeadTooLargeError(aiohttp.ClientError):
+    """The server sends more headers than are taken."""
+
+
+class _Protocol(ResponseHandler):
+    """Gives up on a server whose headers, or trailers behind the last chunk, have no end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._body: StreamReader | None = None
+        self._body_bytes = 0
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        body_bytes = self._body.total_bytes if self._body else 0
+        # What comes while the body doesn't grow is kept by the parser.
+        self._head_bytes = 0 if body_bytes > self._body_bytes else self._head_bytes + len(data)
+        self._body_bytes = body_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._give_up(_HeadTooLargeError())
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        _, self._body = data
+        super().feed_data(data, size)
+
+    def _give_up(self, error: Exception) -> None:
+        self.set_exception(error)
+        if self._body is not None:
+            self._body.set_exception(error)
+        if self.transport is not None:
+            self.transport.close()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connects to checked addresses only and keeps no connection.
+
+    aiohttp limits each header and their number, but not all of them together, and has no door for
+    a protocol of one's own: hence its private attribute.
+    """
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        super().__init__(resolver=resolver, use_dns_cache=False, force_close=True)
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = functools.partial(protocol, loop=self._loop)
+
+
+def _read_address(host: str) -> str | None:
+    """Read an address, also in the short forms that browsers know, such as ``127.1``.
+
+    Returns:
+        The address as text, or nothing if the host is a name.
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _is_compressed(response: aiohttp.ClientResponse) -> bool:
+    """Tell whether a compression is named; browsers pass over any other word, and so do we."""
+    words = ",".join(response.headers.getall("Content-Encoding", ())).lower().split(",")
+    return not _COMPRESSIONS.isdisjoint(word.strip() for word in words)
+
+
 def _to_yarl(target: ImageUrl) -> URL:
     url = URL(target.origin + target.target, encoded=True)
     # Two parsers that read one URL differently are how checks of this kind are passed by.
@@ -248,6 +329,8 @@ def _to_yarl(target: ImageUrl) -> URL:
 
 def _describe(error: Exception) -> str:
     match error:
+        case _HeadTooLargeError():
+            return f"sends more than {MAX_HEAD_BYTES // 1024} KiB of headers"
         case aiohttp.ClientConnectorCertificateError():
             return "has a TLS certificate that is not trusted"
         case aiohttp.ClientSSLError():

@@ -3,6 +3,8 @@
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.domain.input_errors import ForbiddenImageUrlError, InvalidImageUrlError
 from orchestrator.domain.url_rules import ImageUrl, is_public_address
@@ -93,6 +95,8 @@ class TestParse:
             "https://a..b/a.png",
             "https://" + "a" * 64 + ".example/",
             "https://example.com/" + "a" * 9_000,
+            "https://example.com/\ud800",
+            "https://example.com/?a=\udcff",
         ],
     )
     def test_refuses_what_is_no_plain_web_address(self, text):
@@ -114,6 +118,38 @@ class TestParse:
 
     def test_keeps_a_query_out_of_its_origin(self):
         assert "sig" not in ImageUrl.parse("https://a.example/x?sig=1").origin
+
+
+class TestResolveLocation:
+    HERE = ImageUrl.parse("https://photos.example/deep/a?size=l")
+
+    @pytest.mark.parametrize(
+        ("location", "there"),
+        [
+            ("b", "https://photos.example:443/deep/b"),
+            ("?size=s", "https://photos.example:443/deep/a?size=s"),
+            ("//cdn.example/b", "https://cdn.example/b"),
+            ("\\\\cdn.example\\b?c=\\d", "https://cdn.example/b?c=\\d"),
+            ("/\udcfc?a=\udcff", "https://photos.example:443/%FC?a=%FF"),
+        ],
+    )
+    def test_reads_what_browsers_read(self, location, there):
+        assert self.HERE.resolve_location(location) == there
+
+    @given(
+        host=st.sampled_from(["10.0.0.1", "photos.example", "cdn.example"]),
+        slashes=st.text("/\\", min_size=2, max_size=2),
+        tail=st.text("ab/\\@?#:. \udcfc", max_size=12),
+    )
+    def test_ends_at_one_host_or_nowhere(self, host, slashes, tail):
+        """What follows the host can't change it, however slashes lean."""
+        try:
+            url = ImageUrl.parse(self.HERE.resolve_location(f"https:{slashes}{host}/{tail}"))
+        except InvalidImageUrlError:
+            return
+
+        assert url.host == host
+        assert url.target.isascii()
 
 
 class TestCheckAddress:
