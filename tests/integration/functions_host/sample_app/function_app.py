@@ -180,6 +180,11 @@ def fan_out(context):
 
 
 @app.orchestration_trigger(context_name="context")
+def naps(context):
+    yield context.task_all([context.call_activity("nap", 60) for _ in range(context.get_input())])
+
+
+@app.orchestration_trigger(context_name="context")
 def counted(context):
     order = context.get_input()
     done = 0
