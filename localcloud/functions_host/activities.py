@@ -147,9 +147,11 @@ class ActivityRunner:
             return self._worker.submit_coroutine(lambda: call_http(request))
         function = self._worker.app.activities.get(row.name.lower())
         if function is None:
-            raise LookupError(f"no activity named '{row.name}' is registered any more")
-        value = bindings.decode("activityTrigger", Datum(row.input or "", "string"))
-        return self._worker.submit(function, {function.trigger["name"]: value})
+            raise LookupError(
+                f"no activity named '{row.name}' is registered any more, or it is disabled"
+            )
+        datum = Datum(row.input or "", "string")
+        return self._worker.submit(function, bindings.decode_trigger(function, datum))
 
     def _finish(self, number: int, row: ActivityRow, done: "Future[Any]") -> None:
         with self._lock:
