@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,12 @@ from localcloud.clock import SystemClock
 from localcloud.functions_host.blob_triggers import POLL_INTERVAL
 from localcloud.functions_host.delays import LATE_UP_TO, SLOW_UP_TO, Delays, Pause
 from localcloud.functions_host.errors import Codes, DataFolderError, HostError
-from localcloud.functions_host.host_settings import load_app_settings, read_host_settings
+from localcloud.functions_host.host_settings import (
+    SCRIPT_SETTING,
+    is_disabled,
+    load_app_settings,
+    read_host_settings,
+)
 from localcloud.functions_host.loader import load_app
 from localcloud.functions_host.server import FunctionsHost
 from localcloud.functions_host.store import Store
@@ -60,7 +66,11 @@ async def _serve(options: argparse.Namespace) -> None:
     load_app_settings(app_dir, os.environ)
     settings = read_host_settings(app_dir, os.environ)
     os.chdir(app_dir)
-    app = load_app(app_dir)
+    app = load_app(
+        app_dir,
+        script=os.environ.get(SCRIPT_SETTING) or "function_app.py",
+        is_disabled=partial(is_disabled, settings=settings, environ=os.environ),
+    )
     clock = SystemClock()
     store = Store(
         data_dir / "durable.sqlite",

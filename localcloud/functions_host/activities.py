@@ -17,6 +17,7 @@ from azure.functions.meta import Datum
 from localcloud.clock import Clock
 from localcloud.functions_host import bindings
 from localcloud.functions_host.alarm import Alarm
+from localcloud.functions_host.errors import HostStoppingError
 from localcloud.functions_host.http_activity import call_http
 from localcloud.functions_host.replay import HTTP_ACTIVITY
 from localcloud.functions_host.store import ActivityRow
@@ -103,8 +104,8 @@ class ActivityRunner:
     def _start(self, row: ActivityRow) -> None:
         try:
             future = self._submit(row)
-        except RuntimeError:
-            # The pool takes nothing more: the host is stopping and the lease stays in the store.
+        except HostStoppingError:
+            # The lease stays in the store, and the next host runs it.
             return
         except Exception as error:  # noqa: BLE001 - any refusal is the activity's failure
             future = Future()
@@ -146,9 +147,11 @@ class ActivityRunner:
             return self._worker.submit_coroutine(lambda: call_http(request))
         function = self._worker.app.activities.get(row.name.lower())
         if function is None:
-            raise LookupError(f"no activity named '{row.name}' is registered any more")
-        value = bindings.decode("activityTrigger", Datum(row.input or "", "string"))
-        return self._worker.submit(function, {function.trigger["name"]: value})
+            raise LookupError(
+                f"no activity named '{row.name}' is registered any more, or it is disabled"
+            )
+        datum = Datum(row.input or "", "string")
+        return self._worker.submit(function, bindings.decode_trigger(function, datum))
 
     def _finish(self, number: int, row: ActivityRow, done: "Future[Any]") -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """Values of a function's parameters, made by the converters of azure-functions themselves."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +10,7 @@ import azure.functions as func
 from azure.functions.meta import Datum
 
 from localcloud.functions_host.blob_source import BlobContent, BlobVersion
+from localcloud.functions_host.loader import AppFunction
 from localcloud.functions_host.moments import to_history_text
 
 
@@ -63,6 +64,23 @@ def decode(kind: str, datum: Datum, metadata: Mapping[str, Datum] | None = None)
     return func.get_binding_registry().get(kind).decode(datum, trigger_metadata=metadata)
 
 
+def decode_trigger(
+    function: AppFunction, datum: Datum, metadata: Mapping[str, Datum] | None = None
+) -> dict[str, Any]:
+    """Make the argument of a function's trigger.
+
+    Args:
+        function: Which one.
+        datum: What the host would put on the wire.
+        metadata: What it would tell of the trigger besides.
+
+    Returns:
+        The value by the trigger's parameter; undecoded if the function asks for str or bytes.
+    """
+    value = datum.value if function.takes_raw else decode(function.trigger_type, datum, metadata)
+    return {str(function.trigger["name"]): value}
+
+
 def encode_result(kind: str, value: Any) -> Datum:
     """Turn what a function returned into what goes back to the host.
 
@@ -80,18 +98,20 @@ def encode_result(kind: str, value: Any) -> Datum:
 def to_http_datum(
     method: str,
     url: str,
-    headers: Mapping[str, str],
-    query: Mapping[str, str],
+    headers: Iterable[tuple[str, str]],
+    query: Iterable[tuple[str, str]],
     params: Mapping[str, str],
     body: bytes,
 ) -> Datum:
     """Build the datum of an HTTP request as the host does.
 
+    A header or query name that comes more than once has its values joined with commas.
+
     Args:
         method: HTTP method.
         url: Whole URL.
-        headers: By lower-cased name.
-        query: By name; empty values are left out.
+        headers: Names and values; names are lower-cased.
+        query: Names and values; what is empty is left out.
         params: Route values.
         body: Whole body.
     """
@@ -99,13 +119,26 @@ def to_http_datum(
         {
             "method": Datum(method, "string"),
             "url": Datum(url, "string"),
-            "headers": {name: Datum(value, "string") for name, value in headers.items()},
-            "query": {name: Datum(value, "string") for name, value in query.items() if value},
+            "headers": {
+                name.lower(): Datum(value, "string") for name, value in _join(headers).items()
+            },
+            "query": {
+                name: Datum(value, "string") for name, value in _join(query).items() if value
+            },
             "params": {name: Datum(value, "string") for name, value in params.items()},
             "body": Datum(body, "bytes"),
         },
         "http",
     )
+
+
+def _join(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join the values of names that differ by their case at most; the first spelling stays."""
+    spelled: dict[str, str] = {}
+    joined: dict[str, list[str]] = {}
+    for name, value in pairs:
+        joined.setdefault(spelled.setdefault(name.lower(), name), []).append(value)
+    return {name: ",".join(values) for name, values in joined.items()}
 
 
 def to_timer_datum(

@@ -180,8 +180,7 @@ class BlobTriggers:
             self._let_go(watch, version)
             return
         datum, metadata = bindings.to_blob_datum(container, version, content, tokens)
-        value = bindings.decode("blobTrigger", datum, metadata)
-        future = self._worker.submit(function, {function.trigger["name"]: value})
+        future = self._worker.submit(function, bindings.decode_trigger(function, datum, metadata))
         future.add_done_callback(lambda done: self._finish(watch, version, done))
 
     def _finish(self, watch: _Watch, version: BlobVersion, done: "Future[Any]") -> None:

@@ -70,6 +70,7 @@ class EngineOptions:
         delivers_twice: Post each result twice.
         lateness: How late messages and activities are delivered; None for at once.
         replaces_live: Let a start take the place of a live instance of that id.
+        default_version: Version of orchestrations that are started without one; "" for none.
     """
 
     episode_threads: int = 4
@@ -80,6 +81,7 @@ class EngineOptions:
     delivers_twice: bool = False
     lateness: Delays | None = None
     replaces_live: bool = False
+    default_version: str = ""
 
 
 class DurableFunctions(Catalog, Protocol):
@@ -203,7 +205,7 @@ class Engine:
             name: Name of the orchestrator, case ignored.
             instance_id: Its id; None for a random one.
             input_text: Raw input as JSON text.
-            version: Its version.
+            version: Its version; "" for the default one.
 
         Returns:
             The instance id.
@@ -732,6 +734,7 @@ class Engine:
         parent: Parent | None,
     ) -> None:
         now = self._clock.now()
+        version = version or self._options.default_version
         row = InstanceRow(
             instance_id=instance_id,
             execution_id=uuid.uuid4().hex,

@@ -202,6 +202,8 @@ def run_entity(
         logger.exception("the entity %s failed", row.instance_id)
         failure = {"isError": True, "result": json.dumps(f"{type(error).__name__}: {error}")}
         results = [failure] * len(messages)
+    else:
+        _log_failures(row, messages, results)
     replies = tuple(
         _reply(message, result, now)
         for message, result in zip(messages, results, strict=False)
@@ -214,6 +216,19 @@ def run_entity(
         updated_at=now,
     )
     return EntityBatch(changed, replies)
+
+
+def _log_failures(
+    row: InstanceRow, messages: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]
+) -> None:
+    for message, result in zip(messages, results, strict=False):
+        if result["isError"]:
+            logger.warning(
+                "the operation %s of the entity %s failed: %s",
+                message["op"],
+                row.instance_id,
+                result["result"],
+            )
 
 
 def new_entity_row(instance_id: str, now: datetime) -> InstanceRow:
@@ -318,13 +333,6 @@ def _judge(outcome: Outcome, instance: Instance, *, is_strict: bool) -> Outcome:
             level = logging.ERROR if is_strict else logging.WARNING
             logger.log(level, "%s (%s): %s", instance.row.name, instance.row.instance_id, text)
     if not outcome.anomalies or not is_strict or outcome.is_fatal:
-        if outcome.is_fatal and isinstance(outcome.completion, Failed):
-            logger.error(
-                "%s (%s) failed: %s",
-                instance.row.name,
-                instance.row.instance_id,
-                outcome.completion.reason,
-            )
         return outcome
     return Outcome(
         completion=Failed(f"strict mode: {outcome.anomalies[0]}"),
@@ -461,6 +469,7 @@ def _complete(episode: Episode, completion: Completion, event_id: int, now: date
         episode.row = replace(row, status="Completed", output=completion.output_text)
         result = completion.output_text
     elif isinstance(completion, Failed):
+        logger.error("%s (%s) failed: %s", row.name, row.instance_id, completion.reason)
         result = f"Orchestrator function '{row.name}' failed: {completion.reason}"
         episode.row = replace(row, status="Failed", output=result)
     else:

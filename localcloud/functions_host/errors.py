@@ -6,6 +6,7 @@
     ├── AppLoadError             the app cannot run, and why; the host ends
     ├── DataFolderError          the data folder cannot be used
     ├── BlobsUnavailableError    a storage account does not answer; asked again later
+    ├── HostStoppingError        the host is ending and takes no more calls
     └── RequestRefusedError      a management call that can't be done; carries its HTTP status
         ├── UnknownFunctionError
         ├── InvalidInstanceIdError
@@ -37,6 +38,10 @@ class DataFolderError(HostError):
 
 class BlobsUnavailableError(HostError):
     """A storage account does not answer, or refuses; the next look may succeed."""
+
+
+class HostStoppingError(HostError):
+    """The host is ending and takes no more calls; what was asked for stays in the store."""
 
 
 class Codes(StrEnum):

@@ -11,6 +11,8 @@ from typing import Any
 
 from localcloud.functions_host.errors import AppLoadError
 
+SCRIPT_SETTING = "PYTHON_SCRIPT_FILE_NAME"
+"""App setting that names the entry module."""
 OVERLAY_PREFIX = "AzureFunctionsJobHost__"
 """Settings of this prefix override host.json, one path step between double underscores."""
 
@@ -29,6 +31,8 @@ class HostSettings:
         replaces_live_instances: Whether a start takes the place of a live instance of that id.
         max_concurrent_blobs: Most blobs that one blob function works on at the same time.
         blob_attempts: Deliveries of a blob after which it is given up.
+        default_version: Version of orchestrations that are started without one; "" for none.
+        chosen_functions: Lower-cased names of the only functions that run; None for all.
     """
 
     route_prefix: str = "api"
@@ -40,6 +44,8 @@ class HostSettings:
     replaces_live_instances: bool = False
     max_concurrent_blobs: int = 8
     blob_attempts: int = 5
+    default_version: str = ""
+    chosen_functions: frozenset[str] | None = None
 
 
 def load_app_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None:
@@ -65,7 +71,7 @@ def read_host_settings(app_dir: Path, environ: Mapping[str, str]) -> HostSetting
     """Read host.json, overlaid by the environment.
 
     Raises:
-        AppLoadError: The file is missing or no JSON.
+        AppLoadError: The file is missing or not JSON, or asks for what this host does not have.
     """
     path = app_dir / "host.json"
     if not path.exists():
@@ -76,6 +82,8 @@ def read_host_settings(app_dir: Path, environ: Mapping[str, str]) -> HostSetting
     durable = extensions.get("durableTask") or {}
     http = extensions.get("http") or {}
     blobs = extensions.get("blobs") or {}
+    _check_versioning(durable)
+    chosen = {str(name).lower() for name in document.get("functions") or ()}
     poll_ms = (durable.get("httpSettings") or {}).get("defaultAsyncRequestSleepTimeMilliseconds")
     return HostSettings(
         route_prefix=str(http.get("routePrefix", "api")).strip("/"),
@@ -90,6 +98,26 @@ def read_host_settings(app_dir: Path, environ: Mapping[str, str]) -> HostSetting
         == "anystate",
         max_concurrent_blobs=int(blobs.get("maxDegreeOfParallelism") or 8 * (os.cpu_count() or 1)),
         blob_attempts=int(blobs.get("poisonBlobThreshold") or 5),
+        default_version=str(durable.get("defaultVersion") or ""),
+        chosen_functions=frozenset(chosen) or None,
+    )
+
+
+def is_disabled(name: str, settings: HostSettings, environ: Mapping[str, str]) -> bool:
+    """Tell whether a function is turned off.
+
+    Args:
+        name: Its function name; its case counts for nothing.
+        settings: ``functions`` of host.json leaves out whatever it does not name.
+        environ: ``AzureWebJobs.<name>.Disabled`` or, as Linux wants it,
+            ``AzureWebJobs_<name>_Disabled`` turns it off with "true" or "1".
+    """
+    if settings.chosen_functions is not None and name.lower() not in settings.chosen_functions:
+        return True
+    names = {f"azurewebjobs.{name}.disabled".lower(), f"azurewebjobs_{name}_disabled".lower()}
+    return any(
+        key.lower() in names and value.strip().lower() in ("true", "1")
+        for key, value in environ.items()
     )
 
 
@@ -120,6 +148,19 @@ def _read_timeout(value: object) -> timedelta | None:
     return timeout
 
 
+def _check_versioning(durable: Mapping[str, Any]) -> None:
+    for name, default in (
+        ("versionMatchStrategy", "CurrentOrOlder"),
+        ("versionFailureStrategy", "Reject"),
+    ):
+        value = str(durable.get(name) or default)
+        if value.lower() != default.lower():
+            raise AppLoadError(
+                f"{name} in host.json is '{value}', which this host does not have: leave it out "
+                f"or set it to {default}"
+            )
+
+
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name, value in environ.items():
         if not name.startswith(OVERLAY_PREFIX):
@@ -133,9 +174,16 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8-sig"))
+        document = json.loads(_strip_comments(path.read_text("utf-8-sig")))
     except ValueError as error:
         raise AppLoadError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise AppLoadError(f"{path} must hold a JSON object")
     return document
+
+
+def _strip_comments(text: str) -> str:
+    """Take out what Azure reads over in JSON: comments, and a comma before a closing bracket."""
+    string = r'("(?:[^"\\]|\\.)*")'
+    text = re.sub(rf"{string}|//[^\n]*|/\*.*?\*/", lambda m: m[1] or " ", text, flags=re.DOTALL)
+    return re.sub(rf"{string}|,(?=\s*[}}\]])", lambda m: m[1] or "", text, flags=re.DOTALL)

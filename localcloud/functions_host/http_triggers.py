@@ -8,6 +8,7 @@ from aiohttp import web
 from azure.functions.meta import Datum
 
 from localcloud.functions_host import bindings
+from localcloud.functions_host.errors import HostStoppingError
 from localcloud.functions_host.loader import App, AppFunction
 from localcloud.functions_host.routes import RouteTable
 from localcloud.functions_host.worker import Worker
@@ -28,6 +29,7 @@ class HttpTriggers:
         self._prefix = prefix
         self._table: RouteTable[AppFunction] = RouteTable()
         self.routes: list[tuple[str, str]] = []
+        self.paths: dict[str, str] = {}
         for function in app.functions.values():
             if function.trigger_type == "httpTrigger":
                 self._add(function)
@@ -41,6 +43,7 @@ class HttpTriggers:
         self._table.add(template, methods, function)
         path = "/".join(part for part in (self._prefix, template.strip("/")) if part)
         self.routes.append((",".join(methods) or "*", f"/{path}"))
+        self.paths[function.name] = f"/{path}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, 404 if no function has its path and method."""
@@ -56,20 +59,20 @@ class HttpTriggers:
         function, params = found
         body = await request.read()
         if body and request.content_length is None:
-            # Azure's host drops it in silence.
             logger.warning(
-                "%s: a chunked body without Content-Length does not reach a Python function",
+                "%s was given a chunked body whole; Azure's host may hand on an empty one "
+                "(azure-functions-host issue 7930), so send Content-Length there",
                 function.name,
             )
-            body = b""
         return await self._call(function, _to_datum(request, params, body))
 
     async def _call(self, function: AppFunction, datum: Datum) -> web.Response:
-        value = bindings.decode("httpTrigger", datum)
         try:
-            future = self._worker.submit(function, {function.trigger["name"]: value})
+            future = self._worker.submit(function, bindings.decode_trigger(function, datum))
             result = await asyncio.wrap_future(future)
             return to_response(result)
+        except HostStoppingError:
+            return web.Response(status=503)
         except Exception:
             logger.exception("the HTTP function %s failed", function.name)
             return web.Response(status=500)
@@ -109,8 +112,17 @@ def _to_datum(request: web.Request, params: dict[str, str], body: bytes) -> Datu
     return bindings.to_http_datum(
         request.method,
         str(request.url),
-        {name.lower(): value for name, value in request.headers.items()},
-        dict(request.query),
+        [(name, _to_text(value)) for name, value in request.headers.items()],
+        request.query.items(),
         params,
         body,
     )
+
+
+def _to_text(value: str) -> str:
+    """Read a header's bytes as Latin-1 where they are not UTF-8; no text can hold them as is."""
+    data = value.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

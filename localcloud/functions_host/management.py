@@ -95,7 +95,7 @@ class ManagementApi:
 
     def _has_key(self, request: web.Request) -> bool:
         given = request.headers.get("x-functions-key") or request.query.get("code", "")
-        return secrets.compare_digest(given.encode(), self._key.encode())
+        return secrets.compare_digest(given.encode("utf-8", "replace"), self._key.encode())
 
     def _find_handler(self, method: str, steps: list[str]) -> _Handler | None:
         kind, count = (steps[0] if steps else ""), len(steps)
@@ -359,7 +359,7 @@ class ManagementApi:
         return web.json_response(pages, headers={TOKEN_HEADER: token})
 
     async def _signal_entity(self, request: web.Request, name: str, key: str = "") -> web.Response:
-        body = await request.text()
+        body = await _read_text(request)
         if body and request.content_type == "application/json":
             input_text: str | None = await _read_json_text(request)
         else:
@@ -395,9 +395,16 @@ class ManagementApi:
         return web.json_response(body, status=status)
 
 
+async def _read_text(request: web.Request) -> str:
+    try:
+        return await request.text()
+    except LookupError as error:
+        raise RequestRefusedError(f"The charset of the body is unknown: {error}") from error
+
+
 async def _read_json_text(request: web.Request) -> str | None:
     """Read a body that must be JSON, kept as it came; None for an empty one."""
-    text = await request.text()
+    text = await _read_text(request)
     if not text.strip():
         return None
     try:

@@ -171,6 +171,7 @@ class _Replay:
         self._decided: dict[int, Decision] = {}
         self._open: dict[int, _Slot] = {}
         self._timers: dict[int, _Slot] = {}
+        self._children: dict[str, _Slot] = {}
         self._waiters: dict[str, list[tuple[str, _Slot]]] = {}
         self._buffered: dict[str, deque[Event]] = {}
         self._now_text = ""
@@ -283,8 +284,8 @@ class _Replay:
         name = action["functionName"]
         if not self._catalog.has_activity(name):
             raise _FatalError(
-                f"no activity named '{name}' is registered; Azure would leave this orchestration "
-                "Running for ever. Call activities by their registered name"
+                f"no activity named '{name}' is registered, or it is disabled; Azure would leave "
+                "this orchestration Running for ever. Call activities by their registered name"
             )
         return self._open_activity(name, action.get("input"))
 
@@ -297,8 +298,8 @@ class _Replay:
         name, child_id = action["functionName"], action.get("instanceId")
         if not self._catalog.has_orchestrator(name):
             raise _FatalError(
-                f"no orchestrator named '{name}' is registered; Azure would leave this "
-                "orchestration Running for ever"
+                f"no orchestrator named '{name}' is registered, or it is disabled; Azure would "
+                "leave this orchestration Running for ever"
             )
         if child_id and (
             child_id.startswith("@") or child_id in (self._instance_id, self._parent_id)
@@ -306,6 +307,12 @@ class _Replay:
             raise _FatalError(
                 f"a sub-orchestration can't have the instance id '{child_id}': it may not begin "
                 "with @ nor be the id of its caller or of the caller's parent"
+            )
+        if child_id in self._children and not self._children[child_id].is_done:
+            raise _FatalError(
+                f"two sub-orchestrations have the instance id '{child_id}' at the same time: only "
+                "one can run under it, and the other's end would be awaited for ever. Give each "
+                "an id of its own. What Azure does here is not known"
             )
         key = self._take_id()
         self._decided[key] = CallSubOrchestrator(
@@ -315,7 +322,10 @@ class _Replay:
             instance_id=child_id or f"{self._execution_id}:{key}",
             version=action.get("version") or "",
         )
-        return self._open_slot(self._open, key, f"sub-orchestration '{name}'")
+        slot = self._open_slot(self._open, key, f"sub-orchestration '{name}'")
+        if child_id:
+            self._children[child_id] = slot
+        return slot
 
     def _start_retried(self, action: Action) -> _Slot:
         is_activity = action["actionType"] == ActionType.CALL_ACTIVITY_WITH_RETRY
@@ -383,8 +393,8 @@ class _Replay:
         entity_name = entity_id.split("@", 2)[1] if entity_id.startswith("@") else entity_id
         if not self._catalog.has_entity(entity_name):
             raise _FatalError(
-                f"no entity named '{entity_name}' is registered; Azure would leave this "
-                "orchestration Running for ever"
+                f"no entity named '{entity_name}' is registered, or it is disabled; Azure would "
+                "leave this orchestration Running for ever"
             )
         key = self._take_id()
         guid = str(uuid.uuid5(_GUIDS, f"{self._instance_id}/{self._execution_id}/{key}"))

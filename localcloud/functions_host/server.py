@@ -91,6 +91,7 @@ class FunctionsHost:
                 delivers_twice=delivers_twice,
                 lateness=lateness,
                 replaces_live=settings.replaces_live_instances,
+                default_version=settings.default_version,
             ),
         )
         self._activities = ActivityRunner(
@@ -135,7 +136,13 @@ class FunctionsHost:
         self._warn_of_unsupported()
         web_app = web.Application(client_max_size=MAX_BODY_BYTES)
         web_app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=SHUTDOWN_GRACE_S)
+        runner = web.AppRunner(
+            web_app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_GRACE_S,
+            # A function gets a compressed body as it was sent.
+            auto_decompress=False,
+        )
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, host, port).start()
@@ -172,6 +179,8 @@ class FunctionsHost:
         return self._http.routes
 
     def _warn_of_unsupported(self) -> None:
+        for function in self._app.disabled.values():
+            logger.warning("the function %s is disabled", function.name)
         for function in self._app.functions.values():
             if function.trigger_type not in SUPPORTED_TRIGGERS:
                 logger.warning(
@@ -181,6 +190,16 @@ class FunctionsHost:
                 )
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            _ = request.url
+        except ValueError:
+            return web.Response(status=HTTPStatus.BAD_REQUEST, text="the Host header is malformed")
+        try:
+            return await self._route(request)
+        except web.RequestPayloadError as error:
+            return web.Response(status=HTTPStatus.BAD_REQUEST, text=f"malformed body: {error}")
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path.strip("/").lower()
         if path == PUBLIC_MOUNT or path.startswith(PUBLIC_MOUNT + "/"):
             return await self._management.handle(request, PUBLIC_MOUNT)
@@ -201,16 +220,34 @@ class FunctionsHost:
             return web.json_response(
                 {"id": self._settings.hub_name, "state": "Running", "version": "4.0.0-local"}
             )
-        function = self._app.functions.get(steps[2]) if steps[1:2] == ["functions"] else None
-        if function is None or request.method != "POST" or len(steps) != 3:
-            return web.Response(status=HTTPStatus.NOT_FOUND)
-        return await self._run_once(function, request)
+        every = {**self._app.functions, **self._app.disabled}
+        if steps[1:] == ["functions"] and request.method == "GET":
+            return _to_json([self._describe(request, one) for one in every.values()])
+        function = every.get(steps[2]) if steps[1:2] == ["functions"] and len(steps) == 3 else None
+        if function is not None and request.method == "GET":
+            return _to_json(self._describe(request, function))
+        if function is not None and request.method == "POST":
+            return await self._run_once(function, request)
+        return web.Response(status=HTTPStatus.NOT_FOUND)
+
+    def _describe(self, request: web.Request, function: AppFunction) -> dict[str, Any]:
+        origin = f"{request.scheme}://{request.host}"
+        route = self._http.paths.get(function.name)
+        shown = [{**one, "direction": str(one["direction"]).lower()} for one in function.bindings]
+        return {
+            "name": function.name,
+            "href": f"{origin}/admin/functions/{function.name}",
+            "invoke_url_template": None if route is None else f"{origin}{route}",
+            "language": "python",
+            "config": {"name": function.name, "bindings": shown},
+            "isDisabled": function.name.lower() in self._app.disabled,
+        }
 
     async def _run_once(self, function: AppFunction, request: web.Request) -> web.Response:
         try:
             body = json.loads(await request.text() or "{}")
             given: Any = body.get("input", "")
-        except (ValueError, AttributeError):
+        except (ValueError, LookupError, AttributeError):
             return web.Response(status=HTTPStatus.BAD_REQUEST)
         if function.trigger_type == "timerTrigger":
             datum = Datum(json.dumps({"IsPastDue": False}), "json")
@@ -218,11 +255,15 @@ class FunctionsHost:
             datum = Datum(given if isinstance(given, str) else json.dumps(given), "string")
         else:
             return web.Response(status=HTTPStatus.BAD_REQUEST)
-        value = bindings.decode(function.trigger_type, datum)
-        future = self._worker.submit(function, {function.trigger["name"]: value})
+        future = self._worker.submit(function, bindings.decode_trigger(function, datum))
         if function.trigger_type == "timerTrigger":
             future.add_done_callback(partial(report, function))
         return web.Response(status=HTTPStatus.ACCEPTED)
+
+
+def _to_json(document: object) -> web.Response:
+    # Methods and levels of the SDK's bindings are members of enumerations.
+    return web.json_response(text=json.dumps(document, default=str))
 
 
 def _is_reached_by_loopback(host: str) -> bool:

@@ -109,8 +109,7 @@ class TimerTriggers:
         datum = bindings.to_timer_datum(
             last_at=row.last_at, next_at=next_at, updated_at=now, is_past_due=is_past_due
         )
-        value = bindings.decode("timerTrigger", datum)
-        future = self._worker.submit(function, {function.trigger["name"]: value})
+        future = self._worker.submit(function, bindings.decode_trigger(function, datum))
 
         def finish(done: "Future[Any]") -> None:
             report(function, done)

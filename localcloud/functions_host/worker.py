@@ -19,6 +19,7 @@ from typing import Any
 from azure.functions.meta import Datum
 
 from localcloud.functions_host import bindings
+from localcloud.functions_host.errors import HostStoppingError
 from localcloud.functions_host.loader import App, AppFunction
 from localcloud.functions_host.replay import HTTP_ACTIVITY
 
@@ -54,6 +55,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run_loop, name="async-functions", daemon=True)
         self._client_text = ""
         self._lost = threading.local()
+        self._is_stopped = False
 
     def start(self, client_text: str) -> None:
         """Begin to take calls.
@@ -69,6 +71,9 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more calls: cancel the async ones, leave threads to end with the process."""
+        # The pool cancels while it holds its lock, and whoever hears of it may ask for the next
+        # call: refuse that before the pool is asked.
+        self._is_stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -89,7 +94,7 @@ class Worker:
 
     def call_orchestrator(self, name: str, context: str) -> str:
         """Run an orchestrator over its history, on the caller's thread."""
-        function = self.app.orchestrators[name.lower()]
+        function = _find(self.app.orchestrators, name, "orchestrator")
         self._lost.texts = []
         value = bindings.decode("orchestrationTrigger", Datum(context, "json"))
         answer: str = function.call(context=value)
@@ -99,7 +104,7 @@ class Worker:
 
     def call_entity(self, name: str, context: str) -> str:
         """Run an entity over a batch, on the caller's thread."""
-        function = self.app.entities[name.lower()]
+        function = _find(self.app.entities, name, "entity")
         value = bindings.decode("entityTrigger", Datum(context, "json"))
         answer: str = function.call(context=value)
         return answer
@@ -113,6 +118,9 @@ class Worker:
 
         Returns:
             Its result or exception.
+
+        Raises:
+            HostStoppingError: The host is ending.
         """
         arguments = dict(values)
         for name in function.client_names:
@@ -122,12 +130,25 @@ class Worker:
                 str(uuid.uuid4()), function.name, str(self._app_dir)
             )
         if function.is_async:
-            return asyncio.run_coroutine_threadsafe(function.call(**arguments), self._loop)
-        return self._pool.submit(self._call_plain, function, arguments)
+            return self.submit_coroutine(lambda: function.call(**arguments))
+        self._require_running()
+        try:
+            return self._pool.submit(self._call_plain, function, arguments)
+        except RuntimeError as error:
+            raise HostStoppingError("the host is ending") from error
 
     def submit_coroutine(self, call: Callable[[], Any]) -> "Future[Any]":
-        """Run a coroutine of the host's own beside the async functions."""
+        """Run a coroutine beside the async functions.
+
+        Raises:
+            HostStoppingError: The host is ending.
+        """
+        self._require_running()
         return asyncio.run_coroutine_threadsafe(call(), self._loop)
+
+    def _require_running(self) -> None:
+        if self._is_stopped:
+            raise HostStoppingError("the host is ending")
 
     def _call_plain(self, function: AppFunction, arguments: Mapping[str, Any]) -> Any:
         result = function.call(**arguments)
@@ -158,6 +179,13 @@ class Worker:
                 f"the SDK was handed the result of task {key}, which it never counted: its ids "
                 "and the host's have parted. A with-retry task that was yielded twice does this"
             )
+
+
+def _find(functions: Mapping[str, AppFunction], name: str, word: str) -> AppFunction:
+    function = functions.get(name.lower())
+    if function is None:
+        raise LookupError(f"no {word} named '{name}' is registered any more, or it is disabled")
+    return function
 
 
 async def _await(result: Any) -> Any:

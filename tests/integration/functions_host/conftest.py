@@ -29,7 +29,10 @@ class HostProcess:
         self._process = None
         shutil.copytree(SAMPLE, self.app_dir, ignore=shutil.ignore_patterns("__pycache__"))
         values = {"SAMPLE_GREETING": "hello from the settings"}
-        (self.app_dir / "local.settings.json").write_text(json.dumps({"Values": values}))
+        self.write_app_file("local.settings.json", {"Values": values})
+
+    def write_app_file(self, name, document):
+        (self.app_dir / name).write_text(json.dumps(document))
 
     def start(self):
         command = [sys.executable, "-m", "localcloud.functions_host", str(self.app_dir)]

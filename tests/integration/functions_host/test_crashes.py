@@ -83,6 +83,22 @@ class TestStop:
         assert status == 0
         assert took_s < 5
 
+    @pytest.mark.parametrize("ordered", [0, 1, 4, 5, 20])
+    def test_ends_fast_however_many_activities_wait(self, make_host, ordered):
+        host = make_host()
+        durable = {"maxConcurrentActivityFunctions": 4}
+        host.write_app_file("host.json", {"extensions": {"durableTask": durable}})
+        values = {"SAMPLE_GREETING": "", "PYTHON_THREADPOOL_THREAD_COUNT": "2"}
+        host.write_app_file("local.settings.json", {"Values": values})
+        host.start()
+        host.begin("naps", ordered)
+        host.until(lambda: host.count("nap-begun"), lambda count: count == min(ordered, 2))
+
+        status, took_s = host.stop()
+
+        assert status == 0
+        assert took_s < 5
+
     def test_a_second_host_on_the_same_folder_is_refused(self, make_host):
         host = make_host()
         host.start()

@@ -86,6 +86,7 @@ def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         "setting": os.environ["SAMPLE_GREETING"],
     }
     response = func.HttpResponse(json.dumps(answer), status_code=201, mimetype="application/json")
+    response.headers.add("X-Sample", req.headers.get("X-Sample", ""))
     response.headers.add("Set-Cookie", "a=1; Path=/")
     response.headers.add("Set-Cookie", "b=2; HttpOnly")
     return response
@@ -177,6 +178,11 @@ def fan_out(context):
         [context.call_activity("greet", str(n)) for n in range(context.get_input())]
     )
     return len(set(total))
+
+
+@app.orchestration_trigger(context_name="context")
+def naps(context):
+    yield context.task_all([context.call_activity("nap", 60) for _ in range(context.get_input())])
 
 
 @app.orchestration_trigger(context_name="context")
@@ -291,6 +297,11 @@ def leaves_timer(context):
 @app.orchestration_trigger(context_name="context")
 def plain(context):
     return {"input": context.get_input()}
+
+
+@app.orchestration_trigger(context_name="context")
+def tells_version(context):
+    return context.version
 
 
 # Entity

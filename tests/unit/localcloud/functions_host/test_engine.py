@@ -339,6 +339,21 @@ def calls_child(context):
     return (yield context.call_sub_orchestrator("waits", None, instance_id="child"))
 
 
+def calls_twins(context):
+    twins = [context.call_sub_orchestrator("waits", None, instance_id="twin") for _ in range(2)]
+    return (yield context.task_all(twins))
+
+
+def tells_version(context):
+    if context.get_input() == "deeper":
+        return (yield context.call_sub_orchestrator("tells_version", None))
+    return context.version
+
+
+def breaks(context):
+    raise ValueError("boom")
+
+
 @pytest.fixture
 def threads():
     return HeldEpisodes()
@@ -348,7 +363,12 @@ def threads():
 def stepped(store, clock, held, threads):
     """An engine whose episodes run when the test says so."""
     app = FakeApp(
-        act_twice=act_twice, waits=waits, begins_anew=begins_anew, calls_child=calls_child
+        act_twice=act_twice,
+        waits=waits,
+        begins_anew=begins_anew,
+        calls_child=calls_child,
+        calls_twins=calls_twins,
+        breaks=breaks,
     )
     engine = Engine(store, app, clock, executor=threads)
     engine.start(held)
@@ -437,6 +457,41 @@ class TestChildren:
         settle(threads)
 
         assert status(store, "child") == status(store, "parent") == "Running"
+
+    def test_of_one_id_at_the_same_time_fail_their_parent(self, stepped, store, threads):
+        stepped.start_instance("calls_twins", "parent", None)
+        settle(threads)
+
+        assert status(store, "parent") == "Failed"
+        assert "Give each an id of its own" in store.read_instance("parent").output
+        assert store.read_instance("twin") is None
+
+
+class TestVersions:
+    @pytest.mark.parametrize("depth", ['"deeper"', '"here"'])
+    @pytest.mark.parametrize(("given", "seen"), [("", '"2.0"'), ("1.0", '"1.0"')])
+    def test_of_a_start_without_one_is_the_default(
+        self, store, clock, held, threads, depth, given, seen
+    ):
+        options = EngineOptions(default_version="2.0")
+        app = FakeApp(tells_version=tells_version)
+        engine = Engine(store, app, clock, options, executor=threads)
+        engine.start(held)
+
+        engine.start_instance("tells_version", "one", json.dumps(depth), given)
+        settle(threads)
+
+        # A child never has its parent's version.
+        assert store.read_instance("one").output == ('"2.0"' if depth == '"deeper"' else seen)
+        engine.stop()
+
+
+class TestLog:
+    def test_tells_why_an_orchestration_failed(self, stepped, threads, caplog):
+        stepped.start_instance("breaks", "one", None)
+        settle(threads)
+
+        assert "breaks (one) failed: boom" in [record.message for record in caplog.records]
 
 
 class TestPurge:

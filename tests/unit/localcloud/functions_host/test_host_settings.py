@@ -2,12 +2,20 @@ import json
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from localcloud.functions_host.errors import AppLoadError
 from localcloud.functions_host.host_settings import (
+    HostSettings,
+    is_disabled,
     load_app_settings,
     parse_timespan,
     read_host_settings,
+)
+
+documents = st.dictionaries(
+    st.text('abc"', min_size=1), st.text('ab/*\\"\n,]} ', max_size=12), max_size=3
 )
 
 
@@ -54,6 +62,44 @@ class TestReadHostSettings:
 
         assert read_host_settings(write(tmp_path, {}), {name: "Green"}).hub_name == "Green"
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"functionTimeout": "00:01:00"} // the end',
+            '{/* "a" */ "functionTimeout": /* one\nminute */ "00:01:00"}',
+            '{"functionTimeout": "00:01:00", "logging": {"urls": ["http://x/*", "*/,]", ], }, }',
+            '\ufeff{\n// "functionTimeout": "1",\n"functionTimeout": "00:01:00"\n}',
+        ],
+    )
+    def test_reads_over_comments_and_trailing_commas(self, tmp_path, text):
+        (tmp_path / "host.json").write_text(text, "utf-8")
+
+        assert read_host_settings(tmp_path, {}).function_timeout == timedelta(minutes=1)
+
+    @given(documents)
+    def test_leaves_texts_alone_whatever_they_hold(self, tmp_path_factory, urls):
+        folder = write(tmp_path_factory.mktemp("app"), {"Values": urls}, "local.settings.json")
+        environ = {}
+
+        load_app_settings(folder, environ)
+
+        assert environ == urls
+
+    def test_reads_the_default_version(self, tmp_path):
+        document = {"extensions": {"durableTask": {"defaultVersion": "2.0"}}}
+
+        assert read_host_settings(write(tmp_path, document), {}).default_version == "2.0"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("versionMatchStrategy", "Strict"), ("versionFailureStrategy", "Fail")],
+    )
+    def test_refuses_version_rules_that_the_host_does_not_have(self, tmp_path, name, value):
+        document = {"extensions": {"durableTask": {name: value}}}
+
+        with pytest.raises(AppLoadError, match=f"{name} in host.json is '{value}'"):
+            read_host_settings(write(tmp_path, document), {})
+
     @pytest.mark.parametrize("text", ["", "[]", "{"])
     def test_refuses_what_is_no_object(self, tmp_path, text):
         (tmp_path / "host.json").write_text(text)
@@ -64,6 +110,33 @@ class TestReadHostSettings:
     def test_asks_for_the_file(self, tmp_path):
         with pytest.raises(AppLoadError, match="is missing"):
             read_host_settings(tmp_path, {})
+
+
+class TestIsDisabled:
+    @pytest.mark.parametrize(
+        ("environ", "is_off"),
+        [
+            ({}, False),
+            ({"AzureWebJobs.Start.Disabled": "true"}, True),
+            ({"AzureWebJobs.Start.Disabled": " True "}, True),
+            ({"AzureWebJobs.Start.Disabled": "1"}, True),
+            ({"AzureWebJobs_Start_Disabled": "1"}, True),
+            ({"AZUREWEBJOBS.START.DISABLED": "1"}, True),
+            ({"AzureWebJobs.Start.Disabled": "false"}, False),
+            ({"AzureWebJobs.Start.Disabled": ""}, False),
+            ({"AzureWebJobs.Other.Disabled": "true"}, False),
+        ],
+    )
+    def test_reads_the_app_setting(self, environ, is_off):
+        assert is_disabled("Start", HostSettings(), environ) is is_off
+
+    @pytest.mark.parametrize(
+        ("named", "is_off"), [(["start"], False), (["other"], True), ([], False), (None, False)]
+    )
+    def test_reads_which_functions_host_json_names(self, tmp_path, named, is_off):
+        settings = read_host_settings(write(tmp_path, {"functions": named}), {})
+
+        assert is_disabled("Start", settings, {}) is is_off
 
 
 class TestLoadAppSettings:

@@ -1,4 +1,6 @@
+import json
 import sys
+import tomllib
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -6,6 +8,19 @@ import pytest
 
 from localcloud.functions_host.errors import AppLoadError
 from localcloud.functions_host.loader import index_app, load_app
+from tests.worker_verdicts.record import FOLDER, HEADER
+
+APPS = tomllib.loads((FOLDER / "apps.toml").read_text("utf-8"))
+RECORDED = json.loads((FOLDER / "verdicts.json").read_text("utf-8"))["verdicts"]
+
+
+@pytest.fixture
+def loads_anew():
+    """Forgets, after the test, what it imported."""
+    path = list(sys.path)
+    yield
+    sys.modules.pop("function_app", None)
+    sys.path[:] = path
 
 
 def refuse(app, words):
@@ -195,13 +210,77 @@ class TestIndexApp:
         refuse(app, "'host' is refused")
 
 
+class TestWorkerVerdicts:
+    """What Microsoft's worker says of small apps: see tests/worker_verdicts."""
+
+    def test_are_there_for_every_app(self):
+        assert list(RECORDED) == list(APPS)
+
+    @pytest.mark.usefixtures("loads_anew")
+    @pytest.mark.parametrize("name", APPS)
+    def test_are_kept(self, tmp_path, name):
+        (tmp_path / "function_app.py").write_text(HEADER + APPS[name]["source"])
+        later = APPS[name].get("here")
+
+        if RECORDED[name] is None and later is None:
+            load_app(tmp_path)
+        else:
+            with pytest.raises(AppLoadError, match=later):
+                load_app(tmp_path)
+
+    def test_differ_only_where_an_app_fails_later(self):
+        assert [name for name in APPS if "here" in APPS[name] and RECORDED[name]] == []
+
+
+class TestDisabledFunctions:
+    @pytest.fixture
+    def app(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        @app.blob_output(arg_name="copy", path="box/copy", connection="Box")
+        def Start(req: func.HttpRequest, copy: func.Out[str]): ...  # noqa: N802
+
+        @app.orchestration_trigger(context_name="context")
+        def run(context):
+            yield
+
+        @app.activity_trigger(input_name="value")
+        def act(value): ...
+
+        return app
+
+    def test_are_in_no_table_but_their_own(self, app):
+        indexed = index_app(app, lambda name: name in ("Start", "run"))
+
+        assert list(indexed.functions) == ["act"]
+        assert list(indexed.disabled) == ["start", "run"]
+        assert list(indexed.orchestrators) == []
+
+    def test_need_no_binding_that_the_host_serves(self, app):
+        refuse(app, r"AzureWebJobs\.Start\.Disabled")
+
+    def test_must_load_in_azure_all_the_same(self):
+        app = df.DFApp()
+
+        @app.route(route="x")
+        def start(req: func.HttpRequest) -> dict: ...
+
+        with pytest.raises(AppLoadError, match="annotated to return dict"):
+            index_app(app, lambda _: True)
+
+
+@pytest.mark.usefixtures("loads_anew")
 class TestLoadApp:
-    @pytest.fixture(autouse=True)
-    def _forget_the_module(self):
-        path = list(sys.path)
-        yield
-        sys.modules.pop("function_app", None)
-        sys.path[:] = path
+    def test_takes_the_script_that_the_app_setting_names(self, tmp_path):
+        (tmp_path / "other-app.py").write_text("import azure.functions as f\na = f.FunctionApp()")
+
+        assert load_app(tmp_path, script="other-app.py").functions == {}
+
+    @pytest.mark.parametrize("script", ["../app.py", "app", ".py", "a b.py"])
+    def test_refuses_what_is_no_name_of_a_script(self, tmp_path, script):
+        with pytest.raises(AppLoadError, match="PYTHON_SCRIPT_FILE_NAME"):
+            load_app(tmp_path, script=script)
 
     @pytest.mark.parametrize(
         ("source", "words"),

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -390,6 +391,29 @@ class TestUnknownNames:
         child = {**activity("O"), "actionType": 2, "instanceId": child_id}
 
         assert run(answer(child), parent=parent).is_fatal
+
+
+class TestTwins:
+    """Two children under one explicit id."""
+
+    CHILD: ClassVar = {**activity("O"), "actionType": 2, "instanceId": "child"}
+
+    def test_at_the_same_time_fail_the_parent(self):
+        outcome = run(answer(every(self.CHILD, self.CHILD)))
+
+        assert outcome.is_fatal
+        assert "two sub-orchestrations have the instance id 'child'" in outcome.completion.reason
+
+    def test_one_after_the_other_are_allowed(self):
+        over = make(EventType.SUB_ORCHESTRATION_COMPLETED, NOW, TaskScheduledId=0, Result="1")
+        created = make(
+            EventType.SUB_ORCHESTRATION_CREATED, NOW, event_id=0, Name="O", InstanceId="child"
+        )
+
+        outcome = run(answer(self.CHILD, self.CHILD), created, over)
+
+        assert [decision.id for decision in outcome.decisions] == [1]
+        assert not outcome.is_fatal
 
 
 class TestHttp:
