@@ -95,7 +95,7 @@ class ManagementApi:
 
     def _has_key(self, request: web.Request) -> bool:
         given = request.headers.get("x-functions-key") or request.query.get("code", "")
-        return secrets.compare_digest(given.encode(), self._key.encode())
+        return secrets.compare_digest(given.encode(errors="surrogateescape"), self._key.encode())
 
     def _find_handler(self, method: str, steps: list[str]) -> _Handler | None:
         kind, count = (steps[0] if steps else ""), len(steps)
