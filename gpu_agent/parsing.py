@@ -12,6 +12,7 @@ from gpu_agent.store import is_path
 from gpu_agent.wire import MAX_WAIT_S, DrainRequest, LeaseRequest, Submission
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_PLAIN = (str, int, float, bool, type(None))
 _MAX_INTEGER = 2**63 - 1
 _MAX_TIMEOUT_S = 24 * 3600.0
 _MAX_LEASE_S = 24 * 3600.0
@@ -59,6 +60,8 @@ def parse_submission(body: bytes) -> Submission:
     asked = _parse(body, Submission)
     _require_epoch(asked.epoch)
     _require(isinstance(asked.options, dict), "options is no object")
+    is_plain = all(isinstance(value, _PLAIN) for value in asked.options.values())
+    _require(is_plain, "options holds an object or a list")
     _require(_is_number(asked.timeout_s, low=0, high=_MAX_TIMEOUT_S), "timeout_s is out of range")
     for name in ("input_path", "manifest_path"):
         value = getattr(asked, name)
@@ -117,4 +120,4 @@ def _is_integer(value: Any, *, low: int) -> bool:
 
 
 def _is_number(value: Any, *, low: float, high: float) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and low < value <= high
+    return type(value) in (int, float) and low < value <= high

@@ -21,6 +21,7 @@ from orchestrator.adapters.agent_client import HttpAgentClient
 from orchestrator.adapters.azure_vms import AzureVmPower
 from orchestrator.adapters.blob_files import BlobFileStore
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
+from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.adapters.identity import managed_identity
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
 from orchestrator.domain.names import Activity, Workflow
@@ -34,7 +35,7 @@ from orchestrator.domain.ports import (
     PoolStore,
     VmPower,
 )
-from orchestrator.intake import ImageFetcher, normalise_image
+from orchestrator.intake import ImageFetcher, normalise_image, parse_batch, parse_job
 from orchestrator.settings import Settings
 from orchestrator.triggers.acceptance import Acceptance, Fetcher
 from orchestrator.triggers.answers import Handler, answer
@@ -145,6 +146,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
     )
     job_routes = JobRoutes(
         acceptance=acceptance,
+        parse=parse_job,
         jobs=jobs,
         files=files,
         pool=pool,
@@ -155,7 +157,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         exposes_durable=settings.expose_durable_urls,
     )
     instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
-    batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs)
+    batch_routes = BatchRoutes(acceptance=acceptance, parse=parse_batch, jobs=jobs)
     pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock)
     timers = TimerTriggers(sweeper=reconcile)
 
@@ -221,7 +223,7 @@ def _add_route(
     async def function(
         req: func.HttpRequest, client: df.DurableOrchestrationClient
     ) -> func.HttpResponse:
-        return await answer(handler, req, client)
+        return await answer(handler, req, DurableClient(client))
 
     function.__name__ = name
     level = func.AuthLevel.ANONYMOUS if is_open else func.AuthLevel.FUNCTION
@@ -248,7 +250,7 @@ def _add_pool_activity(
     app: df.DFApp, name: Activity, effect: Callable[[Any, Any], Awaitable[dict[str, Any]]]
 ) -> None:
     async def function(order: dict, client: df.DurableOrchestrationClient) -> dict:  # type: ignore[type-arg]
-        return await effect(order, client)
+        return await effect(order, DurableClient(client))
 
     function.__name__ = str(name)
     bound = app.durable_client_input(client_name="client")(function)
@@ -259,7 +261,7 @@ def _add_timer(
     app: df.DFApp, name: str, schedule: str, effect: Callable[[Any], Awaitable[None]]
 ) -> None:
     async def function(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-        await effect(client)
+        await effect(DurableClient(client))
 
     function.__name__ = name
     bound = app.durable_client_input(client_name="client")(function)

@@ -22,7 +22,7 @@ from azure.data.tables import (
 )
 
 from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
-from orchestrator.domain.job import JobRow, row_key
+from orchestrator.domain.job import JobRow, is_job_id, row_key
 
 CALLER = "public"
 """Partition of the jobs; callers of their own come with keys of their own."""
@@ -192,8 +192,12 @@ def _to_token(key: str) -> str:
 
 def _from_token(token: str) -> str:
     try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError) as error:
+        key = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        key = ""
+    # A row key is an id's letters exchanged, and so has an id's form.
+    if not is_job_id(key):
         raise InvalidRequestError(
             "page is not a token of ours: take it from next_page", code="invalid_page"
-        ) from error
+        )
+    return key

@@ -4,9 +4,14 @@
 
     ApiError                 status, code, a sentence that says what to do
     ├── InvalidRequestError  400  the request itself is wrong
-    ├── UnknownJobError      404  no such job, batch or artifact
+    ├── EmptyBodyError       400  the body was empty when it arrived
+    ├── UnknownJobError      404  no such job, batch, artifact or instance
     ├── JobOverError         409  it has ended already
+    ├── InstanceStateError   409  it is suspended already, or is not
     ├── NothingToResetError  409  the VM is neither broken nor cooling down
+    ├── InstanceOverError    410  the job's instance has ended
+    ├── LengthRequiredError  411  the body was sent in chunks and did not arrive
+    ├── BodyTooLargeError    413  a form of too many parts, or a field or event that is too long
     ├── KeyReusedError       422  an Idempotency-Key came back with another body
     └── BusyError            429  too many open jobs; `retry_after_s` says when to come back
 
@@ -36,6 +41,27 @@ class InvalidRequestError(ApiError):
     code = "invalid_request"
 
 
+class EmptyBodyError(ApiError):
+    """The body was empty when it arrived."""
+
+    status = 400
+    code = "body_empty"
+
+
+class LengthRequiredError(ApiError):
+    """The body was sent without its length and did not arrive."""
+
+    status = 411
+    code = "length_required"
+
+
+class BodyTooLargeError(ApiError):
+    """The body, or a part of it that is not an image, is too large."""
+
+    status = 413
+    code = "body_too_large"
+
+
 class UnknownJobError(ApiError):
     """There is nothing under this id."""
 
@@ -48,6 +74,20 @@ class JobOverError(ApiError):
 
     status = 409
     code = "job_over"
+
+
+class InstanceOverError(ApiError):
+    """The job's Durable instance has ended; 410 as the extension answers."""
+
+    status = 410
+    code = "instance_over"
+
+
+class InstanceStateError(ApiError):
+    """The job's Durable instance can't be suspended, or resumed, from the state it is in."""
+
+    status = 409
+    code = "instance_state"
 
 
 class NothingToResetError(ApiError):

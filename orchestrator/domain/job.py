@@ -1,17 +1,20 @@
 """A job: its id, what may be asked of it, its states, and the row that remembers it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
 from orchestrator.domain.errors import InvalidRequestError
+from orchestrator.domain.json_values import shown
 from orchestrator.domain.options import check_options
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _COMPLEMENT = str.maketrans(_ALPHABET, _ALPHABET[::-1])
 ID_LENGTH = 26
+_ID = re.compile(rf"[{_ALPHABET}]{{{ID_LENGTH}}}(-[0-9]{{1,4}})?")
 CONTAINER = "jobs"
 MAX_METADATA_BYTES = 4096
 MAX_BATCH = 100
@@ -50,9 +53,7 @@ def row_key(job_id: str) -> str:
 
 def is_job_id(text: str) -> bool:
     """Tell whether a text can be an id: ours, with a batch's number behind it or not."""
-    head, tail = text[:ID_LENGTH], text[ID_LENGTH:]
-    is_child = tail == "" or (tail[0] == "-" and tail[1:].isdecimal() and len(tail) <= 5)
-    return len(head) == ID_LENGTH and all(c in _ALPHABET for c in head) and is_child
+    return _ID.fullmatch(text) is not None
 
 
 def input_path(job_id: str) -> str:
@@ -101,7 +102,10 @@ class JobRequest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Check the fields that do not name the image.
+        """Check the fields that do not name the image; null means not given.
+
+        Args:
+            data: JSON that passed `check_json`.
 
         Raises:
             InvalidRequestError: Naming the field that is wrong and what it may be.
@@ -109,14 +113,15 @@ class JobRequest:
         unknown = set(data) - {"options", "metadata", "priority", "start_within_s"}
         if unknown:
             raise InvalidRequestError(
-                f"unknown field {_quoted(unknown)}: known are options, metadata, priority, "
+                f"unknown field '{shown(min(unknown))}'. Allowed: options, metadata, priority, "
                 "start_within_s and one of image_url, image_base64"
             )
+        given = {name: value for name, value in data.items() if value is not None}
         return cls(
-            options=check_options(data.get("options") or {}),
-            metadata=_metadata(data.get("metadata") or {}),
-            priority=_priority(data.get("priority", "normal")),
-            start_within_s=_start_within(data.get("start_within_s")),
+            options=check_options(given.get("options", {})),
+            metadata=_metadata(given.get("metadata", {})),
+            priority=_priority(given.get("priority", "normal")),
+            start_within_s=_start_within(given.get("start_within_s")),
         )
 
 
@@ -140,10 +145,6 @@ def _start_within(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 604_800:
         raise InvalidRequestError("start_within_s must be a number of seconds from 1 to 604800")
     return float(value)
-
-
-def _quoted(names: set[str]) -> str:
-    return ", ".join(repr(name) for name in sorted(names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

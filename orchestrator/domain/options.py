@@ -1,10 +1,10 @@
 """What a caller may ask of an engine. An engine that does not know an option ignores it."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.domain.errors import InvalidRequestError
+from orchestrator.domain.json_values import shown
 
 WHOLE_OPTIONS = {
     "seed": (0, 2**31 - 1),
@@ -23,7 +23,7 @@ KNOWN_OPTIONS = frozenset({*WHOLE_OPTIONS, *NUMBER_OPTIONS, *TRUTH_OPTIONS, *CHO
 
 
 def check_options(data: Any) -> dict[str, Any]:
-    """Check options and give them back.
+    """Check options and give them back; null means not given, and 3.0 is the whole number 3.
 
     Raises:
         InvalidRequestError: Naming the option that is wrong and what it may be.
@@ -31,12 +31,18 @@ def check_options(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise InvalidRequestError("options must be a JSON object")
     if unknown := set(data) - KNOWN_OPTIONS:
-        names = ", ".join(repr(name) for name in sorted(unknown))
-        raise _invalid(f"unknown option {names}: known are {', '.join(sorted(KNOWN_OPTIONS))}")
-    for name, value in data.items():
+        name = shown(min(unknown))
+        raise _invalid(f"unknown option '{name}'. Allowed: {', '.join(sorted(KNOWN_OPTIONS))}")
+    given = {name: _to_whole(name, value) for name, value in data.items() if value is not None}
+    for name, value in given.items():
         if complaint := _complain(name, value):
             raise _invalid(f"option {name} must be {complaint}")
-    return dict(data)
+    return given
+
+
+def _to_whole(name: str, value: Any) -> Any:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if name in WHOLE_OPTIONS and is_whole else value
 
 
 def _complain(name: str, value: Any) -> str | None:
@@ -48,7 +54,7 @@ def _complain(name: str, value: Any) -> str | None:
         is_one = isinstance(value, str) and value in choices
         return None if is_one else f"one of {', '.join(choices)}"
     if limits := NUMBER_OPTIONS.get(name):
-        is_right = is_number and math.isfinite(value) and limits[0] <= value <= limits[1]
+        is_right = is_number and limits[0] <= value <= limits[1]
         return None if is_right else f"a number from {limits[0]:g} to {limits[1]:g}"
     low, high = WHOLE_OPTIONS[name]
     is_right = is_number and isinstance(value, int) and low <= value <= high

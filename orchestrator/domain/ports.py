@@ -162,7 +162,12 @@ class AgentClient(Protocol):
 
 
 class Durable(Protocol):
-    """The part of the Durable client that is used; `DurableOrchestrationClient` has it."""
+    """The part of the Durable client that is used (`adapters.durable_client`).
+
+    Raises:
+        UnknownJobError: There is no such instance.
+        InstanceOverError: It has ended.
+    """
 
     async def start_new(
         self, orchestration_function_name: str, instance_id: str | None, client_input: Any
@@ -172,11 +177,37 @@ class Durable(Protocol):
     async def raise_event(self, instance_id: str, event_name: str, event_data: Any) -> None:
         """Send an event."""
 
-    async def get_status(self, instance_id: str) -> Any:
+    async def get_status(
+        self, instance_id: str, *, show_history: bool = False, show_history_output: bool = False
+    ) -> Any:
         """Read an instance's status; falsy if there is none."""
 
     async def terminate(self, instance_id: str, reason: str) -> None:
-        """End an instance."""
+        """End an instance; one that has ended stays as it is."""
+
+    async def suspend(self, instance_id: str, reason: str) -> None:
+        """Hold an instance.
+
+        Raises:
+            InstanceStateError: It is held already.
+        """
+
+    async def resume(self, instance_id: str, reason: str) -> None:
+        """Let a held instance go on.
+
+        Raises:
+            InstanceStateError: It is not held.
+        """
+
+    async def purge(self, instance_id: str) -> int | None:
+        """Delete the history of an instance that is over.
+
+        Returns:
+            How many were deleted: 0 if there is none, None if it is not over.
+        """
+
+    def create_http_management_payload(self, instance_id: str) -> dict[str, str]:
+        """Give the host's own URLs of an instance; they carry a key to every instance."""
 
 
 class PoolCommands(Protocol):

@@ -4,7 +4,15 @@ Nothing from outside is decoded before its header was judged, and no address is 
 was not checked.
 """
 
+from orchestrator.intake.body import parse_batch, parse_job
 from orchestrator.intake.images import NormalisedImage, normalise_image
 from orchestrator.intake.urls import FetchLimits, ImageFetcher
 
-__all__ = ["FetchLimits", "ImageFetcher", "NormalisedImage", "normalise_image"]
+__all__ = [
+    "FetchLimits",
+    "ImageFetcher",
+    "NormalisedImage",
+    "normalise_image",
+    "parse_batch",
+    "parse_job",
+]

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from orchestrator.domain.errors import BusyError, KeyReusedError
+from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.job import JobRequest, JobRow, input_path, new_id, request_path
 from orchestrator.domain.names import Workflow
 from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.scaling import seconds_until_room
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, KeyTable, PoolCommands
 from orchestrator.lanes import STORAGE
-from orchestrator.triggers.request_body import ImageSource
 
 MAX_KEY_LENGTH = 200
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from orchestrator.domain.errors import ApiError, BusyError
+from orchestrator.domain.errors import ApiError, BusyError, InvalidRequestError
 from orchestrator.domain.input_errors import InputError
 from orchestrator.domain.ports import Durable
 
@@ -68,7 +68,7 @@ async def answer(
     except ApiError as error:
         return problem(error.status, error.code, str(error), retryable=False)
     except Exception:
-        logger.exception("%s %s failed", request.method, urlsplit(request.url).path)
+        logger.exception("%s %s failed", request.method, request.url.partition("?")[0])
         return problem(
             500,
             "internal",
@@ -78,6 +78,13 @@ async def answer(
 
 
 def origin_of(request: func.HttpRequest) -> str:
-    """Give scheme and host as the caller wrote them."""
-    parts = urlsplit(request.url)
+    """Give scheme and host as the caller wrote them.
+
+    Raises:
+        InvalidRequestError: The Host header is malformed.
+    """
+    try:
+        parts = urlsplit(request.url)
+    except ValueError as error:
+        raise InvalidRequestError("the Host header is malformed") from error
     return f"{parts.scheme}://{parts.netloc}"

@@ -7,6 +7,7 @@ from typing import Any
 import azure.functions as func
 
 from orchestrator.domain.errors import UnknownJobError
+from orchestrator.domain.image_source import BatchParser, ImageSource
 from orchestrator.domain.input_errors import InputError
 from orchestrator.domain.job import JobRequest, error_of, is_job_id, view_job
 from orchestrator.domain.ports import Durable, JobTable
@@ -14,20 +15,23 @@ from orchestrator.lanes import STORAGE
 from orchestrator.triggers.acceptance import Acceptance, hash_of, number_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.jobs import POLL_S, key_of
-from orchestrator.triggers.request_body import ImageSource, read_batch
+from orchestrator.triggers.request_body import body_of, content_type_of
 
 
 class BatchRoutes:
     """Handlers of ``/api/batches``."""
 
-    def __init__(self, *, acceptance: Acceptance, jobs: JobTable) -> None:
+    def __init__(self, *, acceptance: Acceptance, parse: BatchParser, jobs: JobTable) -> None:
         self._acceptance = acceptance
+        self._parse = parse
         self._jobs = jobs
 
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a batch in: 202. An image that is refused is an item with an error, no more."""
-        sources, asked = read_batch(request)
-        key, body_hash = key_of(request), hash_of("batches", sources, asked)
+        key, origin = key_of(request), origin_of(request)
+        sources, fields = self._parse(content_type_of(request), body_of(request))
+        asked = JobRequest.from_json(fields)
+        body_hash = hash_of("batches", sources, asked)
         # A batch that was accepted stays so: it is found even while new ones are refused.
         first_id = await self._acceptance.find(key, body_hash)
         batch = await self._acceptance.read_batch(first_id) if first_id else None
@@ -35,7 +39,7 @@ class BatchRoutes:
             batch = await self._take_in(sources, asked, key, body_hash)
         batch_id = batch["id"]
         await self._acceptance.start_batch(batch_id, client)
-        location = f"{origin_of(request)}/api/batches/{batch_id}"
+        location = f"{origin}/api/batches/{batch_id}"
         body = {"id": batch_id, "status_url": location, "items": _items(batch)}
         headers = {"Location": location, "Retry-After": str(POLL_S)}
         return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)

@@ -4,21 +4,29 @@ The host's own URLs carry a key to everybody's instances (azure-functions-durabl
 these carry none. Statuses and codes are the extension's, so that a Durable client needs no change.
 """
 
+import re
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import azure.functions as func
 
-from orchestrator.domain.errors import UnknownJobError
+from orchestrator.domain.errors import InstanceOverError, InvalidRequestError, UnknownJobError
 from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState, is_job_id
+from orchestrator.domain.json_values import is_text
 from orchestrator.domain.ports import Durable, JobTable
 from orchestrator.lanes import STORAGE
 from orchestrator.triggers.answers import json_answer, origin_of
-from orchestrator.triggers.request_body import read_json
+from orchestrator.triggers.request_body import read_small_json
 
 RETRY_AFTER_S = "5"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+MAX_REASON_LENGTH = 256
+"""The SDK puts the reason into a URL, twelve characters for one at most; Kestrel takes 8 KB."""
+_EVENT_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", re.ASCII)
+"""The letters that RFC 3986 leaves unescaped in a URL, but for ``~``. None begins with a dot: URL
+parsers take ``.`` and ``..`` out of a path. Durable itself has no rule for the names of events."""
 
 
 class Canceller(Protocol):
@@ -48,7 +56,7 @@ class InstanceRoutes:
         self._jobs = jobs
         self._canceller = canceller
 
-    async def get(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+    async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Tell the instance's status: 202 while it lives, then 200 with its output."""
         row = await self._row(request)
         status = await client.get_status(
@@ -67,49 +75,66 @@ class InstanceRoutes:
         asks_for_500 = _flag(request, "returnInternalServerErrorOnFailure")
         return json_answer(body, status=500 if name == "Failed" and asks_for_500 else 200)
 
-    async def purge(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+    async def purge(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Delete the history of an instance that is over: 200; 404; 412 while it lives."""
         row = await self._row(request)
-        if not row.state.is_over:
+        deleted = await client.purge(row.job_id) if row.state.is_over else None
+        if deleted is None:
             return json_answer(
                 {"Message": "The instance is not over."}, status=HTTPStatus.PRECONDITION_FAILED
             )
-        purged = await client.purge_instance_history(row.job_id)
-        if not purged.instances_deleted:
+        if not deleted:
             raise UnknownJobError("the job's instance is gone already")
-        return json_answer({"instancesDeleted": purged.instances_deleted})
+        return json_answer({"instancesDeleted": deleted})
 
-    async def terminate(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
+    async def terminate(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Cancel the job: 202; 410 if it is over."""
         row = await self._row(request)
         if not row.state.is_over:
             row = await self._canceller.cancel(row, client)
-        is_done = row.state is JobState.CANCELLED
-        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED if is_done else HTTPStatus.GONE)
-
-    async def raise_event(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
-        """Send an event to the instance: 202; 410 if it is over."""
-        row = await self._row(request)
-        if row.state.is_over:
-            return func.HttpResponse(status_code=HTTPStatus.GONE)
-        data = read_json(request.get_body() or b"null", otherwise="the event's body must be JSON")
-        await client.raise_event(row.job_id, request.route_params["event"], data)
+        if row.state is not JobState.CANCELLED:
+            raise InstanceOverError(f"the job is over already: {row.state.value}")
         return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
 
-    async def suspend(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
-        """Hold the instance: 202; 410 if it is over."""
+    async def raise_event(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Send an event to the instance: 202; 410 if it is over."""
+        row = await self._live_row(request)
+        event = request.route_params.get("event", "")
+        if not _EVENT_NAME.fullmatch(event):
+            raise InvalidRequestError(
+                "an event's name has 1 to 128 characters: letters, digits, '_', '-' and, but for "
+                "the first, '.'",
+                code="event_name_invalid",
+            )
+        data = read_small_json(request, default=None, otherwise="the event's body must be JSON")
+        await client.raise_event(row.job_id, event, data)
+        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
+
+    async def suspend(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Hold the instance: 202; 409 if it is held already; 410 if it is over."""
         return await self._pause(request, client.suspend)
 
-    async def resume(self, request: func.HttpRequest, client: Any) -> func.HttpResponse:
-        """Let the instance go on: 202; 410 if it is over."""
+    async def resume(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
+        """Let the instance go on: 202; 409 if it is not held; 410 if it is over."""
         return await self._pause(request, client.resume)
 
-    async def _pause(self, request: func.HttpRequest, call: Any) -> func.HttpResponse:
+    async def _pause(
+        self, request: func.HttpRequest, call: Callable[[str, str], Awaitable[None]]
+    ) -> func.HttpResponse:
+        row = await self._live_row(request)
+        reason = request.params.get("reason", "")
+        if len(reason) > MAX_REASON_LENGTH or not is_text(reason):
+            raise InvalidRequestError(
+                f"reason must be UTF-8 of at most {MAX_REASON_LENGTH} characters"
+            )
+        await call(row.job_id, reason)
+        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
+
+    async def _live_row(self, request: func.HttpRequest) -> JobRow:
         row = await self._row(request)
         if row.state.is_over:
-            return func.HttpResponse(status_code=HTTPStatus.GONE)
-        await call(row.job_id, request.params.get("reason", ""))
-        return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)
+            raise InstanceOverError(f"the job is over already: {row.state.value}")
+        return row
 
     async def _row(self, request: func.HttpRequest) -> JobRow:
         job_id = request.route_params.get("id", "")

@@ -1,6 +1,8 @@
 """Routes of jobs: post, status, list, cancel, artifacts."""
 
 import asyncio
+import contextlib
+import re
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +11,7 @@ import azure.functions as func
 
 from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
 from orchestrator.domain.fence import fence_ending_all_before
+from orchestrator.domain.image_source import ImageSource, JobParser
 from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import (
     JobRequest,
@@ -20,6 +23,7 @@ from orchestrator.domain.job import (
     place_of,
     view_job,
 )
+from orchestrator.domain.json_values import is_text
 from orchestrator.domain.pool import Cancel, PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
@@ -27,17 +31,19 @@ from orchestrator.lanes import STORAGE
 from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.instance import urls_of
-from orchestrator.triggers.request_body import ImageSource, read_job
+from orchestrator.triggers.request_body import body_of, content_type_of
 
 POLL_S = 2
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class JobRoutes:
     """Handlers of ``/api/jobs``.
 
     Args:
+        parse: Parses the body of a POST.
         sends_links: Whether artifacts are answered with a short-lived link to storage.
         link_s: How long such a link is valid, in seconds.
         exposes_durable: Whether the 202 also carries the host's own URLs.
@@ -47,6 +53,7 @@ class JobRoutes:
         self,
         *,
         acceptance: Acceptance,
+        parse: JobParser,
         jobs: JobTable,
         files: FileStore,
         pool: PoolCommands,
@@ -57,6 +64,7 @@ class JobRoutes:
         exposes_durable: bool,
     ) -> None:
         self._acceptance = acceptance
+        self._parse = parse
         self._jobs = jobs
         self._files = files
         self._pool = pool
@@ -68,8 +76,10 @@ class JobRoutes:
 
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a job in: 202 with Location, status URLs and the id."""
-        source, asked = read_job(request)
-        key, body_hash = key_of(request), hash_of("jobs", [source], asked)
+        key, origin = key_of(request), origin_of(request)
+        source, fields = self._parse(content_type_of(request), body_of(request))
+        asked = JobRequest.from_json(fields)
+        body_hash = hash_of("jobs", [source], asked)
         # A job that was accepted stays so: it is found even while new ones are refused.
         first_id = await self._acceptance.find(key, body_hash)
         row = await STORAGE.run(self._jobs.read, first_id) if first_id else None
@@ -77,7 +87,7 @@ class JobRoutes:
             row = await self._take_in(source, asked, key, body_hash)
         if not row.state.is_over:
             await self._acceptance.start(row, client)
-        return self._accepted(request, client, row)
+        return self._accepted(origin, client, row)
 
     async def _take_in(
         self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str
@@ -92,10 +102,7 @@ class JobRoutes:
             await self._acceptance.insert(row)
         return row
 
-    def _accepted(
-        self, request: func.HttpRequest, client: Durable, row: JobRow
-    ) -> func.HttpResponse:
-        origin = origin_of(request)
+    def _accepted(self, origin: str, client: Durable, row: JobRow) -> func.HttpResponse:
         urls = urls_of(origin, row.job_id)
         body: dict[str, Any] = {
             "id": row.job_id,
@@ -104,7 +111,7 @@ class JobRoutes:
             **urls,
         }
         if self._exposes_durable:
-            body["durable"] = client.create_http_management_payload(row.job_id)  # type: ignore[attr-defined]
+            body["durable"] = client.create_http_management_payload(row.job_id)
         headers = {"Location": urls["statusQueryGetUri"], "Retry-After": str(POLL_S)}
         return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
 
@@ -170,7 +177,9 @@ class JobRoutes:
         Its workflow first, so that it asks for nothing more; then the pool, which has the agent
         confirm before the slot is given on. Cut off in between, the reconciler does the rest.
         """
-        await client.terminate(row.job_id, "cancelled by the caller")
+        # It may never have been started, or its history was purged: then there is nothing to end.
+        with contextlib.suppress(UnknownJobError):
+            await client.terminate(row.job_id, "cancelled by the caller")
         await self._pool.apply(self._cancel_all(row.job_id), client)
 
         def change(current: JobRow) -> JobRow | None:
@@ -225,12 +234,14 @@ def key_of(request: func.HttpRequest) -> str | None:
     key: str | None = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters")
+    if key is not None and not is_text(key):
+        raise InvalidRequestError("Idempotency-Key must be UTF-8")
     return key
 
 
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_PAGE:
         raise InvalidRequestError(f"limit must be a whole number from 1 to {MAX_PAGE}")
     return int(text)

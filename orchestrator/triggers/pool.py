@@ -6,12 +6,13 @@ from typing import Any
 import azure.functions as func
 
 from orchestrator.domain.errors import InvalidRequestError, NothingToResetError, UnknownJobError
+from orchestrator.domain.json_values import shown
 from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
 from orchestrator.domain.ports import Clock, Durable, PoolCommands
 from orchestrator.lanes import RESERVE
 from orchestrator.triggers.answers import json_answer, problem
-from orchestrator.triggers.request_body import read_json
+from orchestrator.triggers.request_body import read_small_json
 
 DEFAULT_PREWARM_S = 900
 MAX_PREWARM_S = 86_400
@@ -33,11 +34,14 @@ class PoolRoutes:
 
     async def prewarm(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Wake VMs ahead of a known peak, and keep them warm for a while: 202."""
-        body = _json_body(request)
+        body = {name: value for name, value in _json_body(request).items() if value is not None}
         unknown = set(body) - {"vms", "for_s"}
         if unknown:
-            raise InvalidRequestError(f"unknown field {sorted(unknown)[0]!r}: vms and for_s are")
+            raise InvalidRequestError(
+                f"unknown field '{shown(min(unknown))}'. Allowed: vms, for_s."
+            )
         vms, for_s = body.get("vms", 1), body.get("for_s", DEFAULT_PREWARM_S)
+        vms = int(vms) if isinstance(vms, float) and vms.is_integer() else vms
         most = len(self._policy.candidates)
         if not isinstance(vms, int) or isinstance(vms, bool) or not 0 <= vms <= most:
             raise InvalidRequestError(f"vms must be a whole number from 0 to {most}")
@@ -78,8 +82,8 @@ class PoolRoutes:
 
 
 def _json_body(request: func.HttpRequest) -> dict[str, Any]:
-    body = read_json(
-        request.get_body() or b"{}", otherwise="the body must be JSON", code="body_unreadable"
+    body = read_small_json(
+        request, default={}, otherwise="the body must be JSON", code="body_unreadable"
     )
     if not isinstance(body, dict):
         raise InvalidRequestError("the JSON body must be an object", code="body_unreadable")

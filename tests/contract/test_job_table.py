@@ -1,5 +1,6 @@
 """What every `JobTable` keeps, the fake included."""
 
+import base64
 import threading
 from dataclasses import replace
 
@@ -148,6 +149,14 @@ class TestListPage:
     def test_refuses_a_token_that_is_none_of_ours(self, table: JobTable):
         with pytest.raises(InvalidRequestError):
             table.list_page(state=None, limit=2, token="x")
+
+    @pytest.mark.parametrize("length", [3, 25, 27, 5250])
+    def test_refuses_a_token_of_any_other_length(self, table: JobTable, length: int):
+        """7,000 letters would make a query longer than Table Storage takes."""
+        token = base64.urlsafe_b64encode(b"a" * length).decode()
+
+        with pytest.raises(InvalidRequestError):
+            table.list_page(state=None, limit=2, token=token)
 
     @pytest.mark.parametrize("token", ["!", "ä"])
     def test_refuses_a_token_of_other_letters(self, table: JobTable, token: str):

@@ -152,4 +152,36 @@ class TestPost:
         assert_problem(
             post(json={"image_base64": "not base64!"}), status=400, code="image_base64_invalid"
         )
+        assert_problem(post(data=b""), status=400, code="body_empty")
+        assert_problem(post(data=iter([b"{}"])), status=411, code="length_required")
+        assert_problem(
+            post(data=b'{"image_url": "https://x.invalid/\\ud800"}'),
+            status=400,
+            code="invalid_request",
+        )
+        assert_problem(
+            post(files=image, headers={"Idempotency-Key": b"\xff"}),
+            status=400,
+            code="invalid_request",
+        )
+        page = requests.get(f"{cloud.api}/jobs", params={"page": "a" * 7000}, timeout=30)
+        assert_problem(page, status=400, code="invalid_page")
         assert_untouched(cloud)
+
+
+class TestInstance:
+    def test_keeps_events_and_states_to_one_instance(self, cloud, photo):
+        """An event's name with a query in it, suspended twice, resumed twice."""
+        posted = requests.post(f"{cloud.api}/jobs", files={"image": ("a.jpg", photo)}, timeout=30)
+        instance = f"{cloud.api}/jobs/{posted.json()['id']}/instance"
+
+        def post(path):
+            return requests.post(f"{instance}/{path}", timeout=30)
+
+        hostile = post("raiseEvent/x%3FtaskHub%3DOther%26connection%3DElse")
+        assert_problem(hostile, status=400, code="event_name_invalid")
+        assert post("raiseEvent/plain.name").status_code == 202
+        assert post("suspend?reason=a%26b%3Fc").status_code == 202
+        assert_problem(post("suspend"), status=409, code="instance_suspended")
+        assert post("resume").status_code == 202
+        assert_problem(post("resume"), status=409, code="instance_not_suspended")

@@ -1,9 +1,14 @@
-"""A fake of `orchestrator.domain.ports.Durable`, with what the instance routes use besides."""
+"""A fake of the SDK's Durable client; most tests use it as `orchestrator.domain.ports.Durable`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
+from orchestrator.domain.instances import LIVE
+
+MAX_URL_LENGTH = 8 * 1024
+"""What the host's web server takes."""
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -69,6 +74,8 @@ class FakeDurable:
         self._raise("raise_event")
         if instance_id not in self.instances:
             raise Exception(f"no instance {instance_id}")  # noqa: TRY002 - as the SDK does
+        if self.instances[instance_id].runtime_status not in LIVE:
+            raise Exception(f"{instance_id} is gone")  # noqa: TRY002 - as the SDK does
         self.events.append((instance_id, event_name, event_data))
 
     async def get_status(self, instance_id: str, **_: Any) -> Instance:
@@ -77,16 +84,32 @@ class FakeDurable:
 
     async def terminate(self, instance_id: str, reason: str) -> None:
         self._raise("terminate")
+        if instance_id not in self.instances:
+            raise Exception(f"no instance {instance_id}")  # noqa: TRY002 - as the SDK does
         self._end(instance_id, "Terminated", reason)
 
     async def suspend(self, instance_id: str, reason: str) -> None:
-        self.instances[instance_id].runtime_status = "Suspended"
+        self._switch(instance_id, ("Running", "Pending"), "Suspended", reason)
 
     async def resume(self, instance_id: str, reason: str) -> None:
-        self.instances[instance_id].runtime_status = "Running"
+        self._switch(instance_id, ("Suspended",), "Running", reason)
 
     async def purge_instance_history(self, instance_id: str) -> Purged:
+        instance = self.instances.get(instance_id)
+        if instance and instance.runtime_status in ("Running", "Pending", "Suspended"):
+            raise Exception("unexpected status code 412")  # noqa: TRY002 - as the SDK does
         return Purged(instances_deleted=int(self.instances.pop(instance_id, None) is not None))
+
+    def _switch(self, instance_id: str, begins: tuple[str, ...], end: str, reason: str) -> None:
+        if len(quote(reason)) > MAX_URL_LENGTH:
+            raise Exception("unexpected status code 414")  # noqa: TRY002 - as the SDK does
+        instance = self.instances.get(instance_id)
+        if instance is None:
+            raise Exception(f"no instance {instance_id}")  # noqa: TRY002 - as the SDK does
+        if instance.runtime_status in begins:
+            instance.runtime_status = end
+        elif instance.runtime_status in LIVE:
+            raise Exception("unexpected status code 500")  # noqa: TRY002 - as the SDK does
 
     def _end(self, instance_id: str, runtime_status: str, output: Any) -> None:
         instance = self.instances.get(instance_id)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from orchestrator.domain.errors import InvalidRequestError
-from orchestrator.domain.job import JobRow, row_key
+from orchestrator.domain.job import JobRow, is_job_id, row_key
 
 TOKEN = "after:"
 
@@ -45,9 +45,9 @@ class FakeJobTable:
     def list_page(
         self, *, state: str | None, limit: int, token: str | None
     ) -> tuple[list[JobRow], str | None]:
-        if token is not None and not token.startswith(TOKEN):
+        prefix, after = ("", "") if token is None else (token[: len(TOKEN)], token[len(TOKEN) :])
+        if token is not None and (prefix != TOKEN or not is_job_id(after)):
             raise InvalidRequestError("page is not a token of ours", code="invalid_page")
-        after = "" if token is None else token.removeprefix(TOKEN)
         with self._lock:
             rows = {
                 key: JobRow.from_json(json.loads(text))

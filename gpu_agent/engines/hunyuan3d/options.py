@@ -5,7 +5,6 @@ makes a blob of pure noise in 0 steps. The control plane has checked the same li
 (`orchestrator.domain.options`); a test compares them.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -153,7 +152,7 @@ def _guidance(given: Mapping[str, Any], default: float) -> float:
     low, high = GUIDANCE
     value = given.get("guidance_scale", default)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not is_number or not low <= value <= high:
         raise _invalid(f"guidance_scale must be a number from {low:g} to {high:g}")
     return float(value)
 

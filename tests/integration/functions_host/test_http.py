@@ -36,10 +36,17 @@ class TestHttpTriggers:
             "params": {"a": "1", "b": "two"},
             "route": {"number": "7"},
             "header": "s",
+            "encoding": None,
             "bytes": 1000,
             "function": "echo",
             "setting": "hello from the settings",
         }
+
+    def test_hands_over_no_chunked_body_as_azures_host(self, shared_host):
+        """Azure's reads a body only if Content-Length is above 0; the headers arrive."""
+        reply = requests.put(f"{shared_host.url}/api/echo", data=iter([b"x" * 1000]), timeout=30)
+
+        assert (reply.json()["encoding"], reply.json()["bytes"]) == ("chunked", 0)
 
     def test_sends_every_cookie(self, shared_host):
         reply = shared_host.get("/api/echo")

@@ -1,6 +1,9 @@
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpu_agent.errors import InvalidRequestError
 from gpu_agent.jobs import JobKey
@@ -64,6 +67,9 @@ class TestParseSubmission:
             {"timeout_s": float("nan")},
             {"timeout_s": 1e9},
             {"timeout_s": True},
+            {"timeout_s": 10**400},
+            {"options": {"steps": [1]}},
+            {"options": {"steps": {"a": 1}}},
             {"input_path": "jobs/../secret"},
             {"input_path": "/etc/passwd"},
             {"input_path": "jobs"},
@@ -87,7 +93,7 @@ class TestParseSubmission:
 
 
 class TestOthers:
-    @pytest.mark.parametrize("ttl_s", [0, -1, float("inf"), "60", None])
+    @pytest.mark.parametrize("ttl_s", [0, -1, float("inf"), float("nan"), "60", None, 10**400])
     def test_refuses_a_lease(self, ttl_s: object):
         with pytest.raises(InvalidRequestError):
             parse_lease(json.dumps({"epoch": 1, "ttl_s": ttl_s}).encode())
@@ -96,3 +102,25 @@ class TestOthers:
     def test_refuses_a_drain(self, change: dict[str, object]):
         with pytest.raises(InvalidRequestError):
             parse_drain(json.dumps({"epoch": 1, "drain": 1, **change}).encode())
+
+
+class TestAnyBody:
+    @given(
+        st.sampled_from([parse_submission, parse_lease, parse_drain]),
+        st.dictionaries(
+            st.sampled_from(["epoch", "timeout_s", "ttl_s", "drain", "options", "input_path"]),
+            st.sampled_from(
+                ["9" * 400, "9" * 5000, "1e999", "NaN", "null", r'"\ud800"', "[]", "1"]
+                + ["[" * depth + "]" * depth for depth in (494, 950)]
+                + ['{"steps": ' + "[" * 900 + "]" * 900 + "}", '{"\\ud800": "\\ud800"}']
+            ),
+        ),
+    )
+    def test_is_taken_or_refused(self, parse, fields: dict[str, str]):
+        good = {
+            name: json.dumps(value) for name, value in {**GOOD, "ttl_s": 1, "drain": 1}.items()
+        }
+        body = ", ".join(f'"{name}": {text}' for name, text in {**good, **fields}.items())
+
+        with suppress(InvalidRequestError):
+            json.dumps(parse(f"{{{body}}}".encode()).to_json()).encode()

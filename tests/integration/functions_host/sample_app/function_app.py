@@ -81,6 +81,7 @@ def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         "params": dict(req.params),
         "route": dict(req.route_params),
         "header": req.headers.get("X-Sample"),
+        "encoding": req.headers.get("Transfer-Encoding"),
         "bytes": len(req.get_body()),
         "function": context.function_name,
         "setting": os.environ["SAMPLE_GREETING"],

@@ -174,8 +174,8 @@ class TestTerminatedJobs:
 
         assert not running.vm().slots[JOB].releasing
 
-    def test_a_purged_jobs_slot_is_freed(self, running: Parts, tick, do):
-        do(running.durable.purge_instance_history(JOB))
+    def test_a_purged_jobs_slot_is_freed(self, running: Parts, tick):
+        del running.durable.instances[JOB]
         running.now += 31
 
         tick(running)

@@ -7,8 +7,10 @@ from typing import Any
 
 import azure.functions as func
 
+from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
+from orchestrator.intake.body import parse_batch, parse_job
 from orchestrator.triggers.acceptance import Acceptance
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
@@ -63,6 +65,7 @@ class Desk:
         )
         self.jobs = JobRoutes(
             acceptance=acceptance,
+            parse=parse_job,
             jobs=parts.jobs,
             files=parts.files,
             policy=parts.policy,
@@ -72,7 +75,7 @@ class Desk:
             **common,
         )
         self.instance = InstanceRoutes(jobs=parts.jobs, canceller=self.jobs)
-        self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
+        self.batches = BatchRoutes(acceptance=acceptance, parse=parse_batch, jobs=parts.jobs)
         self.pool = PoolRoutes(policy=parts.policy, **common)
 
     def ask(
@@ -84,22 +87,18 @@ class Desk:
         body: bytes = b"",
         headers: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
+        origin: str = ORIGIN,
         **route: str,
     ) -> "Heard":
         request = func.HttpRequest(
             method=method,
-            url=f"{ORIGIN}/api/{path}",
+            url=f"{origin}/api/{path}",
             headers=headers or {},
             params=params or {},
             route_params=route,
             body=body,
         )
-        try:
-            return Heard(asyncio.run(answer(handler, request, self.parts.durable)))
-        finally:
-            # The worker leaves that to the garbage collector, which here would warn elsewhere.
-            for file in request.files.getlist("image"):
-                file.close()
+        return Heard(asyncio.run(answer(handler, request, DurableClient(self.parts.durable))))
 
     def post_json(self, body: Any, *, key: str | None = None) -> "Heard":
         headers = {"Content-Type": "application/json"}

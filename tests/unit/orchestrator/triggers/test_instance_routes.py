@@ -97,6 +97,77 @@ class TestRaiseEvent:
         assert heard.status == 202
         assert (job_id, "hello", {"a": 1}) in desk.parts.durable.events
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "x?taskHub=Other&connection=Else",
+            "a/b",
+            "a b",
+            ".",
+            "..",
+            ".a",
+            "",
+            "a" * 129,
+            "\u00e9",
+            "a\n",
+            "\ud800",
+            "a%3Fb",
+        ],
+    )
+    def test_refuses_a_name_that_could_lead_elsewhere(self, desk: Desk, job_id: str, name: str):
+        events = list(desk.parts.durable.events)
+
+        heard = desk.ask(desk.instance.raise_event, method="POST", id=job_id, event=name)
+
+        assert (heard.status, heard.body["code"]) == (400, "event_name_invalid")
+        assert desk.parts.durable.events == events
+
+    @pytest.mark.parametrize("name", ["look", "slot-1-2", "A.b_C-9", "a" * 128])
+    def test_takes_a_name_of_plain_letters(self, desk: Desk, job_id: str, name: str):
+        heard = desk.ask(desk.instance.raise_event, method="POST", id=job_id, event=name)
+
+        assert heard.status == 202
+        assert (job_id, name, None) in desk.parts.durable.events
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"[" * 33 + b"]" * 33, 400),
+            (b'"\\ud800"', 400),
+            (b"9" * 5000, 400),
+            (b'"' + b"a" * 70_000 + b'"', 413),
+        ],
+    )
+    def test_refuses_data_that_cannot_be_stored(
+        self, desk: Desk, job_id: str, body: bytes, status: int
+    ):
+        heard = desk.ask(
+            desk.instance.raise_event, method="POST", id=job_id, event="hello", body=body
+        )
+
+        assert heard.status == status
+
+    def test_does_not_take_a_chunked_body_for_none(self, desk: Desk, job_id: str):
+        heard = desk.ask(
+            desk.instance.raise_event,
+            method="POST",
+            id=job_id,
+            event="hello",
+            headers={"Transfer-Encoding": "chunked"},
+        )
+
+        assert (heard.status, heard.body["code"]) == (411, "length_required")
+
+    def test_is_404_or_410_as_the_instance_is(self, desk: Desk, job_id: str):
+        """The row is behind: the workflow ended, or was purged, a moment ago."""
+        desk.parts.durable.instances[job_id].runtime_status = "Completed"
+        ended = desk.ask(desk.instance.raise_event, method="POST", id=job_id, event="hello")
+        desk.parts.durable.instances.clear()
+        gone = desk.ask(desk.instance.raise_event, method="POST", id=job_id, event="hello")
+
+        assert (ended.status, ended.body["code"]) == (410, "instance_over")
+        assert (gone.status, gone.body["code"]) == (404, "not_found")
+
     def test_is_400_for_what_is_no_json(self, desk: Desk, job_id: str):
         heard = desk.ask(
             desk.instance.raise_event, method="POST", id=job_id, event="hello", body=b"{"
@@ -119,10 +190,43 @@ class TestSuspendAndResume:
         assert (held.status, status, gone_on.status) == (202, "Suspended", 202)
 
     def test_is_410_when_it_is_over(self, desk: Desk, over: str):
-        assert desk.ask(desk.instance.suspend, method="POST", id=over).status == 410
+        heard = desk.ask(desk.instance.suspend, method="POST", id=over)
+
+        assert (heard.status, heard.body["code"]) == (410, "instance_over")
+
+    def test_suspending_twice_is_409(self, desk: Desk, job_id: str):
+        desk.ask(desk.instance.suspend, method="POST", id=job_id)
+        heard = desk.ask(desk.instance.suspend, method="POST", id=job_id)
+
+        assert (heard.status, heard.body["code"]) == (409, "instance_suspended")
+
+    def test_resuming_one_that_runs_is_409(self, desk: Desk, job_id: str):
+        heard = desk.ask(desk.instance.resume, method="POST", id=job_id)
+
+        assert (heard.status, heard.body["code"]) == (409, "instance_not_suspended")
+
+    @pytest.mark.parametrize("reason", ["r" * 257, "\ud800"])
+    def test_refuses_a_reason_that_fits_no_url(self, desk: Desk, job_id: str, reason: str):
+        params = {"reason": reason}
+
+        heard = desk.ask(desk.instance.suspend, method="POST", id=job_id, params=params)
+
+        assert heard.status == 400
+
+    def test_takes_the_longest_reason(self, desk: Desk, job_id: str):
+        params = {"reason": "\U0001f600" * 256}
+
+        heard = desk.ask(desk.instance.suspend, method="POST", id=job_id, params=params)
+
+        assert heard.status == 202
 
 
 class TestPurge:
+    def test_is_412_while_the_instance_outlives_its_row(self, desk: Desk, over: str):
+        desk.parts.durable.instances[over].runtime_status = "Running"
+
+        assert desk.ask(desk.instance.purge, method="DELETE", id=over).status == 412
+
     def test_is_412_while_it_lives(self, desk: Desk, job_id: str):
         assert desk.ask(desk.instance.purge, method="DELETE", id=job_id).status == 412
 

@@ -30,8 +30,26 @@ class TestPrewarm:
         assert (heard.status, heard.body) == (202, {"vms": 1, "until": desk.parts.now + 60})
         assert len(desk.parts.durable.started("wake_vm")) == 1
 
+    def test_takes_null_as_not_given_and_1_0_as_1(self, desk: Desk):
+        heard = desk.ask(desk.pool.prewarm, method="POST", body=b'{"vms": 1.0, "for_s": null}')
+
+        assert (heard.status, heard.body["vms"]) == (202, 1)
+
+    def test_does_not_take_a_chunked_body_for_none(self, desk: Desk):
+        headers = {"Transfer-Encoding": "chunked"}
+
+        heard = desk.ask(desk.pool.prewarm, method="POST", headers=headers)
+
+        assert (heard.status, heard.body["code"]) == (411, "length_required")
+        assert desk.parts.durable.started("wake_vm") == []
+
     @pytest.mark.parametrize(
-        "body", [b"{", b"[]", b'{"vms": 2}', b'{"vms": true}', b'{"for_s": 0}', b'{"x": 1}']
+        "body",
+        [
+            *(b"{", b"[]", b"false", b'{"vms": 2}', b'{"vms": true}', b'{"vms": 0.5}'),
+            *(b'{"for_s": 0}', b'{"for_s": 1e999}', b'{"x": 1}'),
+            *(b'{"for_s": ' + b"9" * digits + b"}" for digits in (300, 400, 5000)),
+        ],
     )
     def test_refuses_what_makes_no_sense(self, desk: Desk, body: bytes):
         assert desk.ask(desk.pool.prewarm, method="POST", body=body).status == 400

@@ -85,6 +85,7 @@ class TestFromMapping:
             ({"octree_resolution": 15, "flash_vdm": False}, "octree_resolution"),
             ({"guidance_scale": math.nan}, "guidance_scale"),
             ({"guidance_scale": math.inf}, "guidance_scale"),
+            ({"guidance_scale": 10**400}, "guidance_scale"),
             ({"guidance_scale": True}, "guidance_scale"),
             ({"guidance_scale": -0.1}, "guidance_scale"),
             ({"texture": 1}, "texture"),

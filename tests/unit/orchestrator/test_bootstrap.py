@@ -1,0 +1,43 @@
+"""What joins the functions to the parts behind them."""
+
+import asyncio
+import json
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import pytest
+
+from orchestrator import bootstrap
+from orchestrator.adapters.durable_client import DurableClient
+from orchestrator.domain.names import Activity
+
+BINDINGS = json.dumps({"taskHubName": "hub", "creationUrls": {}, "managementUrls": {}})
+
+
+class TestFunctions:
+    @pytest.mark.parametrize("kind", ["route", "activity", "timer"])
+    def test_get_the_client_that_escapes(self, kind: str):
+        clients: list[Any] = []
+
+        async def handle(_: Any, client: Any) -> Any:
+            clients.append(client)
+            return func.HttpResponse()
+
+        async def sweep(client: Any) -> None:
+            clients.append(client)
+
+        app = df.DFApp()
+        if kind == "route":
+            bootstrap._add_route(app, "a", "GET", "a", handle)
+        elif kind == "activity":
+            bootstrap._add_pool_activity(app, Activity.TICK_POOL, handle)
+        else:
+            bootstrap._add_timer(app, "a", "0 * * * * *", sweep)
+        (function,) = app.get_functions()
+        request = func.HttpRequest("GET", "https://x.invalid/a", body=b"")
+        first = {"route": {"req": request}, "activity": {"order": {}}, "timer": {"timer": None}}
+
+        asyncio.run(function.get_user_function()(client=BINDINGS, **first[kind]))
+
+        assert [type(client) for client in clients] == [DurableClient]
