@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.engine.compare import QUICK, Plan, compare_engines
+from benchmarks.hostile.measure import REST_S, lay_siege, weigh_posts
+from benchmarks.hostile.report import report_hostile
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_memory
 from benchmarks.pool.measure import QUICK as QUICK_POOL
@@ -46,6 +48,9 @@ class Sizes:
         memory_jobs: Jobs posted at once for the peaks of memory.
         pool: Commands to the pool.
         wakes: Wakes beside long-polls, and as many beside none.
+        siege_s: Seconds of hostile clients.
+        rest_s: Seconds after them until memory is looked at again.
+        photos: Honest photos that are read our way, and as many the other way.
     """
 
     engine: Plan
@@ -54,13 +59,32 @@ class Sizes:
     memory_jobs: int
     pool: PoolPlan
     wakes: int
+    siege_s: float
+    rest_s: float
+    photos: int
 
 
 FULL_SIZES = Sizes(
-    engine=Plan(), warm_jobs=50, warm_up_jobs=5, memory_jobs=8, pool=PoolPlan(), wakes=6
+    engine=Plan(),
+    warm_jobs=50,
+    warm_up_jobs=5,
+    memory_jobs=8,
+    pool=PoolPlan(),
+    wakes=6,
+    siege_s=60.0,
+    rest_s=REST_S,
+    photos=40,
 )
 QUICK_SIZES = Sizes(
-    engine=QUICK, warm_jobs=2, warm_up_jobs=0, memory_jobs=1, pool=QUICK_POOL, wakes=2
+    engine=QUICK,
+    warm_jobs=2,
+    warm_up_jobs=0,
+    memory_jobs=1,
+    pool=QUICK_POOL,
+    wakes=2,
+    siege_s=1.0,
+    rest_s=0.0,
+    photos=2,
 )
 
 
@@ -114,12 +138,18 @@ def _measure_wake(folder: Path, sizes: Sizes, _say: Callable[[str], None]) -> di
     return report_wakes(measure_wakes(folder, wakes=sizes.wakes))
 
 
+def _measure_hostile(folder: Path, sizes: Sizes, _say: Callable[[str], None]) -> dict[str, Any]:
+    siege = lay_siege(folder, seconds=sizes.siege_s, rest_s=sizes.rest_s)
+    return report_hostile(siege, weigh_posts(rounds=sizes.photos))
+
+
 PARTS: Mapping[str, Callable[[Path, Sizes, Callable[[str], None]], dict[str, Any]]] = {
     "engine": _measure_engine,
     "warm_job": _measure_warm_job,
     "memory": _measure_memory,
     "pool": _measure_pool,
     "wake": _measure_wake,
+    "hostile": _measure_hostile,
 }
 
 

@@ -13,6 +13,7 @@ from benchmarks.engine.process import FULL, NORMAL, PEER
 from benchmarks.engine.workloads import CHAIN, FAN_OUT
 from benchmarks.figures import Spread, spread_of
 from benchmarks.goals import Goal
+from benchmarks.hostile.report import hostile_lines, list_hostile_goals
 from benchmarks.memory import Peaks
 from benchmarks.pool.report import draw_pool, list_pool_goals
 from benchmarks.wake.report import list_wake_goals, wake_lines
@@ -92,6 +93,8 @@ def list_goals(report: Mapping[str, Any]) -> list[Goal]:
         goals += list_pool_goals(report["pool"])
     if "wake" in report:
         goals += list_wake_goals(report["wake"])
+    if "hostile" in report:
+        goals += list_hostile_goals(report["hostile"])
     return goals
 
 
@@ -106,6 +109,7 @@ def draw_tables(report: Mapping[str, Any]) -> list[Table]:
         *_warm_lines(report.get("warm_job")),
         *_memory_lines(report.get("memory")),
         *(wake_lines(report["wake"]) if "wake" in report else []),
+        *(hostile_lines(report["hostile"]) if "hostile" in report else []),
     ]
     if others:
         table = Table("Control plane and agent", "Median (quartiles)")

@@ -24,6 +24,7 @@ from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.adapters.identity import managed_identity
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
+from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.names import Activity, Workflow
 from orchestrator.domain.ports import (
     AgentClient,
@@ -35,9 +36,11 @@ from orchestrator.domain.ports import (
     PoolStore,
     VmPower,
 )
-from orchestrator.intake import ImageFetcher, normalise_image, parse_batch, parse_job
+from orchestrator.intake.admission import Admission
+from orchestrator.intake.decoders import DecoderLimits, Decoders
+from orchestrator.intake.urls import FetchLimits, ImageFetcher
 from orchestrator.settings import Settings
-from orchestrator.triggers.acceptance import Acceptance, Fetcher
+from orchestrator.triggers.acceptance import Acceptance, Fetcher, Reader
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
 from orchestrator.triggers.instance import InstanceRoutes
@@ -51,6 +54,9 @@ from orchestrator.workflows.run_job import run_job
 from orchestrator.workflows.wake_vm import wake_vm
 
 STORAGE_TIMEOUT_S = 20
+MB = 1_000_000
+RESTING_MB = 400
+"""The app with a request or two in it, and its idle processes; what is left is one picture's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,8 @@ class Outside:
     power: VmPower
     agents: AgentClient
     fetcher: Fetcher
+    reader: Reader
+    admission: Admission
     clock: Clock = time.time
 
 
@@ -80,6 +88,12 @@ def reach_azure(settings: Settings) -> Outside:
         settings.blob_url, credential=credential, read_timeout=STORAGE_TIMEOUT_S
     )
     tables = TableServiceClient(endpoint=settings.table_url, credential=credential)
+    image_limits = ImageLimits(
+        max_bytes=settings.max_image_mb * MB,
+        max_pixels=settings.max_image_megapixels * MB,
+        max_memory_bytes=(settings.intake_memory_mb - RESTING_MB) * MB,
+    )
+    admission = Admission()
     return Outside(
         pool_store=BlobPoolStore(blobs),
         jobs=TableJobs(tables),
@@ -93,7 +107,16 @@ def reach_azure(settings: Settings) -> Outside:
             timeout_s=settings.arm_timeout_s,
         ),
         agents=HttpAgentClient(token=settings.agent_token),
-        fetcher=ImageFetcher(allowed_hosts=settings.image_url_allowed_hosts),
+        fetcher=ImageFetcher(
+            allowed_hosts=settings.image_url_allowed_hosts,
+            limits=FetchLimits(max_bytes=image_limits.max_bytes),
+        ),
+        reader=Decoders(
+            image_limits,
+            DecoderLimits(memory_bytes=settings.intake_memory_mb * MB),
+            admission=admission,
+        ),
+        admission=admission,
     )
 
 
@@ -124,7 +147,8 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         files=files,
         pool=pool,
         fetcher=outside.fetcher,
-        normalise=normalise_image,
+        reader=outside.reader,
+        admission=outside.admission,
         policy=policy,
         clock=clock,
         defaults={
@@ -146,7 +170,6 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
     )
     job_routes = JobRoutes(
         acceptance=acceptance,
-        parse=parse_job,
         jobs=jobs,
         files=files,
         pool=pool,
@@ -157,8 +180,8 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         exposes_durable=settings.expose_durable_urls,
     )
     instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
-    batch_routes = BatchRoutes(acceptance=acceptance, parse=parse_batch, jobs=jobs)
-    pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock)
+    batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs)
+    pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock, intake=outside.reader)
     timers = TimerTriggers(sweeper=reconcile)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)

@@ -39,6 +39,10 @@ class Settings:
         image_url_allowed_hosts: `IMAGE_URL_ALLOWED_HOSTS`, comma-separated ``host:port`` that an
             image URL may name although the address is private.
         max_open_jobs: `MAX_OPEN_JOBS`; above it a POST answers 429.
+        max_image_mb: `MAX_IMAGE_MB`, size of an image's file in megabytes.
+        max_image_megapixels: `MAX_IMAGE_MEGAPIXELS`, of an image that is decoded at full size.
+        intake_memory_mb: `INTAKE_MEMORY_MB`, for the app and the processes that read images
+            together; about half of the instance's memory.
     """
 
     subscription_id: str
@@ -52,6 +56,9 @@ class Settings:
     expose_durable_urls: bool = False
     image_url_allowed_hosts: frozenset[str] = frozenset()
     max_open_jobs: int = 5000
+    max_image_mb: int = 32
+    max_image_megapixels: int = 64
+    intake_memory_mb: int = 1100
     start_within_s: float = 86400.0
     wake_poll_s: float = 10.0
     ready_poll_s: float = 2.0
@@ -96,6 +103,9 @@ class Settings:
                 "IMAGE_URL_ALLOWED_HOSTS", _names, frozenset[str]()
             ),
             max_open_jobs=reader.read("MAX_OPEN_JOBS", _positive_int, 5000),
+            max_image_mb=reader.read("MAX_IMAGE_MB", _image_mb, 32),
+            max_image_megapixels=reader.read("MAX_IMAGE_MEGAPIXELS", _positive_int, 64),
+            intake_memory_mb=reader.read("INTAKE_MEMORY_MB", _intake_mb, 1100),
             start_within_s=reader.seconds("START_WITHIN_S", 86400.0),
             wake_poll_s=reader.seconds("WAKE_POLL_S", 10.0),
             ready_poll_s=reader.seconds("READY_POLL_S", 2.0),
@@ -226,6 +236,21 @@ def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError("must be 1 or more")
+    return value
+
+
+def _image_mb(text: str) -> int:
+    value = _positive_int(text)
+    # The host takes 100 MB in one request, and base64 makes four bytes of three.
+    if value > 70:
+        raise ValueError("must be 70 or less")
+    return value
+
+
+def _intake_mb(text: str) -> int:
+    value = _positive_int(text)
+    if value < 700:
+        raise ValueError("must be 700 or more: the app and idle processes take 400")
     return value
 
 

@@ -320,8 +320,8 @@ class Examination:
         return account.judge_budget(budget), f"{budget.spent:.2f} of {budget.amount:.2f}"
 
     def _health(self) -> tuple[list[Finding], str]:
-        self._ask(self.app.check_health)
-        return [], self.deployment.app_url
+        url = self.deployment.app_url
+        return app.judge_health(self._ask(self.app.read_health), url), url
 
     def _wake(self) -> tuple[list[Finding], str]:
         if not self.manner.wakes:

@@ -91,8 +91,8 @@ class AppProbes(Protocol):
     def read_secret(self, url: str) -> str:
         """Read a secret from its Key Vault, which may be closed to this machine's network."""
 
-    def check_health(self) -> None:
-        """See the app answer that it and its storage are well."""
+    def read_health(self) -> str:
+        """Ask the app how it is: the code of what is wrong, empty if nothing is."""
 
     def read_pool(self) -> Mapping[str, PoolVm]:
         """Read the VMs as the app's pool sees them, by name."""

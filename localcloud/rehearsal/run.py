@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +37,11 @@ from localcloud.rehearsal.storage import MakeStores, in_memory
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
 from orchestrator.bootstrap import Outside, join
+from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
+from orchestrator.intake.admission import Admission
+from orchestrator.intake.body import PARSERS
+from orchestrator.intake.images import NormalisedImage, normalise_image
 from orchestrator.settings import Settings
 
 VMS = 3
@@ -181,6 +185,8 @@ class Rehearsal:
                 power=SimulatedPower(self.region, self.faults, chance, self.loop),
                 agents=SimulatedNetwork(self.region, self.faults, chance, self.loop),
                 fetcher=_NoFetcher(),
+                reader=_OwnReader(),
+                admission=Admission(),
                 clock=self.clock.time,
             ),
         )
@@ -254,9 +260,25 @@ class Rehearsal:
 class _NoFetcher:
     """`Fetcher` for customers that send their images along."""
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, *, on_bytes: Callable[[int], None]) -> bytes:
         """Refuse."""
         raise NotImplementedError(url)
+
+
+class _OwnReader:
+    """`Reader` without processes: all customers are decent, and time is virtual."""
+
+    is_failing = False
+
+    async def parse(
+        self, posted: str, content_type: str, body: bytes
+    ) -> tuple[list[ImageSource], dict[str, Any]]:
+        """Read the body of a POST."""
+        return PARSERS[posted](content_type, body)
+
+    async def normalise(self, data: bytes) -> NormalisedImage:
+        """Check and normalise an image."""
+        return normalise_image(data)
 
 
 def tell_money(judge: Judge) -> dict[str, float]:

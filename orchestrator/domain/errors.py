@@ -14,6 +14,8 @@
     ├── BodyTooLargeError    413  a form of too many parts, or a field or event that is too long
     ├── KeyReusedError       422  an Idempotency-Key came back with another body
     └── BusyError            429  too many open jobs; `retry_after_s` says when to come back
+        ├── IntakeBusyError     503  too many images wait to be read
+        └── IntakeFailingError  503  images can't be read at all at the moment
 
     StoreConflictError       someone else changed the stored object first: read again and retry
     ArmError                 Azure refused; `code` tells what
@@ -27,6 +29,7 @@ class ApiError(Exception):
 
     status = 500
     code = "internal"
+    retryable = False
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -113,10 +116,32 @@ class BusyError(ApiError):
 
     status = 429
     code = "too_many_open_jobs"
+    retryable = True
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class IntakeBusyError(BusyError):
+    """Too many images wait to be read."""
+
+    status = 503
+    code = "intake_busy"
+
+
+class IntakeFailingError(BusyError):
+    """No process that reads images can be started."""
+
+    status = 503
+    code = "intake_failing"
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(
+            "Images can't be read at the moment; jobs that were taken go on. "
+            "Send the same request again later.",
+            retry_after_s=retry_after_s,
+        )
 
 
 class StoreConflictError(Exception):

@@ -10,7 +10,8 @@
     │   ├── TooManyPixelsError          422 image_too_many_pixels
     │   ├── ImageTooSmallError          422 image_too_small
     │   ├── TruncatedImageError         422 image_truncated
-    │   └── UnreadableImageError        422 image_unreadable
+    │   ├── UnreadableImageError        422 image_unreadable
+    │   └── ImageTooCostlyError         422 image_too_costly
     └── ImageUrlError
         ├── InvalidImageUrlError        400 image_url_invalid
         ├── ForbiddenImageUrlError      400 image_url_forbidden
@@ -115,11 +116,34 @@ class UnreadableImageError(ImageError):
         )
 
     @classmethod
+    def crashed(cls) -> Self:
+        """Say what may help when the decoder itself broke down over the file."""
+        return cls(
+            "The image is damaged in a way that its decoder can't cope with. "
+            "Save it again from the original and send that."
+        )
+
+    @classmethod
     def too_costly(cls, format_name: str, *, because: str) -> Self:
         """Say which count went beyond what a camera or an editor writes."""
         return cls(
             f"The {format_name} has {because}, which no camera or editor writes and which would "
             "take too long to read. Save it again and send that."
+        )
+
+
+class ImageTooCostlyError(ImageError):
+    """Reading it went beyond what one image may take."""
+
+    status = 422
+    code = "image_too_costly"
+
+    @classmethod
+    def beyond(cls, limit: str, *, what: str = "image") -> Self:
+        """Name what was read and the limit: ``cpu``, ``memory`` or ``time``."""
+        return cls(
+            f"Reading this {what} takes more {limit} than one {what} may take. "
+            "Open the photo in an editor, save it as a plain JPEG or PNG, and send that."
         )
 
 

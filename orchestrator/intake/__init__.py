@@ -1,18 +1,5 @@
-"""Takes in what callers send: an image becomes one upright PNG, a URL becomes bytes, or neither.
+"""What strangers send is read here and nowhere else, and never in the app's own process.
 
-Nothing from outside is decoded before its header was judged, and no address is connected to that
-was not checked.
+`decoders` keeps the processes that read bodies and images (`child` is what runs in one), `urls`
+fetches what a URL names, `admission` counts what waits.
 """
-
-from orchestrator.intake.body import parse_batch, parse_job
-from orchestrator.intake.images import NormalisedImage, normalise_image
-from orchestrator.intake.urls import FetchLimits, ImageFetcher
-
-__all__ = [
-    "FetchLimits",
-    "ImageFetcher",
-    "NormalisedImage",
-    "normalise_image",
-    "parse_batch",
-    "parse_job",
-]

@@ -24,16 +24,14 @@ from orchestrator.domain.json_values import check_json, decode_json, read_json
 
 JSON_FIELDS = ("options", "metadata", "start_within_s")
 IMAGE_FIELDS = ("image_url", "image_base64")
-MAX_JSON_BYTES = ImageLimits().max_bytes * 3 // 2
-"""Base64 takes four bytes for three, and escaped line ends 5 % more."""
 MAX_BATCH_BYTES = 100 * 1000 * 1000
 """What the Functions host itself takes at most in one request."""
-MAX_MULTIPART_BYTES = ImageLimits().max_bytes + 256 * 1024
 MAX_PARTS = MAX_BATCH + 28
 """Of a form: the images of the largest batch, and room for fields."""
 MAX_FIELD_BYTES = 64 * 1024
 """Of a form's text field: metadata takes 4 KB, the others less."""
 
+_LIMITS = ImageLimits()
 _CHUNK_BYTES = 64 * 1024
 _MAX_BUFFER_BYTES = 4 * _CHUNK_BYTES
 """What the decoder may hold back, looking for the end of a part's headers or of the preamble."""
@@ -45,15 +43,18 @@ _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE | re.ASCII)
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def parse_job(content_type: str, body: bytes) -> tuple[ImageSource, dict[str, Any]]:
+def parse_job(
+    content_type: str, body: bytes, limits: ImageLimits = _LIMITS
+) -> tuple[list[ImageSource], dict[str, Any]]:
     """Parse the body of ``POST /jobs``.
 
     Args:
         content_type: As the header has it, or empty.
         body: Not empty.
+        limits: Tells how large an image may be.
 
     Returns:
-        The image, and the fields that do not name it, for `JobRequest.from_json`.
+        The image, alone in a list, and the other fields, for `JobRequest.from_json`.
 
     Raises:
         InvalidRequestError: The body is neither form nor JSON, or has not exactly one image.
@@ -61,7 +62,7 @@ def parse_job(content_type: str, body: bytes) -> tuple[ImageSource, dict[str, An
         ImageTooLargeError: The body is larger than the largest image can make it.
     """
     if _is_form(content_type):
-        _limit(body, MAX_MULTIPART_BYTES)
+        _limit(body, limits.max_bytes + 256 * 1024, limits)
         form = _read_form(content_type, body)
         if len(form.images) != 1:
             raise InvalidRequestError(
@@ -69,19 +70,23 @@ def parse_job(content_type: str, body: bytes) -> tuple[ImageSource, dict[str, An
                 "POST /api/batches takes several",
                 code="image_missing" if not form.images else "too_many_images",
             )
-        return form.images[0], form.fields
-    _limit(body, MAX_JSON_BYTES)
+        return form.images, form.fields
+    # Base64 takes four bytes for three, and escaped line ends 5 % more.
+    _limit(body, limits.max_bytes * 3 // 2, limits)
     fields = _json_object(body)
     source = _json_image(fields)
-    return source, {name: value for name, value in fields.items() if name not in IMAGE_FIELDS}
+    return [source], {name: value for name, value in fields.items() if name not in IMAGE_FIELDS}
 
 
-def parse_batch(content_type: str, body: bytes) -> tuple[list[ImageSource], dict[str, Any]]:
+def parse_batch(
+    content_type: str, body: bytes, limits: ImageLimits = _LIMITS
+) -> tuple[list[ImageSource], dict[str, Any]]:
     """Parse the body of ``POST /batches``: files in ``image``, or ``{"images": [...]}``.
 
     Args:
         content_type: As the header has it, or empty.
         body: Not empty.
+        limits: Tells how large an image may be.
 
     Returns:
         The images, 1 to `MAX_BATCH`, and the other fields, for `JobRequest.from_json`.
@@ -91,7 +96,7 @@ def parse_batch(content_type: str, body: bytes) -> tuple[list[ImageSource], dict
         BodyTooLargeError: As for `parse_job`.
         ImageTooLargeError: The body is larger than the host takes.
     """
-    _limit(body, MAX_BATCH_BYTES)
+    _limit(body, MAX_BATCH_BYTES, limits)
     if _is_form(content_type):
         form = _read_form(content_type, body)
         _check_count(len(form.images))
@@ -102,6 +107,10 @@ def parse_batch(content_type: str, body: bytes) -> tuple[list[ImageSource], dict
         raise InvalidRequestError("images must be a list of objects", code="image_missing")
     _check_count(len(images))
     return [_json_image(image, f"images[{n}]") for n, image in enumerate(images)], fields
+
+
+PARSERS = {"job": parse_job, "batch": parse_batch}
+"""By what is posted."""
 
 
 def _check_count(count: int) -> None:
@@ -116,11 +125,11 @@ def _is_form(content_type: str) -> bool:
     return content_type.strip().lower().startswith("multipart/form-data")
 
 
-def _limit(body: bytes, max_bytes: int) -> None:
+def _limit(body: bytes, max_bytes: int, limits: ImageLimits) -> None:
     if len(body) > max_bytes:
         raise ImageTooLargeError(
             f"The request has {len(body) / 1e6:.1f} MB, more than the {max_bytes / 1e6:.0f} MB "
-            f"that it may have: an image may have {ImageLimits().max_bytes / 1e6:.0f} MB. "
+            f"that it may have: an image may have {limits.max_bytes / 1e6:.0f} MB. "
             "Send less, or smaller images."
         )
 

@@ -80,6 +80,10 @@ class Resolver(Protocol):
         """
 
 
+def _ignore(_bytes: int) -> None:
+    """Do nothing."""
+
+
 class ImageFetcher:
     """Fetches images by URL. Holds no connection between two fetches."""
 
@@ -108,8 +112,12 @@ class ImageFetcher:
         self._resolver = resolver or DnsResolver()
         self._is_public = is_public
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, *, on_bytes: Callable[[int], None] = _ignore) -> bytes:
         """Return the body behind a URL; whether it is an image is not looked at.
+
+        Args:
+            url: Absolute.
+            on_bytes: Told of each piece's size as it arrives; what it raises ends the fetch.
 
         Raises:
             ImageUrlError: With a sentence for the caller that holds neither an address nor the
@@ -119,7 +127,7 @@ class ImageFetcher:
         try:
             async with asyncio.timeout(self._limits.total_s):
                 for _ in range(self._limits.max_redirects + 1):
-                    answer = await self._fetch_hop(target)
+                    answer = await self._fetch_hop(target, on_bytes)
                     if isinstance(answer, bytes):
                         return answer
                     target = answer
@@ -133,7 +141,9 @@ class ImageFetcher:
             "Give the URL where it ends."
         )
 
-    async def _fetch_hop(self, target: ImageUrl) -> bytes | ImageUrl:
+    async def _fetch_hop(
+        self, target: ImageUrl, on_bytes: Callable[[int], None]
+    ) -> bytes | ImageUrl:
         """Return the body, or where the server redirects to."""
         first_byte = asyncio.timeout(self._limits.first_byte_s)
         try:
@@ -156,7 +166,7 @@ class ImageFetcher:
                 ):
                     if response.status in _REDIRECTS and "Location" in response.headers:
                         return self._judge(target.resolve_location(response.headers["Location"]))
-                    return await self._read(target, response, first_byte)
+                    return await self._read(target, response, first_byte, on_bytes)
         except TimeoutError as error:
             if not first_byte.expired():
                 raise
@@ -193,7 +203,11 @@ class ImageFetcher:
             ) from error
 
     async def _read(
-        self, target: ImageUrl, response: aiohttp.ClientResponse, first_byte: asyncio.Timeout
+        self,
+        target: ImageUrl,
+        response: aiohttp.ClientResponse,
+        first_byte: asyncio.Timeout,
+        on_bytes: Callable[[int], None],
     ) -> bytes:
         if response.status not in _WHOLE:
             raise ImageUrlStatusError(
@@ -213,6 +227,7 @@ class ImageFetcher:
                 first_byte.reschedule(None)
                 if body.tell() + len(chunk) > max_bytes:
                     break
+                on_bytes(len(chunk))
                 body.write(chunk)
             else:
                 return body.getvalue()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from orchestrator.domain.errors import BusyError, KeyReusedError
@@ -31,11 +32,46 @@ class Normalised(Protocol):
         """The upright PNG."""
 
 
+class Reader(Protocol):
+    """Reads what strangers send, apart from the app's own process."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether no image can be read."""
+
+    async def parse(
+        self, posted: str, content_type: str, body: bytes
+    ) -> tuple[list[ImageSource], dict[str, Any]]:
+        """Read the body of a POST: a ``job`` or a ``batch``."""
+
+    async def normalise(self, data: bytes) -> Normalised:
+        """Check and normalise an image."""
+
+
+class Place(Protocol):
+    """A request's place among those that wait to be read, and the bytes that it holds."""
+
+    held_bytes: int
+
+    def grow(self, more_bytes: int) -> None:
+        """Hold more; raises `BusyError` if all requests together hold too much."""
+
+    def shrink(self, less_bytes: int) -> None:
+        """Hold less."""
+
+
+class Admission(Protocol):
+    """Counts what waits to be read."""
+
+    def admit(self, size_bytes: int) -> AbstractContextManager[Place]:
+        """Hold a place; raises `BusyError` if too much waits already."""
+
+
 class Fetcher(Protocol):
     """Fetches an image URL under the rules for untrusted URLs."""
 
-    async def fetch(self, url: str) -> bytes:
-        """Give the bytes."""
+    async def fetch(self, url: str, *, on_bytes: Callable[[int], None]) -> bytes:
+        """Give the bytes; `on_bytes` is told of each piece as it arrives."""
 
 
 class Acceptance:
@@ -54,7 +90,8 @@ class Acceptance:
         files: FileStore,
         pool: PoolCommands,
         fetcher: Fetcher,
-        normalise: Callable[[bytes], Normalised],
+        reader: Reader,
+        admission: Admission,
         policy: PoolPolicy,
         clock: Clock,
         defaults: dict[str, float],
@@ -65,22 +102,48 @@ class Acceptance:
         self._files = files
         self._pool = pool
         self._fetcher = fetcher
-        self._normalise = normalise
+        self._reader = reader
+        self._admission = admission
         self._policy = policy
         self._clock = clock
         self._defaults = defaults
         self._max_open_jobs = max_open_jobs
 
-    async def image(self, source: ImageSource) -> bytes:
+    def place(self, size_bytes: int) -> AbstractContextManager[Place]:
+        """Hold a place among those that wait to be read, for a ``with`` block.
+
+        Raises:
+            BusyError: Too much waits already.
+        """
+        return self._admission.admit(size_bytes)
+
+    async def read(
+        self, posted: str, content_type: str, body: bytes
+    ) -> tuple[list[ImageSource], JobRequest]:
+        """Read the body of a POST: a ``job`` or a ``batch``.
+
+        Raises:
+            ApiError: The body, or a field of it, is wrong.
+            InputError: An image is where it must not be, or too large.
+        """
+        sources, fields = await self._reader.parse(posted, content_type, body)
+        return sources, JobRequest.from_json(fields)
+
+    async def image(self, source: ImageSource, place: Place) -> bytes:
         """Fetch if need be, check and normalise an image.
 
         Raises:
             InputError: Saying what is wrong with it.
+            BusyError: There is no room for it now.
         """
-        data = source.data
-        if data is None:
-            data = await self._fetcher.fetch(source.url or "")
-        return (await STORAGE.run(self._normalise, data)).png
+        before_bytes = place.held_bytes
+        try:
+            data = source.data
+            if data is None:
+                data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
+            return (await self._reader.normalise(data)).png
+        finally:
+            place.shrink(place.held_bytes - before_bytes)
 
     async def admit(self, count: int) -> None:
         """Refuse new jobs while too many are open.

@@ -6,13 +6,13 @@ from typing import Any
 
 import azure.functions as func
 
-from orchestrator.domain.errors import UnknownJobError
-from orchestrator.domain.image_source import BatchParser, ImageSource
+from orchestrator.domain.errors import BusyError, UnknownJobError
+from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.input_errors import InputError
 from orchestrator.domain.job import JobRequest, error_of, is_job_id, view_job
 from orchestrator.domain.ports import Durable, JobTable
 from orchestrator.lanes import STORAGE
-from orchestrator.triggers.acceptance import Acceptance, hash_of, number_of
+from orchestrator.triggers.acceptance import Acceptance, Place, hash_of, number_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.jobs import POLL_S, key_of
 from orchestrator.triggers.request_body import body_of, content_type_of
@@ -21,22 +21,22 @@ from orchestrator.triggers.request_body import body_of, content_type_of
 class BatchRoutes:
     """Handlers of ``/api/batches``."""
 
-    def __init__(self, *, acceptance: Acceptance, parse: BatchParser, jobs: JobTable) -> None:
+    def __init__(self, *, acceptance: Acceptance, jobs: JobTable) -> None:
         self._acceptance = acceptance
-        self._parse = parse
         self._jobs = jobs
 
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a batch in: 202. An image that is refused is an item with an error, no more."""
         key, origin = key_of(request), origin_of(request)
-        sources, fields = self._parse(content_type_of(request), body_of(request))
-        asked = JobRequest.from_json(fields)
-        body_hash = hash_of("batches", sources, asked)
-        # A batch that was accepted stays so: it is found even while new ones are refused.
-        first_id = await self._acceptance.find(key, body_hash)
-        batch = await self._acceptance.read_batch(first_id) if first_id else None
-        if batch is None:
-            batch = await self._take_in(sources, asked, key, body_hash)
+        sent = body_of(request)
+        with self._acceptance.place(len(sent)) as place:
+            sources, asked = await self._acceptance.read("batch", content_type_of(request), sent)
+            body_hash = hash_of("batches", sources, asked)
+            # A batch that was accepted stays so: it is found even while new ones are refused.
+            first_id = await self._acceptance.find(key, body_hash)
+            batch = await self._acceptance.read_batch(first_id) if first_id else None
+            if batch is None:
+                batch = await self._take_in(sources, asked, key, body_hash, place)
         batch_id = batch["id"]
         await self._acceptance.start_batch(batch_id, client)
         location = f"{origin}/api/batches/{batch_id}"
@@ -45,22 +45,27 @@ class BatchRoutes:
         return json_answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
 
     async def _take_in(
-        self, sources: list[ImageSource], asked: JobRequest, key: str | None, body_hash: str
+        self,
+        sources: list[ImageSource],
+        asked: JobRequest,
+        key: str | None,
+        body_hash: str,
+        place: Place,
     ) -> dict[str, Any]:
         await self._acceptance.admit(len(sources))
         batch_id = await self._acceptance.claim(key, body_hash)
         batch = await self._acceptance.read_batch(batch_id)
-        return batch or await self._store(batch_id, sources, asked)
+        return batch or await self._store(batch_id, sources, asked, place)
 
     async def _store(
-        self, batch_id: str, sources: list[ImageSource], asked: JobRequest
+        self, batch_id: str, sources: list[ImageSource], asked: JobRequest, place: Place
     ) -> dict[str, Any]:
         """Check and store the images one at a time: decoding is what takes memory."""
         rows, refused = [], []
         for number, source in enumerate(sources, start=1):
             try:
-                png = await self._acceptance.image(source)
-            except InputError as error:
+                png = await self._acceptance.image(source, place)
+            except (InputError, BusyError) as error:
                 why = error_of(error.code, str(error), retryable=error.retryable, stage="intake")
                 refused.append({"number": number, "name": source.name, "error": why})
                 continue

@@ -11,7 +11,7 @@ import azure.functions as func
 
 from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
 from orchestrator.domain.fence import fence_ending_all_before
-from orchestrator.domain.image_source import ImageSource, JobParser
+from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import (
     JobRequest,
@@ -28,7 +28,7 @@ from orchestrator.domain.pool import Cancel, PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
 from orchestrator.lanes import STORAGE
-from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, hash_of
+from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, Place, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.instance import urls_of
 from orchestrator.triggers.request_body import body_of, content_type_of
@@ -43,7 +43,6 @@ class JobRoutes:
     """Handlers of ``/api/jobs``.
 
     Args:
-        parse: Parses the body of a POST.
         sends_links: Whether artifacts are answered with a short-lived link to storage.
         link_s: How long such a link is valid, in seconds.
         exposes_durable: Whether the 202 also carries the host's own URLs.
@@ -53,7 +52,6 @@ class JobRoutes:
         self,
         *,
         acceptance: Acceptance,
-        parse: JobParser,
         jobs: JobTable,
         files: FileStore,
         pool: PoolCommands,
@@ -64,7 +62,6 @@ class JobRoutes:
         exposes_durable: bool,
     ) -> None:
         self._acceptance = acceptance
-        self._parse = parse
         self._jobs = jobs
         self._files = files
         self._pool = pool
@@ -77,23 +74,24 @@ class JobRoutes:
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a job in: 202 with Location, status URLs and the id."""
         key, origin = key_of(request), origin_of(request)
-        source, fields = self._parse(content_type_of(request), body_of(request))
-        asked = JobRequest.from_json(fields)
-        body_hash = hash_of("jobs", [source], asked)
-        # A job that was accepted stays so: it is found even while new ones are refused.
-        first_id = await self._acceptance.find(key, body_hash)
-        row = await STORAGE.run(self._jobs.read, first_id) if first_id else None
-        if row is None:
-            row = await self._take_in(source, asked, key, body_hash)
+        body = body_of(request)
+        with self._acceptance.place(len(body)) as place:
+            (source,), asked = await self._acceptance.read("job", content_type_of(request), body)
+            body_hash = hash_of("jobs", [source], asked)
+            # A job that was accepted stays so: it is found even while new ones are refused.
+            first_id = await self._acceptance.find(key, body_hash)
+            row = await STORAGE.run(self._jobs.read, first_id) if first_id else None
+            if row is None:
+                row = await self._take_in(source, asked, key, body_hash, place)
         if not row.state.is_over:
             await self._acceptance.start(row, client)
         return self._accepted(origin, client, row)
 
     async def _take_in(
-        self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str
+        self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str, place: Place
     ) -> JobRow:
         await self._acceptance.admit(1)
-        png = await self._acceptance.image(source)
+        png = await self._acceptance.image(source, place)
         job_id = await self._acceptance.claim(key, body_hash)
         # Without a key the id was drawn just now, and nothing can stand under it.
         row = await STORAGE.run(self._jobs.read, job_id) if key else None

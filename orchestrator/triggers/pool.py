@@ -1,7 +1,7 @@
 """Routes of the pool and of the app's own health."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import azure.functions as func
 
@@ -19,10 +19,21 @@ MAX_PREWARM_S = 86_400
 """A day: what is wanted for longer is a warm window in the settings."""
 
 
+class IntakeState(Protocol):
+    """Tells how the intake is."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether no image can be read."""
+
+
 class PoolRoutes:
     """Handlers of ``/api/pool`` and ``/api/health``."""
 
-    def __init__(self, *, pool: PoolCommands, policy: PoolPolicy, clock: Clock) -> None:
+    def __init__(
+        self, *, pool: PoolCommands, policy: PoolPolicy, clock: Clock, intake: IntakeState
+    ) -> None:
+        self._intake = intake
         self._pool = pool
         self._policy = policy
         self._clock = clock
@@ -68,7 +79,7 @@ class PoolRoutes:
         )
 
     async def health(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
-        """Tell whether the app and its storage answer: 200 or 503."""
+        """Tell whether the app, its storage and its intake are well: 200 or 503."""
         try:
             await RESERVE.run(self._pool.read)
         except Exception as error:  # noqa: BLE001 - whatever it is, storage does not answer
@@ -76,6 +87,13 @@ class PoolRoutes:
                 503,
                 "storage_unavailable",
                 f"The app runs, its storage does not answer ({type(error).__name__}).",
+                retryable=True,
+            )
+        if self._intake.is_failing:
+            return problem(
+                503,
+                "intake_failing",
+                "The app runs; the processes that read images can't be started.",
                 retryable=True,
             )
         return json_answer({"status": "ok"})

@@ -132,7 +132,7 @@ class FakeAppProbes:
     tables: object = frozenset(app.TABLES)
     secrets: object = frozenset(app.TOKEN_SECRETS)
     secret: object = "secret of the vault"
-    health: object = None
+    health: object = ""
     phase: str = "deallocated"
     wakes_to: str = "ready"
     reason: str = ""
@@ -161,7 +161,7 @@ class FakeAppProbes:
     def read_secret(self, url):
         return answer(self.secret)
 
-    def check_health(self):
+    def read_health(self):
         return answer(self.health)
 
     def read_pool(self):

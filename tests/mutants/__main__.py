@@ -19,7 +19,7 @@ from tests.mutants.table import ROOT, Mutant, read_mutants
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra"),
+    *("docs", "infra", "benchmarks"),
 )
 COPIED_FILES = (
     *("pyproject.toml", "function_app.py", "host.json"),

@@ -15,6 +15,7 @@ from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.errors import NoAnswerError, ProbeError
 from coldforge.doctor.facts import PoolVm, Site
 from coldforge.doctor.probes.rest import CONNECT_S, KEY_VAULT, READ_S, AzureRest, translate
+from coldforge.doctor.rules.app import HEALTH_CODES
 from coldforge.errors import ApiError, ColdforgeError
 from coldforge.transport import Transport, read_json_object
 
@@ -107,9 +108,17 @@ class AzureAppProbes:
         vault = AzureRest(self._credential, f"{parts.scheme}://{parts.netloc}", scope=KEY_VAULT)
         return str(vault.read(parts.path.rstrip("/"), version=_SECRETS)["value"])
 
-    def check_health(self) -> None:
-        """See `AppProbes.check_health`."""
-        self._call("GET", "/api/health")
+    def read_health(self) -> str:
+        """See `AppProbes.read_health`."""
+        try:
+            with self._server.send("GET", "/api/health"):
+                return ""
+        except ApiError as error:
+            if error.code in HEALTH_CODES:
+                return error.code
+            raise ProbeError(f"/api/health answered {error.status}: {error.message}") from error
+        except ColdforgeError as error:
+            raise NoAnswerError(error.message) from error
 
     def read_pool(self) -> Mapping[str, PoolVm]:
         """See `AppProbes.read_pool`."""

@@ -22,6 +22,20 @@ TOKEN_SECRETS = ("gpu-agent-token", "gpu-agent-token-other")
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
+HEALTH_CODES = {
+    "storage_unavailable": (
+        "The app runs, and its storage does not answer it.",
+        "Look at the findings on storage and roles above; without any, at Azure's own status.",
+    ),
+    "intake_failing": (
+        "The app can't start the processes that read images: every POST answers 503.",
+        "az functionapp restart -n NAME -g RESOURCE_GROUP. If it comes back, the app's log says "
+        "why ('a decoding process failed to start'): too little memory (INTAKE_MEMORY_MB and the "
+        "instance's size), or a deployment that lacks packages (make deploy ENV=…)",
+    ),
+}
+"""What ``GET /api/health`` may say is wrong, what that means, and what to do."""
+
 _REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=(?P<url>https://[^)]+)\)")
 # Terraform sets it once; later it is `make rotate` that changes it.
 _SET_REFERENCE = (
@@ -72,6 +86,14 @@ def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
             )
         )
     return findings
+
+
+def judge_health(code: str, url: str) -> list[Finding]:
+    """Complain about what the app says is wrong with itself, one of `HEALTH_CODES`."""
+    if code not in HEALTH_CODES:
+        return []
+    message, fix = HEALTH_CODES[code]
+    return [Finding(code=f"health.{code}", subject=url, message=message, fix=fix)]
 
 
 def read_vms(settings: Mapping[str, str]) -> tuple[WantedVm, ...]:

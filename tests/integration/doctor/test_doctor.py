@@ -197,7 +197,7 @@ class TestFakeProbes:
             ("app", "list_tables", (TABLES,)),
             ("app", "list_secrets", (VAULT,)),
             ("app", "read_secret", (SECRET,)),
-            ("app", "check_health", ()),
+            ("app", "read_health", ()),
             ("app", "read_pool", ()),
             ("machines", "read_vm", (WANTED,)),
         ],

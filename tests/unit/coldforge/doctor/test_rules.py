@@ -163,6 +163,17 @@ class TestSettings:
         assert codes(app.judge_settings({**SETTINGS, "GPU_VMS": text})) == ["setting.wrong"]
 
 
+class TestHealth:
+    def test_is_what_the_app_says(self):
+        findings = app.judge_health("intake_failing", "https://app.invalid")
+
+        assert codes(findings) == ["health.intake_failing"]
+        assert "restart" in findings[0].fix
+
+    def test_is_well_without_a_code(self):
+        assert app.judge_health("", "https://app.invalid") == []
+
+
 class TestStorage:
     def test_may_be_written_with_and_without_a_slash(self):
         endpoints = {

@@ -29,7 +29,8 @@ DISPOSITION = b'Content-Disposition: form-data; name="image"; filename="a.png"'
 
 
 def job(fields: dict[str, Any]) -> Any:
-    return parse_job("application/json", json.dumps(fields).encode())
+    (source,), rest = parse_job("application/json", json.dumps(fields).encode())
+    return source, rest
 
 
 def refusal(content_type: str, body: bytes, parse: Any = parse_job) -> ApiError:
@@ -40,7 +41,8 @@ def refusal(content_type: str, body: bytes, parse: Any = parse_job) -> ApiError:
 
 def parse_form(*files: bytes, **fields: str) -> Any:
     asked = form(*files, **fields)
-    return parse_job(asked["headers"]["Content-Type"], asked["body"])
+    (source,), fields = parse_job(asked["headers"]["Content-Type"], asked["body"])
+    return source, fields
 
 
 class TestBase64:

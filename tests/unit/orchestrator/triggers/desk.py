@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,8 @@ import azure.functions as func
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
-from orchestrator.intake.body import parse_batch, parse_job
+from orchestrator.intake.admission import Admission
+from orchestrator.intake.body import PARSERS
 from orchestrator.triggers.acceptance import Acceptance
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
@@ -31,16 +33,26 @@ class FakeFetcher:
     def __init__(self) -> None:
         self.images = {"https://images.invalid/cup.jpg": PNG}
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, *, on_bytes: Callable[[int], None]) -> bytes:
         if url not in self.images:
             raise ForbiddenImageUrlError("not there")
+        on_bytes(len(self.images[url]))
         return self.images[url]
 
 
-def normalise(data: bytes) -> Any:
-    if not data:
-        raise EmptyImageError("no byte was sent")
-    return SimpleNamespace(png=b"normalised " + data)
+class FakeReader:
+    """Reads bodies on the spot, and takes any byte for an image."""
+
+    def __init__(self) -> None:
+        self.is_failing = False
+
+    async def parse(self, posted: str, content_type: str, body: bytes) -> Any:
+        return PARSERS[posted](content_type, body)
+
+    async def normalise(self, data: bytes) -> Any:
+        if not data:
+            raise EmptyImageError("no byte was sent")
+        return SimpleNamespace(png=b"normalised " + data)
 
 
 class Desk:
@@ -51,6 +63,7 @@ class Desk:
         parts = self.parts
         self.keys = FakeKeyTable()
         self.fetcher = FakeFetcher()
+        self.reader = FakeReader()
         common = {"clock": lambda: parts.now, "pool": parts.gate}
         acceptance = Acceptance(
             jobs=parts.jobs,
@@ -58,14 +71,14 @@ class Desk:
             files=parts.files,
             fetcher=self.fetcher,
             policy=parts.policy,
-            normalise=normalise,
+            reader=self.reader,
+            admission=settings.pop("admission", Admission()),
             defaults={"job_timeout_s": 600.0, "unreachable_s": 60.0, "start_within_s": 3600.0},
             max_open_jobs=settings.pop("max_open_jobs", 100),
             **common,
         )
         self.jobs = JobRoutes(
             acceptance=acceptance,
-            parse=parse_job,
             jobs=parts.jobs,
             files=parts.files,
             policy=parts.policy,
@@ -75,8 +88,8 @@ class Desk:
             **common,
         )
         self.instance = InstanceRoutes(jobs=parts.jobs, canceller=self.jobs)
-        self.batches = BatchRoutes(acceptance=acceptance, parse=parse_batch, jobs=parts.jobs)
-        self.pool = PoolRoutes(policy=parts.policy, **common)
+        self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
+        self.pool = PoolRoutes(policy=parts.policy, intake=self.reader, **common)
 
     def ask(
         self,

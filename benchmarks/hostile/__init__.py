@@ -1,0 +1,1 @@
+"""Costly input from strangers, and what the app still does for everybody else meanwhile."""

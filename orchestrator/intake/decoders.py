@@ -1,0 +1,330 @@
+"""A few processes that read what strangers send, so that the app itself never does.
+
+1. A thread of the lane `intake` takes an idle process, or starts one, and hands it an order.
+2. The process looks at the header and says how much memory the picture needs. It goes on once
+   that fits beside what the app and the others take (`MemoryBudget`).
+3. While it works, the thread watches its time and its resident memory; CPU and address space the
+   process limits itself. One that goes too far is killed and replaced, and the picture is refused
+   (`image_too_costly`).
+
+A process must decode a picture of ours before it gets one of a stranger's. If that fails again and
+again, no new one is started for a while, and `is_failing` lets health say so.
+"""
+
+import hashlib
+import logging
+import math
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from orchestrator.domain.errors import ApiError, IntakeFailingError
+from orchestrator.domain.image_rules import ImageLimits
+from orchestrator.domain.image_source import ImageSource
+from orchestrator.domain.input_errors import (
+    ImageTooCostlyError,
+    InputError,
+    UnreadableImageError,
+)
+from orchestrator.intake.admission import Admission
+from orchestrator.intake.body import PARSERS
+from orchestrator.intake.children import START_S, Child, KillReason, OverrunError, start_child
+from orchestrator.intake.images import NormalisedImage
+from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
+from orchestrator.intake.refusals import refusal_from_json
+from orchestrator.lanes import Lane
+
+logger = logging.getLogger(__name__)
+
+MB = 1_000_000
+SMALL_BODY_BYTES = 64 * 1024
+"""Up to here a body is read in the app: a few milliseconds at the very most."""
+
+_IDLE_BYTES = 60 * MB
+"""Resident memory of an idle process, measured at 40 MB."""
+_REST_BYTES = 120 * MB
+"""A process that keeps more than this after its work is replaced."""
+_SLACK_BYTES = 64 * MB
+"""On top of what a picture needs: stacks of a codec's threads, libraries loaded for it."""
+_MAX_RESULT_BYTES = 64 * MB
+"""A PNG of 2048 x 2048 pixels that does not compress has 17 MB."""
+_CRASH_LOOP = 3
+"""Failed starts in a row that are no accident."""
+_LONGEST_PAUSE_S = 60.0
+_KEPT_KILLS = 100
+_PARSED_TIMES = 4
+"""Memory of reading a body, in times its size: text, base64 and images are held side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A process that ended over an order.
+
+    Attributes:
+        reason: What it went beyond.
+        seconds: From the order to its end.
+        sha256: Of what it was given, so that the file can be found again.
+    """
+
+    reason: KillReason
+    seconds: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderLimits:
+    """What the processes may take.
+
+    Attributes:
+        processes: At most so many at a time.
+        cpu_s: CPU seconds for one order.
+        wall_s: Seconds for one order, however busy the machine is.
+        memory_bytes: For the app and the processes together.
+    """
+
+    processes: int = 2
+    cpu_s: float = 20.0
+    wall_s: float = 60.0
+    memory_bytes: int = 1_100 * MB
+
+
+class Decoders:
+    """Reads bodies and images of strangers. Safe to use from many places at once.
+
+    Args:
+        image_limits: What is taken.
+        limits: What the processes may take.
+        admission: Learns how long a picture takes.
+        start: Starts a process.
+        clock: Gives seconds that only go forward.
+
+    Attributes:
+        kills: The last processes that ended over an order, the newest last.
+    """
+
+    def __init__(
+        self,
+        image_limits: ImageLimits | None = None,
+        limits: DecoderLimits | None = None,
+        *,
+        admission: Admission | None = None,
+        start: Callable[[Callable[[], float]], Child] = start_child,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._image_limits = image_limits or ImageLimits()
+        self._limits = limits or DecoderLimits()
+        self._admission = admission or Admission()
+        self._start = start
+        self._clock = clock
+        self._lane = Lane("intake", self._limits.processes)
+        self._lock = threading.Lock()
+        self._children: set[Child] = set()
+        self._idle: list[Child] = []
+        self._app = psutil.Process()
+        self._budget = MemoryBudget(self._limits.memory_bytes, self._resting_bytes)
+        self._failed_starts = 0
+        self._failing_until = 0.0
+        self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
+        self._finalize = weakref.finalize(self, _end_all, self._children)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether no process can be started, so that no image can be taken."""
+        return self._failed_starts >= _CRASH_LOOP
+
+    async def normalise(self, data: bytes) -> NormalisedImage:
+        """Check and normalise an image.
+
+        Raises:
+            InputError: It is refused.
+            BusyError: There is no memory for it now, or no process can be started.
+        """
+        return await self._lane.run(self._normalise, data)
+
+    async def parse(
+        self, posted: str, content_type: str, body: bytes
+    ) -> tuple[list[ImageSource], dict[str, Any]]:
+        """Read the body of a POST: a ``job`` or a ``batch``.
+
+        Raises:
+            ApiError: What the parser raises, or no process can be started (`BusyError`).
+            InputError: What the parser raises.
+        """
+        if len(body) <= SMALL_BODY_BYTES:
+            return PARSERS[posted](content_type, body, self._image_limits)
+        return await self._lane.run(self._parse, posted, content_type, body)
+
+    def close(self) -> None:
+        """End the processes. What is in work is refused."""
+        self._finalize()
+
+    def _normalise(self, data: bytes) -> NormalisedImage:
+        began_at = self._clock()
+        order = {"do": "normalise", "limits": asdict(self._image_limits)}
+        try:
+            with self._talk(order, data) as talk:
+                need_bytes = talk.hear(_SLACK_BYTES + len(data))[0]["need"] + _SLACK_BYTES
+                try:
+                    with self._budget.take(need_bytes):
+                        talk.say({"go": need_bytes})
+                        facts, blobs = talk.hear(need_bytes + len(data))
+                except OutOfMemoryBudgetError as error:
+                    talk.say({"go": None})
+                    raise self._admission.busy() from error
+        finally:
+            self._admission.learn(self._clock() - began_at)
+        done = facts["done"]
+        return NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
+
+    def _parse(
+        self, posted: str, content_type: str, body: bytes
+    ) -> tuple[list[ImageSource], dict[str, Any]]:
+        memory_bytes = _SLACK_BYTES + _PARSED_TIMES * len(body)
+        order = {
+            "do": posted,
+            "content_type": content_type,
+            "limits": asdict(self._image_limits),
+            "memory_bytes": memory_bytes,
+        }
+        with self._talk(order, body) as talk:
+            facts, blobs = talk.hear(memory_bytes + len(body))
+        images = iter(blobs)
+        sources = [
+            ImageSource(
+                url=source["url"],
+                name=source["name"],
+                data=next(images) if source["has_data"] else None,
+            )
+            for source in facts["done"]["sources"]
+        ]
+        return sources, facts["done"]["fields"]
+
+    @contextmanager
+    def _talk(self, order: dict[str, Any], data: bytes) -> Iterator["_Talk"]:
+        """Give a process an order, and see that it is idle or gone afterwards."""
+        began_at = self._clock()
+        child = self._begin({**order, "cpu_s": self._limits.cpu_s}, data)
+        try:
+            yield _Talk(child, self._clock, self._limits.wall_s)
+        except (InputError, ApiError):
+            self._put_back(child)
+            raise
+        except (OverrunError, EOFError, OSError, ValueError) as error:
+            status_reason = self._end(child)
+            reason = error.reason if isinstance(error, OverrunError) else status_reason
+            raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
+        except BaseException:
+            self._end(child)
+            raise
+        self._put_back(child)
+
+    def _begin(self, order: dict[str, Any], data: bytes) -> Child:
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        if child is not None:
+            try:
+                child.say(order, data)
+            except OSError:
+                # It ended while it was idle: that is not this order's doing.
+                self._end(child)
+            else:
+                return child
+        child = self._start_one()
+        child.say(order, data)
+        return child
+
+    def _start_one(self) -> Child:
+        pause_s = self._failing_until - self._clock()
+        if pause_s > 0:
+            raise IntakeFailingError(retry_after_s=math.ceil(pause_s))
+        try:
+            child = self._start(self._clock)
+        except OSError as error:
+            raise self._note_failed_start(error) from error
+        with self._lock:
+            self._children.add(child)
+        try:
+            child.hear(until=self._clock() + START_S, max_resident_bytes=_REST_BYTES, max_bytes=0)
+        except (OverrunError, EOFError, OSError, ValueError) as error:
+            self._end(child)
+            raise self._note_failed_start(error) from error
+        self._failed_starts = 0
+        return child
+
+    def _note_failed_start(self, error: Exception) -> IntakeFailingError:
+        self._failed_starts += 1
+        pause_s = min(2.0 ** (self._failed_starts - _CRASH_LOOP), _LONGEST_PAUSE_S)
+        if self.is_failing:
+            self._failing_until = self._clock() + pause_s
+        logger.error(
+            "a decoding process failed to start, %d times in a row (%s)",
+            self._failed_starts,
+            type(error).__name__,
+        )
+        return IntakeFailingError(retry_after_s=max(1, math.ceil(pause_s)))
+
+    def _put_back(self, child: Child) -> None:
+        if child.resident_bytes() > _REST_BYTES:
+            self._end(child)
+            return
+        with self._lock:
+            self._idle.append(child)
+
+    def _end(self, child: Child) -> KillReason:
+        with self._lock:
+            self._children.discard(child)
+        return child.end()
+
+    def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> InputError:
+        kill = Kill(reason, seconds, hashlib.sha256(data).hexdigest())
+        self.kills.append(kill)
+        logger.warning(
+            "a decoding process was ended (%s) after %.1f s by %d bytes with SHA-256 %s",
+            reason,
+            seconds,
+            len(data),
+            kill.sha256,
+        )
+        if reason is KillReason.CRASH:
+            return UnreadableImageError.crashed()
+        return ImageTooCostlyError.beyond(reason, what="image" if do == "normalise" else "request")
+
+    def _resting_bytes(self) -> int:
+        return int(self._app.memory_info().rss) + self._limits.processes * _IDLE_BYTES
+
+
+class _Talk:
+    """The rest of an order's conversation: refusals become errors."""
+
+    def __init__(self, child: Child, clock: Callable[[], float], wall_s: float) -> None:
+        self._child = child
+        self._clock = clock
+        self._wall_s = wall_s
+
+    def say(self, head: dict[str, Any]) -> None:
+        self._child.say(head)
+
+    def hear(self, allowance_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Wait for an answer; the process may take so much more memory than an idle one."""
+        head, blobs = self._child.hear(
+            until=self._clock() + self._wall_s,
+            max_resident_bytes=_REST_BYTES + allowance_bytes,
+            max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes),
+        )
+        if refused := head.get("refused"):
+            raise refusal_from_json(refused)
+        if head.get("spent"):
+            raise OverrunError(KillReason.MEMORY)
+        return head, blobs
+
+
+def _end_all(children: set[Child]) -> None:
+    for child in list(children):
+        child.end()

@@ -1,0 +1,289 @@
+"""The processes that read strangers' bytes: real ones, with limits that are met for real."""
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from PIL import Image
+
+from benchmarks.hostile.inputs import broken_base64, crowded_form, huge_png, nested_json
+from localcloud.blueprint import ROOT
+from orchestrator.domain.errors import (
+    BodyTooLargeError,
+    IntakeBusyError,
+    IntakeFailingError,
+    InvalidRequestError,
+)
+from orchestrator.domain.input_errors import (
+    ImageTooCostlyError,
+    UnreadableImageError,
+    UnsupportedImageTypeError,
+)
+from orchestrator.intake.children import KillReason, start_child
+from orchestrator.intake.images import normalise_image
+
+HUGE = huge_png(5000, 5000)
+"""Takes more than a CPU second anywhere."""
+JSON = "application/json"
+
+
+def encoded(image_format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def normalise(decoders, data: bytes):
+    return asyncio.run(decoders.normalise(data))
+
+
+def reasons(decoders) -> list[KillReason]:
+    return [kill.reason for kill in decoders.kills]
+
+
+class TestNormalise:
+    def test_gives_what_the_pipeline_gives_in_one_process_kept_warm(self, make_decoders):
+        decoders = make_decoders()
+        photos = [encoded("JPEG"), encoded("PNG"), encoded("WEBP")]
+
+        images = [normalise(decoders, photo) for photo in photos]
+
+        assert images == [normalise_image(photo) for photo in photos]
+        assert len(decoders._children) == 1
+
+    def test_hands_refusals_on_and_keeps_the_process(self, make_decoders):
+        decoders = make_decoders()
+
+        with pytest.raises(UnsupportedImageTypeError) as refused:
+            normalise(decoders, b"GIF89a and more")
+
+        assert refused.value.status == 415
+        assert normalise(decoders, encoded()).width == 256
+        assert list(decoders.kills) == []
+
+    def test_ends_one_that_uses_up_its_cpu_and_goes_on_with_another(self, make_decoders):
+        decoders = make_decoders(cpu_s=0.1)
+
+        with pytest.raises(ImageTooCostlyError) as refused:
+            normalise(decoders, HUGE)
+
+        assert "cpu" in refused.value.message
+        assert reasons(decoders) == [KillReason.CPU]
+        assert normalise(decoders, encoded()).width == 256
+
+    def test_ends_one_whose_time_is_over(self, make_decoders):
+        decoders = make_decoders(wall_s=0.0)
+
+        with pytest.raises(ImageTooCostlyError):
+            normalise(decoders, HUGE)
+
+        assert reasons(decoders) == [KillReason.TIME]
+
+    def test_ends_one_that_takes_more_memory_than_it_announced(self, make_decoders):
+        """Its parent watches as well: macOS has no limit on address space."""
+
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        child.resident_bytes = lambda: 10**12
+
+        with pytest.raises(ImageTooCostlyError):
+            normalise(decoders, HUGE)
+
+        assert reasons(decoders) == [KillReason.MEMORY]
+
+    def test_replaces_one_that_keeps_too_much_after_its_work(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        hear = child.hear
+
+        def hear_and_swell(**limits):
+            answer = hear(**limits)
+            if "done" in answer[0]:
+                child.resident_bytes = lambda: 10**12
+            return answer
+
+        child.hear = hear_and_swell
+        normalise(decoders, encoded())
+
+        assert decoders._children == set()
+        assert list(decoders.kills) == []
+
+    def test_survives_a_process_that_crashes_over_an_image(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        hear = child.hear
+
+        def crash(**limits):
+            os.kill(child.pid, signal.SIGSEGV)
+            return hear(**limits)
+
+        child.hear = crash
+        with pytest.raises(UnreadableImageError):
+            normalise(decoders, HUGE)
+
+        assert reasons(decoders) == [KillReason.CRASH]
+        assert not decoders.is_failing
+
+    def test_blames_no_image_for_a_process_that_ended_while_idle(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        os.kill(child.pid, signal.SIGKILL)
+        psutil.Process(child.pid).wait(30)
+
+        assert normalise(decoders, encoded()).width == 256
+        assert list(decoders.kills) == []
+
+    def test_runs_no_more_processes_than_it_may(self, make_decoders):
+        decoders = make_decoders(processes=2)
+
+        async def run() -> list:
+            return await asyncio.gather(*(decoders.normalise(encoded()) for _ in range(20)))
+
+        assert len(asyncio.run(run())) == 20
+        assert len(decoders._children) <= 2
+
+    def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
+        decoders = make_decoders(memory_bytes=1)
+
+        with pytest.raises(IntakeBusyError):
+            normalise(decoders, encoded())
+        with pytest.raises(IntakeBusyError):
+            normalise(decoders, encoded())
+
+        assert len(decoders._children) == 1
+
+    def test_hears_of_a_crash_loop_and_starts_no_more_for_a_while(self, make_decoders):
+        started = []
+
+        def start(clock):
+            started.append(clock())
+            child = start_child(clock)
+            child._process.kill()
+            return child
+
+        decoders = make_decoders(start=start)
+
+        for _ in range(10):
+            with pytest.raises(IntakeFailingError) as refused:
+                normalise(decoders, encoded())
+
+        assert len(started) < 10
+        assert decoders.is_failing
+        assert refused.value.retry_after_s >= 1
+
+    def test_recovers_from_a_crash_loop(self, make_decoders):
+        now = [0.0]
+        is_broken = [True]
+
+        def start(clock):
+            if is_broken[0]:
+                raise OSError
+            return start_child(clock)
+
+        decoders = make_decoders(start=start)
+        decoders._clock = lambda: now[0]
+        for _ in range(3):
+            with pytest.raises(IntakeFailingError):
+                normalise(decoders, encoded())
+        is_broken[0] = False
+        now[0] += 60.0
+
+        assert normalise(decoders, encoded()).width == 256
+        assert not decoders.is_failing
+
+
+class TestParse:
+    def test_reads_large_bodies_in_a_process(self, make_decoders):
+        decoders = make_decoders()
+        photo = encoded() + bytes(100_000)
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+            + photo
+            + b'\r\n--x\r\nContent-Disposition: form-data; name="priority"\r\n\r\nhigh'
+            + b"\r\n--x--\r\n"
+        )
+
+        form = "multipart/form-data; boundary=x"
+        (source,), fields = asyncio.run(decoders.parse("job", form, body))
+
+        assert (source.data, source.name, fields) == (photo, "a.png", {"priority": "high"})
+        assert len(decoders._children) == 1
+
+    def test_reads_small_bodies_on_the_spot(self, make_decoders):
+        decoders = make_decoders()
+
+        (source,), _ = asyncio.run(
+            decoders.parse("job", JSON, b'{"image_url": "https://images.invalid/"}')
+        )
+
+        assert source.url == "https://images.invalid/"
+        assert decoders._children == set()
+
+    @pytest.mark.parametrize(
+        ("content_type", "body", "error"),
+        [
+            (JSON, nested_json(), ImageTooCostlyError),
+            (JSON, broken_base64(), InvalidRequestError),
+            ("multipart/form-data; boundary=x", crowded_form("x"), BodyTooLargeError),
+        ],
+        ids=["many small lists", "broken base64", "many parts"],
+    )
+    def test_refuses_costly_bodies(self, make_decoders, content_type, body, error):
+        decoders = make_decoders()
+
+        with pytest.raises(error):
+            asyncio.run(decoders.parse("job", content_type, body))
+
+
+class TestStartChild:
+    def test_hands_no_setting_of_the_app_to_the_process(self, monkeypatch):
+        monkeypatch.setenv("GPU_AGENT_TOKEN", "secret")
+
+        child = start_child(lambda: 0.0)
+        try:
+            assert "GPU_AGENT_TOKEN" not in psutil.Process(child.pid).environ()
+        finally:
+            child.end()
+
+    def test_starts_a_process_that_ends_with_its_parent(self, tmp_path):
+        """The parent is another program in another folder, as the Functions worker is."""
+        program = (
+            f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+            "from orchestrator.intake.children import START_S, start_child\n"
+            "child = start_child(time.monotonic)\n"
+            "until = time.monotonic() + START_S\n"
+            "child.hear(until=until, max_resident_bytes=10**12, max_bytes=0)\n"
+            "print(child.pid, flush=True)\n"
+            "os._exit(1)\n"
+        )
+        parent = subprocess.run(
+            [sys.executable, "-I", "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+        )
+        pid = int(parent.stdout)
+
+        if psutil.pid_exists(pid):
+            psutil.Process(pid).wait(60)
+
+    def test_limits_what_the_process_may_write_and_gives_way_to_the_app(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        process = psutil.Process(child.pid)
+
+        assert process.nice() > psutil.Process().nice()
+        if sys.platform == "linux":
+            assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+            assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
