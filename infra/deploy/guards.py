@@ -17,8 +17,11 @@ _OF_A_VM = frozenset(
 _KEEPS = frozenset(
     {
         "azurerm_key_vault",
+        # It holds the tables.
+        "azurerm_resource_group_template_deployment",
         "azurerm_storage_account",
         "azurerm_storage_container",
+        # Of a state that is older than the template.
         "azurerm_storage_table",
     }
 )

@@ -37,6 +37,7 @@ class Shape:
         has_way_out: Whether every region has a NAT gateway of its own.
         is_private: Whether storage answers through private endpoints only.
         always_ready: Instances of the app that never sleep.
+        instance_memory_mb: Memory of each instance of the app.
         idle_window_s: Seconds for which a VM stays up after its last job.
     """
 
@@ -45,6 +46,7 @@ class Shape:
     has_way_out: bool
     is_private: bool
     always_ready: int
+    instance_memory_mb: int
     idle_window_s: float
 
 
@@ -69,6 +71,7 @@ def read_shape(folder: Path, modules: Path) -> Shape:
         raise DeployError(f"{folder}: it names no regions")
     of_vm = _read_optionals(modules / "gpu_pool" / "variables.tf")
     of_pool = _read_optionals(modules / "control_plane" / "variables.tf")
+    of_app = _read_optionals(modules / "coldforge" / "variables.tf")
     try:
         vms = [
             PricedVm(
@@ -88,6 +91,9 @@ def read_shape(folder: Path, modules: Path) -> Shape:
             has_way_out=given["way_out"] == "nat_gateway",
             is_private=given["storage_access"] == "private",
             always_ready=int((given.get("app") or {}).get("always_ready_instances", 0)),
+            instance_memory_mb=int(
+                (given.get("app") or {}).get("instance_memory_mb", of_app["instance_memory_mb"])
+            ),
             idle_window_s=float(
                 (given.get("pool") or {}).get("idle_window_s", of_pool["idle_window_s"])
             ),
