@@ -92,6 +92,7 @@ class Examination:
                 ("vms", settings, self._vms),
                 ("images", settings, self._images),
                 ("roles on storage", (*settings, "storage"), self._storage_roles),
+                ("host", (*settings, "storage", "roles on storage"), self._host),
                 ("roles on vms", settings, self._vm_roles),
                 ("roles on key vault", site, self._vault_roles),
                 (
@@ -262,6 +263,10 @@ class Examination:
     def _storage_roles(self) -> tuple[list[Finding], str]:
         scope = self.deployment.storage_account_id
         return self._app_roles("role.storage", scope, access.APP_ON_STORAGE), "of the app"
+
+    def _host(self) -> tuple[list[Finding], str]:
+        host = self._ask(self.app.read_host)
+        return app.judge_host(host, self._facts.settings), host.state
 
     def _vault_roles(self) -> tuple[list[Finding], str]:
         scope, site = self.deployment.key_vault_id, self._facts.site

@@ -19,6 +19,19 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The Functions host that runs the app, by its own account.
+
+    Attributes:
+        state: Its word, ``Running`` when all is well.
+        errors: What it complains of, such as storage that it may not read.
+    """
+
+    state: str
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WantedVm:
     """A VM that the app may wake, from its setting ``GPU_VMS``."""
 

@@ -8,6 +8,7 @@ from coldforge.doctor.facts import (
     Budget,
     FoundVm,
     Grant,
+    Host,
     PoolVm,
     Quota,
     Site,
@@ -68,6 +69,9 @@ class AppProbes(Protocol):
 
     def read_settings(self) -> Mapping[str, str]:
         """Read the app's settings, secrets included."""
+
+    def read_host(self) -> Host:
+        """Read what the Functions host says of itself, through Azure Resource Manager."""
 
     def list_references(self) -> Mapping[str, str]:
         """List the settings that refer to a Key Vault: name to Azure's word for how it went."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import requests  # noqa: TID251 - a program without adapters
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.identity import ManagedIdentityCredential  # noqa: TID251
 from azure.keyvault.secrets import KeyVaultSecretIdentifier, SecretClient
 
@@ -75,6 +75,11 @@ def _fetch_secret(name: str, url: str, credential: ManagedIdentityCredential) ->
         raise VaultError(f"there is no secret {url}") from error
     except AzureError as error:
         code = getattr(getattr(error, "error", None), "code", None) or type(error).__name__
+        if isinstance(error, HttpResponseError) and error.status_code == 403:
+            raise VaultError(
+                f"this VM may not read {url} ({code}): its roles are given after it is made, by "
+                "make apply or infra/terraform/roles, and take minutes to work"
+            ) from error
         raise VaultError(f"no answer to {url}: {code}") from error
     if not secret.value or not secret.value.isprintable():
         raise VaultError(f"{url} holds no text of one line")

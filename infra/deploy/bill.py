@@ -75,6 +75,8 @@ def draw_bill(shape: Shape, prices: Mapping[str, Price], mix: JobMix) -> Bill:
     Raises:
         DeployError: There is no price for something in it.
     """
+    # The prices are those of an instance of 2 GB.
+    memory = shape.instance_memory_mb / 2048
     idle = [
         *(_line(f"disk of {vm.name}, {vm.disk_gb} GB", 1, prices, _disk(vm)) for vm in shape.vms),
         _line("image copies", len(shape.regions), prices, "image_copy"),
@@ -82,15 +84,17 @@ def draw_bill(shape: Shape, prices: Mapping[str, Price], mix: JobMix) -> Bill:
         _line("their addresses", shape.has_way_out * len(shape.regions), prices, "public_address"),
         _line("private endpoints", _endpoints(shape), prices, "private_endpoint"),
         _line("private DNS zones", _endpoints(shape), prices, "private_dns_zone"),
-        _line("instances always ready", shape.always_ready, prices, "always_ready_instance"),
+        _line(
+            "instances always ready", memory * shape.always_ready, prices, "always_ready_instance"
+        ),
         _line("function app at rest", 1, prices, "app_idle"),
         _line("storage at rest", 1, prices, "storage_idle"),
         _line("logs, GB", 1, prices, "logs"),
-        _line("alert rules", _ALERT_RULES, prices, "alert_rule"),
+        _line("alert rules", _ALERT_RULES, prices, "alert_rule_15_minutes"),
     ]
     jobs = [
         *_vm_lines(shape, mix),
-        _line("function app, jobs", JOBS, prices, "app_job"),
+        _line("function app, jobs", memory * JOBS, prices, "app_job"),
         _line("storage, jobs", JOBS, prices, "storage_job"),
         _line("models out, GB", JOBS * mix.megabytes / 1000, prices, "egress"),
     ]

@@ -1,6 +1,7 @@
 """One environment: its Terraform, what that gave out, and its app."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from coldforge.client import Client
 from coldforge.errors import ColdforgeError
 from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError
 from infra.deploy.guards import Resource
+from infra.deploy.images import read_wanted_images
 from infra.deploy.tools import Tools
 
 PoolReader = Callable[[str, str], Mapping[str, Any]]
@@ -159,6 +161,28 @@ class Environment:
             Resource(id=one["id"], type=one["type"], managed_by=one.get("managedBy") or "")
             for one in listed
         ]
+
+    def read_wanted_images(self) -> frozenset[str]:
+        """Read the image versions that the environment's VMs are to be made from."""
+        return read_wanted_images(self.folder, os.environ)
+
+    def list_images(self, outputs: Outputs) -> frozenset[str]:
+        """List the image versions that were published.
+
+        Raises:
+            DeployError: az can't.
+        """
+        image = outputs.raw["image"]
+        listed = self.tools.read(
+            [
+                *("az", "sig", "image-version", "list"),
+                *("--resource-group", image["resource_group_name"]),
+                *("--gallery-name", image["gallery_name"]),
+                *("--gallery-image-definition", image["name"]),
+                *("--query", "[].name", "--output", "json"),
+            ]
+        )
+        return frozenset(json.loads(listed))
 
     def check_login(self, outputs: Outputs) -> None:
         """See that az is logged in to the subscription of the environment.

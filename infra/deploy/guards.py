@@ -17,8 +17,11 @@ _OF_A_VM = frozenset(
 _KEEPS = frozenset(
     {
         "azurerm_key_vault",
+        # It holds the tables.
+        "azurerm_resource_group_template_deployment",
         "azurerm_storage_account",
         "azurerm_storage_container",
+        # Of a state that is older than the template.
         "azurerm_storage_table",
     }
 )
@@ -107,6 +110,31 @@ def judge_apply(plan: Mapping[str, Any], pool: Mapping[str, Any] | None) -> list
         ]
     busy = find_busy(pool)
     return [f"The plan changes {', '.join(touched)}, which may end jobs: {busy}."] if busy else []
+
+
+def judge_images(wanted: Collection[str], published: Collection[str], *, name: str) -> list[str]:
+    """Return why an environment can't be planned with the images that it wants; empty if it can.
+
+    Args:
+        wanted: Versions that VMs are to be made from.
+        published: Versions in the gallery; empty where there is no gallery yet.
+        name: Of the environment.
+    """
+    missing = sorted(set(wanted) - set(published))
+    if not missing:
+        return []
+    listed = ", ".join(missing)
+    if not published:
+        return [
+            f"The variables ask for image_version {listed}, and no image is published yet. Leave "
+            f"image_version empty for the first make apply ENV={name}, then make image "
+            f"ENV={name} VERSION={missing[0]}."
+        ]
+    return [
+        f"The variables ask for image_version {listed}, which is not published: there are "
+        f"{', '.join(sorted(published))}. First make image ENV={name} VERSION={missing[0]}, or "
+        "name one of those."
+    ]
 
 
 def judge_destroy(

@@ -1,18 +1,13 @@
 """What of an environment decides its price, read from its Terraform variables."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import hcl2
 
 from infra.deploy.errors import DeployError
+from infra.deploy.hcl import bare, find_call, load, plain
 
 _OPTIONAL = re.compile(r"\b(\w+)\s*=\s*optional\(\s*\w+\s*,\s*([^()\s][^()]*?)\s*\)")
-# What an environment says until its first image is there: no VMs, and then these.
-_NOT_YET = re.compile(r"\$\{.*?\?\s*\{\s*\}\s*:\s*(?P<then>\{.*\})\s*\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +32,7 @@ class Shape:
         has_way_out: Whether every region has a NAT gateway of its own.
         is_private: Whether storage answers through private endpoints only.
         always_ready: Instances of the app that never sleep.
+        instance_memory_mb: Memory of each instance of the app.
         idle_window_s: Seconds for which a VM stays up after its last job.
     """
 
@@ -45,6 +41,7 @@ class Shape:
     has_way_out: bool
     is_private: bool
     always_ready: int
+    instance_memory_mb: int
     idle_window_s: float
 
 
@@ -58,17 +55,18 @@ def read_shape(folder: Path, modules: Path) -> Shape:
     Raises:
         DeployError: It does not call the module ``coldforge``, or a value can't be read.
     """
-    call = _find_call(_load(folder / "main.tf"))
+    call = find_call(load(folder / "main.tf"))
     defaults = {
-        _bare(name): _plain(body.get("default"))
-        for variable in _load(modules / "coldforge" / "variables.tf")["variable"]
+        bare(name): plain(body.get("default"))
+        for variable in load(modules / "coldforge" / "variables.tf")["variable"]
         for name, body in variable.items()
     }
-    given = {**defaults, **{name: _plain(value) for name, value in call.items()}}
+    given = {**defaults, **{name: plain(value) for name, value in call.items()}}
     if not given.get("regions"):
         raise DeployError(f"{folder}: it names no regions")
     of_vm = _read_optionals(modules / "gpu_pool" / "variables.tf")
     of_pool = _read_optionals(modules / "control_plane" / "variables.tf")
+    of_app = _read_optionals(modules / "coldforge" / "variables.tf")
     try:
         vms = [
             PricedVm(
@@ -88,6 +86,9 @@ def read_shape(folder: Path, modules: Path) -> Shape:
             has_way_out=given["way_out"] == "nat_gateway",
             is_private=given["storage_access"] == "private",
             always_ready=int((given.get("app") or {}).get("always_ready_instances", 0)),
+            instance_memory_mb=int(
+                (given.get("app") or {}).get("instance_memory_mb", of_app["instance_memory_mb"])
+            ),
             idle_window_s=float(
                 (given.get("pool") or {}).get("idle_window_s", of_pool["idle_window_s"])
             ),
@@ -96,39 +97,6 @@ def read_shape(folder: Path, modules: Path) -> Shape:
         raise DeployError(f"{folder}: its variables don't tell the price: {error!r}") from error
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = hcl2.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise DeployError(f"there is no {path}") from error
-    return body
-
-
-def _find_call(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    for module in body.get("module") or ():
-        for call in module.values():
-            if isinstance(call, dict) and str(call.get("source", "")).endswith('coldforge"'):
-                return call
-    raise DeployError("the environment does not call the module coldforge")
-
-
-def _plain(value: Any) -> Any:
-    """Return a literal as Python has it; what is none is handed on as text."""
-    if isinstance(value, dict):
-        return {_bare(name): _plain(one) for name, one in value.items() if name != "__is_block__"}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if not isinstance(value, str):
-        return value
-    if match := _NOT_YET.fullmatch(value):
-        return _plain(hcl2.loads(f"then = {match['then']}\n")["then"])
-    return _bare(value)
-
-
-def _bare(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
-
-
 def _read_optionals(path: Path) -> dict[str, str]:
     """Read the defaults that stand in the types of variables: ``optional(number, 256)``."""
-    return {name: _bare(value) for name, value in _OPTIONAL.findall(path.read_text("utf-8"))}
+    return {name: bare(value) for name, value in _OPTIONAL.findall(path.read_text("utf-8"))}

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy.environment import Environment, Outputs
-from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError
+from infra.deploy.errors import NotReadyError, RefusedError, ToolFailedError, ToolMissingError
 from infra.deploy.guards import (
     Resource,
     find_made_by_azure,
     judge_apply,
     judge_destroy,
+    judge_images,
     list_changes,
     list_deleted_groups,
 )
@@ -45,10 +46,13 @@ def plan(
         destroys: Whether everything is to go.
 
     Raises:
+        RefusedError: A VM is to be made from an image that is not published.
         DeployError: Terraform can't.
     """
     backend = [f"-backend-config={BACKEND}"] if (environment.folder / BACKEND).exists() else []
     environment.terraform("init", "-input=false", *backend)
+    if not destroys:
+        _check_images(environment, say)
     mode = ["-destroy"] if destroys else []
     if replaces:
         mode.append(f"-replace={replaces}")
@@ -165,6 +169,27 @@ def deploy(
     )
     wait_until_well(environment, outputs, sleep=sleep, clock=clock)
     say(f"{outputs.app_url} answers. Next: make doctor ENV={environment.name}")
+
+
+def _check_images(environment: Environment, say: Say) -> None:
+    """Say in a sentence what Terraform would say in azurerm's words.
+
+    Raises:
+        RefusedError: An image is not published.
+    """
+    wanted = environment.read_wanted_images()
+    if not wanted:
+        return
+    try:
+        published = environment.list_images(environment.read_outputs())
+    except NotReadyError:
+        published = frozenset()
+    except (ToolFailedError, ToolMissingError) as error:
+        reason = str(error).splitlines()[0]
+        say(f"Not checked whether image {', '.join(sorted(wanted))} is published: {reason}")
+        return
+    if reasons := judge_images(wanted, published, name=environment.name):
+        raise RefusedError(" ".join(reasons))
 
 
 def verify_roles(environment: Environment, say: Say) -> None:

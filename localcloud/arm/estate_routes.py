@@ -70,6 +70,11 @@ class EstateRoutes:
                     + "/config/configreferences/appsettings",
                     self._references,
                 ),
+                (
+                    "GET",
+                    re.escape(estate.app_id(subscription_id)) + "/hostruntime/admin/host/status",
+                    self._host,
+                ),
                 ("GET", re.escape(estate.storage_id(subscription_id)), self._storage),
             )
         )
@@ -240,6 +245,16 @@ class EstateRoutes:
                 for name, value in settings.items()
                 if value.startswith("@Microsoft.KeyVault(")
             ]
+        }
+
+    def _host(self, _: re.Match[str], __: Mapping[str, str]) -> Any:
+        errors = [fault.options["message"] for fault in self._faults(FaultName.HOST_ERROR)]
+        # Azure hands the host's own answer on, so it has not the shape of a resource.
+        return {
+            "id": self._estate.app,
+            "state": "Error" if errors else "Running",
+            "version": "4.0.0",
+            "errors": errors,
         }
 
     def _storage(self, _: re.Match[str], __: Mapping[str, str]) -> Any:

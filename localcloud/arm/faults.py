@@ -25,6 +25,7 @@ vm_missing       the VM is not there when it is asked about
 image            the VM was made from another version of the image         version
 role_missing     the app has no role on storage, vm or key_vault           on
 app_setting      the app has another setting; none if the value is empty   setting, value
+host_error       the Functions host is in the state Error               message
 secret_missing   the Key Vault lacks a secret                              secret
 reference_       a setting's reference to the Key Vault is not resolved    status
 unresolved
@@ -72,6 +73,7 @@ class FaultName(StrEnum):
     IMAGE = "image"
     ROLE_MISSING = "role_missing"
     APP_SETTING = "app_setting"
+    HOST_ERROR = "host_error"
     SECRET_MISSING = "secret_missing"  # noqa: S105 - a name
     REFERENCE_UNRESOLVED = "reference_unresolved"
     PROVIDER_UNREGISTERED = "provider_unregistered"
@@ -115,6 +117,10 @@ _DEFAULTS: dict[FaultName, dict[str, Any]] = {
     FaultName.IMAGE: {"version": "0.0.1"},
     FaultName.ROLE_MISSING: {"on": "storage"},
     FaultName.APP_SETTING: {"setting": "GPU_AGENT_TOKEN", "value": ""},
+    FaultName.HOST_ERROR: {
+        "message": "Unable to get blob container 'azure-webjobs-secrets': "
+        "AuthorizationPermissionMismatch.",
+    },
     FaultName.SECRET_MISSING: {"secret": "gpu-agent-token"},
     FaultName.REFERENCE_UNRESOLVED: {"status": "AccessToKeyVaultDenied"},
     FaultName.PROVIDER_UNREGISTERED: {"namespace": "Microsoft.Compute"},

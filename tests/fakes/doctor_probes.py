@@ -4,7 +4,17 @@ import json
 from dataclasses import dataclass, field, replace
 
 from coldforge.doctor.deployment import Deployment
-from coldforge.doctor.facts import AgentAnswer, Budget, FoundVm, Grant, PoolVm, Quota, Site, Size
+from coldforge.doctor.facts import (
+    AgentAnswer,
+    Budget,
+    FoundVm,
+    Grant,
+    Host,
+    PoolVm,
+    Quota,
+    Site,
+    Size,
+)
 from coldforge.doctor.rules import access, account, app
 
 GROUP = "/subscriptions/s/resourceGroups/g"
@@ -127,6 +137,7 @@ class FakeAppProbes:
             "table": SETTINGS["STORAGE_TABLE_URL"],
         }
     )
+    host: object = Host(state="Running")
     references: object = field(default_factory=lambda: {"GPU_AGENT_TOKEN": "Resolved"})
     containers: object = frozenset(app.CONTAINERS)
     tables: object = frozenset(app.TABLES)
@@ -142,6 +153,9 @@ class FakeAppProbes:
 
     def read_settings(self):
         return answer(self.settings)
+
+    def read_host(self):
+        return answer(self.host)
 
     def list_references(self):
         return answer(self.references)

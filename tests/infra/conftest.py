@@ -2,6 +2,7 @@ import importlib.util
 
 import pytest
 
+from tests.infra.cloud import Cloud
 from tests.infra.provider import read_table, serve
 from tests.infra.workbench import Workbench, uses_real_provider
 
@@ -15,5 +16,5 @@ def _terraform(tmp_path_factory):
     if uses_real_provider():
         yield Workbench({}, folder)
         return
-    with serve(read_table()) as environ:
+    with serve(read_table(), Cloud()) as environ:
         yield Workbench(environ, folder)

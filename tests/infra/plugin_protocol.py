@@ -1,7 +1,6 @@
-"""The part of Terraform's plugin protocol 6 that a provider without effects needs.
+"""The part of Terraform's plugin protocol 6 that a provider in memory needs.
 
-Every answer but the schema's is an empty message, so only the schema's is described here; the
-numbers are those of ``tfplugin6.proto``.
+The numbers are those of ``tfplugin6.proto``; fields that nobody reads are left out.
 """
 
 from typing import Any
@@ -11,6 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 Field = descriptor_pb2.FieldDescriptorProto
 
 SERVICE = "tfplugin6.Provider"
+ERROR = 1
 NESTING = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 
 # message: field: (number, type, is repeated)
@@ -45,6 +45,47 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
         "resource_schemas": (2, "NamedSchema", True),
         "data_source_schemas": (3, "NamedSchema", True),
     },
+    "Value": {"msgpack": (1, "bytes", False), "json": (2, "bytes", False)},
+    "Diagnostic": {
+        # An enumeration, which the wire carries as a number.
+        "severity": (1, "int64", False),
+        "summary": (2, "string", False),
+        "detail": (3, "string", False),
+    },
+    "RawState": {"json": (1, "bytes", False)},
+    "ConfigRequest": {"type_name": (1, "string", False), "config": (2, "Value", False)},
+    "UpgradeRequest": {"type_name": (1, "string", False), "raw_state": (3, "RawState", False)},
+    "ReadRequest": {
+        "type_name": (1, "string", False),
+        "current_state": (2, "Value", False),
+        "private": (3, "bytes", False),
+    },
+    "ChangeRequest": {
+        "type_name": (1, "string", False),
+        "prior_state": (2, "Value", False),
+        # Proposed when it is to be planned, planned when it is to be applied.
+        "new_state": (3, "Value", False),
+        "config": (4, "Value", False),
+        "private": (5, "bytes", False),
+    },
+    "Verdict": {"diagnostics": (1, "Diagnostic", True)},
+    "StateAnswer": {
+        "state": (1, "Value", False),
+        "diagnostics": (2, "Diagnostic", True),
+        "private": (3, "bytes", False),
+    },
+    "PlanAnswer": {
+        "state": (1, "Value", False),
+        "private": (3, "bytes", False),
+        "diagnostics": (4, "Diagnostic", True),
+        "legacy_type_system": (5, "bool", False),
+    },
+    "ApplyAnswer": {
+        "state": (1, "Value", False),
+        "private": (2, "bytes", False),
+        "diagnostics": (3, "Diagnostic", True),
+        "legacy_type_system": (4, "bool", False),
+    },
 }
 
 _SCALARS = {
@@ -74,6 +115,7 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
 _POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(_describe())
 
-ProviderSchema: Any = message_factory.GetMessageClass(
-    _POOL.FindMessageTypeByName("tfplugin6.ProviderSchema")
-)
+
+def message_class(name: str) -> Any:
+    """Give the class of a message."""
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"tfplugin6.{name}"))

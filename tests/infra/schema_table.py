@@ -16,11 +16,16 @@ from tests.infra.provider import SOURCE, TABLE
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "infra" / "terraform"
 DESCRIBED = (
+    "azurerm_function_app_flex_consumption/site_config/ip_restriction",
+    "azurerm_function_app_flex_consumption/site_config/scm_ip_restriction",
     "azurerm_monitor_activity_log_alert",
     "azurerm_monitor_scheduled_query_rules_alert_v2",
+    "azurerm_role_assignment",
     "azurerm_role_definition",
+    "azurerm_shared_image",
+    "azurerm_shared_image_gallery",
 )
-"""Resources with an argument named description, which a dump without descriptions has lost."""
+"""Blocks with an argument named description, which a dump without descriptions has lost."""
 KINDS = {"resource": "resource_schemas", "data": "data_source_schemas"}
 
 
@@ -32,6 +37,10 @@ def used_types(configuration: Path = CONFIGURATION) -> dict[str, set[str]]:
             r'(?m)^(resource|data) "(azurerm_\w+)"', path.read_text("utf-8")
         ):
             used[kind].add(name)
+        # Terraform reads the state of what it only forgets.
+        used["resource"].update(
+            re.findall(r"(?m)^removed \{\n  from = (azurerm_\w+)\.", path.read_text("utf-8"))
+        )
     return used
 
 
@@ -46,9 +55,13 @@ def reduce_table(full: dict[str, Any], used: dict[str, set[str]]) -> dict[str, A
 
 
 def _restore_descriptions(resources: dict[str, Any]) -> None:
-    for name in resources.keys() & set(DESCRIBED):
-        attributes = resources[name]["block"]["attributes"]
-        attributes["description"] = {"optional": True, "type": "string"}
+    for path in DESCRIBED:
+        resource, *nested = path.split("/")
+        if resource in resources:
+            block = resources[resource]["block"]
+            for name in nested:
+                block = block["block_types"][name]["block"]
+            block["attributes"]["description"] = {"optional": True, "type": "string"}
     for group in [resources[name] for name in resources if name.endswith("_security_group")]:
         rule = group["block"]["attributes"]["security_rule"]["type"][1][1]
         rule["description"] = "string"

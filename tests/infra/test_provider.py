@@ -40,11 +40,24 @@ FAULTS = {
         '  location = "eastus"\n  resource_group_name = "rg"\n  os_type = "Linux"\n}\n',
         "Insufficient identifier blocks",
     ),
+    "a resource id that is none": (
+        'resource "azurerm_subnet_nat_gateway_association" "this" {\n  subnet_id = "s"\n'
+        '  nat_gateway_id = "n"\n}\n',
+        "is not a resource id",
+    ),
     "an attribute that does not exist": (
         VALID + 'output "x" {\n  value = azurerm_resource_group.this.zone\n}\n',
         "Unsupported attribute",
     ),
 }
+
+
+def find_described(path, block):
+    """List the blocks with an argument named description, by their path."""
+    if "description" in block.get("attributes", {}):
+        yield path
+    for name, nested in block.get("block_types", {}).items():
+        yield from find_described(f"{path}/{name}", nested["block"])
 
 
 class TestProvider:
@@ -83,6 +96,8 @@ class TestTable:
             "resource_schemas"
         ]
 
-        assert {
-            name for name in resources if "description" in resources[name]["block"]["attributes"]
-        } == set(DESCRIBED)
+        described = {
+            path for name in resources for path in find_described(name, resources[name]["block"])
+        }
+
+        assert described == set(DESCRIBED)

@@ -53,13 +53,27 @@ class TestModule:
         assert 'version = ">= 4.81, < 5.0"' in text
 
 
-@pytest.mark.parametrize("environment", ["dev", "prod"])
 class TestEnvironment:
+    @pytest.mark.parametrize("environment", ["dev", "prod"])
     def test_keeps_track_of_a_vm_that_azure_had_no_room_for(self, environment):
         provider = read_blocks(f"environments/{environment}", "provider")["azurerm"]
 
         (features,) = provider["features"]
         assert features["persist_id_on_create_before_polling_for_completion"] is True
+
+    def test_promises_the_same_everywhere(self):
+        development = read_blocks("environments/dev", "provider")
+
+        assert read_blocks("environments/prod", "provider") == development
+
+
+class TestProviders:
+    @pytest.mark.parametrize("root", ["environments/dev", "environments/prod", "roles"])
+    def test_name_subscription_and_tenant(self, root):
+        provider = read_blocks(root, "provider")["azurerm"]
+
+        assert provider["subscription_id"] == "${var.subscription_id}"
+        assert provider["tenant_id"] == "${var.tenant_id}"
 
 
 class TestRunNames:

@@ -13,13 +13,14 @@ from azure.storage.blob import BlobServiceClient
 
 from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.errors import NoAnswerError, ProbeError
-from coldforge.doctor.facts import PoolVm, Site
+from coldforge.doctor.facts import Host, PoolVm, Site
 from coldforge.doctor.probes.rest import CONNECT_S, KEY_VAULT, READ_S, AzureRest, translate
 from coldforge.doctor.rules.app import HEALTH_CODES
 from coldforge.errors import ApiError, ColdforgeError
 from coldforge.transport import Transport, read_json_object
 
 _SITES = "2024-04-01"
+_HOSTS = "2022-03-01"
 _ACCOUNTS = "2023-05-01"
 _VAULTS = "2023-07-01"
 _SECRETS = "7.4"
@@ -61,6 +62,15 @@ class AzureAppProbes:
         path = f"{self._deployment.app_id}/config/appsettings/list"
         body = self._rest.read(path, version=_SITES, method="POST")
         return {name: str(value) for name, value in (body.get("properties") or {}).items()}
+
+    def read_host(self) -> Host:
+        """See `AppProbes.read_host`."""
+        path = f"{self._deployment.app_id}/hostruntime/admin/host/status"
+        body = self._rest.read(path, version=_HOSTS)
+        return Host(
+            state=str(body.get("state", "")),
+            errors=tuple(str(one) for one in body.get("errors") or ()),
+        )
 
     def list_references(self) -> Mapping[str, str]:
         """See `AppProbes.list_references`."""

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 
-from coldforge.doctor.facts import Site, WantedVm
+from coldforge.doctor.facts import Host, Site, WantedVm
 from coldforge.doctor.findings import Finding
 
 REQUIRED_SETTINGS = (
@@ -37,6 +37,8 @@ HEALTH_CODES = {
 """What ``GET /api/health`` may say is wrong, what that means, and what to do."""
 
 _REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=(?P<url>https://[^)]+)\)")
+_HOST_STORAGE = "azurewebjobsstorage"
+_ON_KEYS = re.compile(r"((?:AccountKey|SharedAccessSignature|sig)=)[^;&\s]+", re.IGNORECASE)
 # Terraform sets it once; later it is `make rotate` that changes it.
 _SET_REFERENCE = (
     "az functionapp config appsettings set -g RESOURCE_GROUP -n NAME --settings "
@@ -56,6 +58,47 @@ def judge_site(site: Site, name: str) -> list[Finding]:
             subject=name,
             message=f"The function app {name} is {site.state or 'in no known state'}.",
             fix=f"az functionapp start -n {name} -g RESOURCE_GROUP",
+        )
+    ]
+
+
+def judge_host(host: Host, settings: Mapping[str, str]) -> list[Finding]:
+    """Complain about a Functions host that can't use its storage, or is unwell otherwise.
+
+    Args:
+        host: What it says of itself.
+        settings: The app's.
+    """
+    storage = {name: value for name, value in settings.items() if name.lower() == _HOST_STORAGE}
+    if any(storage.values()):
+        (name, *_) = (name for name, value in storage.items() if value)
+        return [
+            Finding(
+                code="host.storage_key",
+                subject=name,
+                message=f"The app's setting {name} holds a connection string, which the Functions "
+                "host uses before the app's identity; the storage account has no keys.",
+                fix=f"{_APPLY}, which leaves it empty.",
+            )
+        ]
+    if host.state.lower() == "running" and not host.errors:
+        return []
+    reason = _ON_KEYS.sub(r"\1…", " ".join(host.errors[:1] or ["it gives no reason"]).strip())
+    fix = "az functionapp restart -n NAME -g RESOURCE_GROUP, then look again."
+    if storage:
+        fix += (
+            " If it is about storage and the roles are well, the empty setting may be in its way "
+            "(azure-functions-host issue 11796): az functionapp config appsettings delete -n NAME "
+            f"-g RESOURCE_GROUP --setting-names {next(iter(storage))}. The next make apply sets "
+            "it again."
+        )
+    return [
+        Finding(
+            code="host.unwell",
+            subject="the Functions host",
+            message=f"The Functions host is {host.state or 'in no known state'}: "
+            f"{reason.rstrip('.')}.",
+            fix=fix,
         )
     ]
 
@@ -144,14 +187,17 @@ def judge_storage_name(settings: Mapping[str, str], endpoints: Mapping[str, str]
 
 
 def judge_storage_content(containers: Collection[str], tables: Collection[str]) -> list[Finding]:
-    """Complain about each container and table that is missing."""
+    """Complain about each container and table that is missing.
+
+    Terraform makes the tables by a template, and does not look whether they are still there.
+    """
     return [
         Finding(
             code=f"storage.{kind}_missing",
             subject=name,
             message=f"The storage account has no {kind} {name!r}: jobs fail.",
-            fix=f"{_APPLY}, which makes it; or: az storage {kind} create --auth-mode login "
-            f"--account-name ACCOUNT --name {name}",
+            fix=("" if kind == "table" else f"{_APPLY}, which makes it; or: ")
+            + f"az storage {kind} create --auth-mode login --account-name ACCOUNT --name {name}",
         )
         for kind, wanted, there in (
             ("container", CONTAINERS, containers),

@@ -76,6 +76,12 @@ mock_resource "azurerm_storage_container" {
   }
 }
 
+mock_resource "azurerm_resource_group_template_deployment" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/mock-rg/providers/Microsoft.Resources/deployments/mock"
+  }
+}
+
 mock_resource "azurerm_key_vault" {
   defaults = {
     id        = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/mock-rg/providers/Microsoft.KeyVault/vaults/mock-kv"

@@ -4,6 +4,12 @@ variable "subscription_id" {
   nullable    = false
 }
 
+variable "tenant_id" {
+  description = "Entra tenant of the subscription."
+  type        = string
+  nullable    = false
+}
+
 variable "roles_input" {
   description = "The output roles_input of the environment, as the module roles describes its parts."
   type = object({

@@ -57,6 +57,16 @@ SEEDED = [
         "provider.not_registered",
         "az provider register --namespace Microsoft.App",
     ),
+    (
+        "app_setting",
+        {
+            "setting": "AzureWebJobsStorage",
+            "value": "DefaultEndpointsProtocol=https;AccountName=store;AccountKey=",
+        },
+        "host.storage_key",
+        "make apply ENV=",
+    ),
+    ("host_error", {}, "host.unwell", "az functionapp restart"),
     ("secret_missing", {}, "vault.secret_missing", "make deploy"),
     ("reference_unresolved", {}, "setting.unresolved", "az functionapp restart"),
 ]
@@ -137,12 +147,12 @@ class TestDoctor:
         assert re.search(r"(?m)^FAULT +quota$", result.stdout)
         assert "is 23 vCPUs; the VMs need 24. [quota.too_low]" in result.stdout
         assert "Fix: Ask for 24 vCPUs" in result.stdout
-        assert result.stdout.splitlines()[-1] == "19 ok, 1 fault, 2 skipped"
+        assert result.stdout.splitlines()[-1] == "20 ok, 1 fault, 2 skipped"
 
     def test_shows_only_what_is_not_ok_when_told_to_be_quiet(self, environ):
         result = CliRunner().invoke(cli, ["doctor", "--quiet"])
 
-        assert result.stdout == "20 ok, 0 faults, 2 skipped\n"
+        assert result.stdout == "21 ok, 0 faults, 2 skipped\n"
 
     def test_never_tells_a_secret(self, examine, stack, seed):
         seed("app_setting", setting="STORAGE_TABLE_URL", value="https://other.invalid")
@@ -191,6 +201,7 @@ class TestFakeProbes:
             ("account", "read_budget", (BUDGET,)),
             ("app", "read_site", ()),
             ("app", "read_settings", ()),
+            ("app", "read_host", ()),
             ("app", "list_references", ()),
             ("app", "read_endpoints", ()),
             ("app", "list_containers", (BLOBS,)),

@@ -99,7 +99,7 @@ class TestBoot:
         done = boot(azure, certificate, tmp_path / "run")
 
         assert done.returncode == 0, done.stderr
-        assert "Forbidden" in done.stderr
+        assert "(Forbidden): its roles are given after it is made" in done.stderr
 
     def test_gives_up_when_the_token_is_not_there(self, azure, certificate, tmp_path):
         azure.secrets.clear()

@@ -108,11 +108,23 @@ class TestJudgeApply:
         assert judge_apply(made, BUSY) == []
 
     @pytest.mark.parametrize("actions", [["delete", "create"], ["create", "delete"], ["delete"]])
-    @pytest.mark.parametrize("kind", ["azurerm_storage_account", "azurerm_key_vault"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "azurerm_storage_account",
+            "azurerm_key_vault",
+            "azurerm_resource_group_template_deployment",
+        ],
+    )
     def test_never_takes_along_what_no_apply_brings_back(self, kind, actions):
         (reason,) = judge_apply({"resource_changes": [change(kind, actions)]}, ASLEEP)
 
         assert f"deletes module.coldforge.{kind}.this with all that is in it" in reason
+
+    def test_lets_terraform_forget_what_stays(self):
+        plan = {"resource_changes": [change("azurerm_storage_table", ["forget"])]}
+
+        assert judge_apply(plan, BUSY) == []
 
     def test_lets_all_else_be_changed_while_jobs_run(self):
         plan = {

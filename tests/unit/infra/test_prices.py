@@ -28,6 +28,7 @@ SHAPE = Shape(
     has_way_out=True,
     is_private=False,
     always_ready=0,
+    instance_memory_mb=2048,
     idle_window_s=300.0,
 )
 
@@ -94,6 +95,23 @@ class TestBill:
 
         assert counts(bill.idle)["private endpoints"] == 4
 
+    def test_bills_an_instance_of_the_app_by_its_memory(self):
+        shape = replace(SHAPE, always_ready=1, instance_memory_mb=4096)
+
+        bill = draw_bill(shape, PRICES, MIX)
+
+        assert counts(bill.idle)["instances always ready"] == 2
+        assert counts(bill.jobs)["function app, jobs"] == 2000
+
+    def test_bills_alert_rules_as_often_as_they_ask(self):
+        text = (TERRAFORM / "modules" / "observability" / "alerts.tf").read_text("utf-8")
+        asked_every = re.findall(r'evaluation_frequency += "(\w+)"', text)
+
+        (line,) = [one for one in draw_bill(SHAPE, PRICES, MIX).idle if one.what == "alert rules"]
+
+        assert asked_every == ["PT15M"] * int(line.count)
+        assert line.price == PRICES["alert_rule_15_minutes"]
+
     def test_bills_the_next_larger_disk(self):
         vm = PricedVm(
             **{name: getattr(VM, name) for name in PricedVm.__slots__} | {"disk_gb": 257}
@@ -126,7 +144,7 @@ class TestReadShape:
               storage_access = "private"
               way_out        = "existing"
               pool           = { idle_window_s = 600 }
-              app            = { always_ready_instances = 2 }
+              app            = { always_ready_instances = 2, instance_memory_mb = 4096 }
               regions = {
                 westus3 = {
                   address_space = "10.0.0.0/16"
@@ -146,9 +164,10 @@ class TestReadShape:
         shape = read_shape(tmp_path, TERRAFORM / "modules")
 
         assert [(vm.name, vm.disk_gb) for vm in shape.vms] == [("first", 512), ("late", 256)]
+        assert (shape.always_ready, shape.instance_memory_mb) == (2, 4096)
         assert shape.is_private
         assert not shape.has_way_out
-        assert (shape.always_ready, shape.idle_window_s) == (2, 600.0)
+        assert shape.idle_window_s == 600.0
 
     def test_says_what_it_can_not_read(self, tmp_path):
         (tmp_path / "main.tf").write_text('module "coldforge" {\n source = "x/coldforge"\n}\n')
@@ -171,7 +190,8 @@ class TestDescribePrices:
             total = float(re.search(r"together +(\d+\.\d\d)", half)[1])
             assert rows
             assert total == pytest.approx(sum(rows), abs=0.01 * len(rows))
-        assert re.search(r"disk of .* e +38\.00", text)
+        assert re.search(r"NAT gateways .* e +\d", text)
+        assert re.search(r"disk of a100-1, .* a month +38\.00", text)
         assert not re.search(r"work, h.* e ", text)
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -129,6 +130,58 @@ class TestPlan:
         steps.plan(make(), said.append, replaces=vm)
 
         assert f"{terraform} plan -input=false -out={steps.PLAN} -replace={vm}" in tools.ran
+
+
+IMAGES = "az sig image-version list --resource-group dev-rg --gallery-name gallery"
+
+
+class TestPlanWithAnImage:
+    @pytest.fixture(autouse=True)
+    def _variables(self, root):
+        folder = root / "infra" / "terraform" / "environments" / "dev"
+        shutil.copytree(
+            ROOT / "infra" / "terraform" / "environments" / "dev", folder, dirs_exist_ok=True
+        )
+        (folder / "terraform.tfvars").write_text('image_version = "1.5.0"\n')
+
+    def test_goes_on_with_one_that_is_published(self, make, tools, terraform, said):
+        tools.answers[IMAGES] = '["1.4.0", "1.5.0"]'
+
+        steps.plan(make(), said.append)
+
+        assert tools.was_run(f"{terraform} plan")
+
+    def test_names_those_that_are_published(self, make, tools, terraform, said):
+        tools.answers[IMAGES] = '["1.3.0", "1.4.0"]'
+
+        with pytest.raises(
+            RefusedError, match=r"image_version 1\.5\.0.*there are 1\.3\.0, 1\.4\.0"
+        ):
+            steps.plan(make(), said.append)
+
+        assert not tools.was_run(f"{terraform} plan")
+
+    def test_says_that_the_first_apply_needs_none(self, make, tools, terraform, said):
+        tools.answers[f"{terraform} output"] = ToolFailedError("no output")
+
+        with pytest.raises(RefusedError, match="Leave image_version empty"):
+            steps.plan(make(), said.append)
+
+    def test_goes_on_where_nobody_can_tell(self, make, tools, terraform, said):
+        tools.answers[IMAGES] = ToolFailedError("az sig ended with 1\nPlease run az login")
+
+        steps.plan(make(), said.append)
+
+        assert said[0].startswith("Not checked whether image 1.5.0 is published: az sig")
+        assert tools.was_run(f"{terraform} plan")
+
+    def test_asks_nothing_where_there_is_to_be_no_vm(self, make, tools, root, said):
+        folder = root / "infra" / "terraform" / "environments" / "dev"
+        (folder / "terraform.tfvars").write_text("")
+
+        steps.plan(make(), said.append)
+
+        assert not tools.was_run("az")
 
 
 class TestApply:

@@ -19,7 +19,7 @@ terraform {
 provider "azurerm" {
   subscription_id = var.subscription_id
   tenant_id       = var.tenant_id
-  # The storage account has no keys to read its data plane with.
+  # The storage account has no keys, so nothing in here may ask for one.
   storage_use_azuread = true
 
   resource_provider_registrations = "none"
@@ -52,11 +52,20 @@ provider "azurerm" {
     }
 
     storage {
-      # With `private` access, whoever applies is outside of the network.
+      # Containers and tables go through Azure Resource Manager: whoever applies needs no role on data, and
+      # with `private` access is outside of the network.
       data_plane_available = false
     }
 
+    template_deployment {
+      # The tables and what is in them stay if the deployment that made them goes.
+      delete_nested_items_during_deletion = false
+    }
+
     virtual_machine {
+      # Once this block is there, azurerm leaves the disk behind unless told otherwise: billed, and in the way
+      # of the next VM of that name.
+      delete_os_disk_on_deletion = true
       # Deleting a VM ends its jobs: give the agent its time to stop.
       skip_shutdown_and_force_delete = false
     }

@@ -150,6 +150,7 @@ module "control_plane" {
   image_url_allowed_hosts                = var.app.image_url_allowed_hosts
   always_ready_instances                 = var.app.always_ready_instances
   maximum_instances                      = var.app.maximum_instances
+  instance_memory_mb                     = var.app.instance_memory_mb
   more_settings                          = var.app.more_settings
   tags                                   = local.tags
 }

@@ -43,6 +43,11 @@ output "image_versions" {
   value       = merge([for pool in module.gpu_pool : pool.image_versions]...)
 }
 
+output "tenant_id" {
+  description = "Entra tenant of the subscription."
+  value       = var.tenant_id
+}
+
 output "roles_input" {
   description = "What infra/terraform/roles takes, where roles are given apart."
   value       = local.roles_input

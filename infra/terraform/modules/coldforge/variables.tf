@@ -170,6 +170,7 @@ variable "app" {
   type = object({
     always_ready_instances  = optional(number, 0)
     maximum_instances       = optional(number, 40)
+    instance_memory_mb      = optional(number, 2048)
     expose_durable_urls     = optional(bool, false)
     image_url_allowed_hosts = optional(list(string), [])
     more_settings           = optional(map(string), {})

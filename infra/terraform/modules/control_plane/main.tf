@@ -16,7 +16,7 @@ resource "azurerm_function_app_flex_consumption" "this" {
 
   runtime_name           = "python"
   runtime_version        = "3.11"
-  instance_memory_in_mb  = 2048
+  instance_memory_in_mb  = var.instance_memory_mb
   maximum_instance_count = var.maximum_instances
 
   storage_container_type            = "blobContainer"
@@ -50,6 +50,8 @@ resource "azurerm_function_app_flex_consumption" "this" {
     scm_minimum_tls_version = "1.2"
     http2_enabled           = true
     vnet_route_all_enabled  = true
+    # azurerm drops it from `app_settings` when it reads, so it has its own argument.
+    application_insights_connection_string = var.application_insights_connection_string
   }
 
   lifecycle {

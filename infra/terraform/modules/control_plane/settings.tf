@@ -7,13 +7,17 @@ locals {
 
   settings = merge(
     {
-      # azurerm writes a connection string with an empty key here unless it is overridden.
-      AzureWebJobsStorage                       = ""
+      # azurerm writes a connection string with an empty key here unless it is overridden. It drops the usual
+      # spelling when it reads, so that every plan would put the app again; Azure ignores the case.
+      AZUREWEBJOBSSTORAGE                       = ""
       AzureWebJobsStorage__accountName          = var.storage.name
       AzureWebJobsStorage__credential           = "managedidentity"
       AzureWebJobsStorage__clientId             = var.identity.client_id
-      APPLICATIONINSIGHTS_CONNECTION_STRING     = var.application_insights_connection_string
       APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${var.identity.client_id};Authorization=AAD"
+
+      # glibc gives the memory of decoded images back to the system instead of keeping it for each thread.
+      MALLOC_ARENA_MAX       = "2"
+      MALLOC_TRIM_THRESHOLD_ = "131072"
 
       ARM_URL                 = "https://management.azure.com"
       AZURE_CLIENT_ID         = var.identity.client_id

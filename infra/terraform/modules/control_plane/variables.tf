@@ -184,6 +184,18 @@ variable "maximum_instances" {
   }
 }
 
+variable "instance_memory_mb" {
+  description = "Memory of an instance, 2048 or 4096 MB. With 4096, an instance costs twice as much for each second that it runs."
+  type        = number
+  default     = 2048
+  nullable    = false
+
+  validation {
+    condition     = contains([2048, 4096], var.instance_memory_mb)
+    error_message = "Give an instance 2048 or 4096 MB: the smallest size of Flex Consumption does not hold large images."
+  }
+}
+
 variable "more_settings" {
   description = "Further app settings; they win over those made here. No secrets."
   type        = map(string)

@@ -77,11 +77,34 @@ resource "azurerm_storage_container" "this" {
   container_access_type = "private"
 }
 
-resource "azurerm_storage_table" "this" {
-  for_each = local.tables
+# azurerm_storage_table sets an access list with the account's key, which is off. A template goes through
+# Azure Resource Manager alone, so it needs no role on data and works from outside of a private account.
+resource "azurerm_resource_group_template_deployment" "tables" {
+  name                = "${var.name}-tables"
+  resource_group_name = var.existing_account == null ? var.resource_group_name : split("/", var.existing_account.id)[4]
+  deployment_mode     = "Incremental"
+  tags                = var.tags
 
-  name               = each.value
-  storage_account_id = local.account.id
+  template_content = jsonencode({
+    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    contentVersion = "1.0.0.0"
+    resources = [
+      for table in local.tables : {
+        type       = "Microsoft.Storage/storageAccounts/tableServices/tables"
+        apiVersion = "2023-05-01"
+        name       = "${local.account.name}/default/${table}"
+      }
+    ]
+  })
+}
+
+# Deployments older than the template keep their tables and what is in them.
+removed {
+  from = azurerm_storage_table.this
+
+  lifecycle {
+    destroy = false
+  }
 }
 
 # An account holds one policy: into one that exists, these rules are added by hand.

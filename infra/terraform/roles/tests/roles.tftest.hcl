@@ -8,6 +8,7 @@ run "takes_the_output_of_an_environment" {
 
   variables {
     subscription_id = "00000000-0000-0000-0000-000000000000"
+    tenant_id       = "00000000-0000-0000-0000-000000000000"
     roles_input = {
       name = "cf"
       app  = { principal_id = "11111111-1111-1111-1111-111111111111", vault_reader_principal_id = "22222222-2222-2222-2222-222222222222" }

@@ -10,7 +10,7 @@ from coldforge.doctor.errors import (
     NotThereError,
 )
 from coldforge.doctor.examination import Examination, Manner
-from coldforge.doctor.facts import AgentAnswer
+from coldforge.doctor.facts import AgentAnswer, Host
 from coldforge.doctor.report import choose_exit_code, summarise, to_json
 from coldforge.exit_codes import ExitCode
 from tests.fakes.doctor_probes import (
@@ -65,6 +65,17 @@ class TestExamination:
         assert outcomes["storage content"].verdict == "unknown"
         assert outcomes["storage content"].note == "no role for blobs"
         assert choose_exit_code(outcomes.values()) is ExitCode.UNREACHABLE
+
+    def test_looks_at_the_functions_host(self):
+        outcomes = examine(app=FakeAppProbes(host=Host(state="Error", errors=("No storage.",))))
+
+        assert codes(outcomes) == ["host.unwell"]
+        assert outcomes["host"].findings[0].message.endswith("is Error: No storage.")
+
+    def test_does_not_ask_the_host_of_storage_that_it_has_no_role_on(self):
+        outcomes = examine(FakeAccountProbes(granted=False))
+
+        assert outcomes["host"].verdict == "skipped"
 
     def test_gives_up_on_a_question_that_takes_too_long(self):
         over = threading.Event()
@@ -193,7 +204,7 @@ class TestReport:
     def test_counts_what_is_not_ok(self):
         outcomes = examine(FakeAccountProbes(granted=False)).values()
 
-        assert summarise(outcomes) == "16 ok, 7 faults, 3 skipped"
+        assert summarise(outcomes) == "16 ok, 7 faults, 4 skipped"
         assert choose_exit_code(outcomes) is ExitCode.JOB_FAILED
 
     def test_lists_all_findings_at_one_place_for_programs(self):

@@ -7,7 +7,7 @@ import pytest
 
 from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.errors import DeploymentError
-from coldforge.doctor.facts import Budget, FoundVm, Grant, Quota, Size, WantedVm
+from coldforge.doctor.facts import Budget, FoundVm, Grant, Host, Quota, Size, WantedVm
 from coldforge.doctor.rules import access, account, app, machines
 from tests.fakes.doctor_probes import FAMILY, GROUP, SETTINGS, SIZE, VM, grant_all
 
@@ -174,6 +174,43 @@ class TestHealth:
         assert app.judge_health("", "https://app.invalid") == []
 
 
+class TestHost:
+    WELL = Host(state="Running")
+    UNWELL = Host(state="Error", errors=("Unable to read AccountKey=abc;x.", "And more"))
+
+    def test_is_well(self):
+        assert app.judge_host(self.WELL, {"AZUREWEBJOBSSTORAGE": ""}) == []
+
+    @pytest.mark.parametrize("host", [WELL, UNWELL])
+    @pytest.mark.parametrize("name", ["AzureWebJobsStorage", "AZUREWEBJOBSSTORAGE"])
+    def test_has_a_connection_string_which_explains_all_else(self, host, name):
+        findings = app.judge_host(host, {name: "AccountName=a;AccountKey="})
+
+        assert [(one.code, one.subject) for one in findings] == [("host.storage_key", name)]
+
+    @pytest.mark.parametrize(
+        ("host", "said"),
+        [
+            (UNWELL, "is Error: Unable to read AccountKey=…;x."),
+            (Host(state=""), "is in no known state: it gives no reason."),
+            (Host(state="Running", errors=("Odd.",)), "is Running: Odd."),
+        ],
+    )
+    def test_says_what_it_complains_of_without_keys(self, host, said):
+        (finding,) = app.judge_host(host, {})
+
+        assert finding.code == "host.unwell"
+        assert finding.message.endswith(said)
+
+    def test_may_be_hindered_by_an_empty_setting(self):
+        empty = {"AZUREWEBJOBSSTORAGE": "", "AzureWebJobsStorage__accountName": "a"}
+
+        (finding,) = app.judge_host(self.UNWELL, empty)
+
+        assert "appsettings delete" in finding.fix
+        assert "--setting-names AZUREWEBJOBSSTORAGE." in finding.fix
+
+
 class TestStorage:
     def test_may_be_written_with_and_without_a_slash(self):
         endpoints = {
@@ -189,6 +226,14 @@ class TestStorage:
         assert [(one.code, one.subject) for one in findings] == [
             ("storage.container_missing", "failed")
         ]
+        assert "make apply" in findings[0].fix
+
+    def test_does_not_send_anybody_to_terraform_for_a_table_that_it_does_not_look_at(self):
+        (finding,) = app.judge_storage_content(app.CONTAINERS, set(app.TABLES) - {"ledger"})
+
+        assert finding.code == "storage.table_missing"
+        assert "make apply" not in finding.fix
+        assert "az storage table create" in finding.fix
 
 
 class TestVm:

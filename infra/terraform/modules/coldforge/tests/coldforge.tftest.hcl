@@ -8,7 +8,7 @@ variables {
   subscription_id      = "00000000-0000-0000-0000-000000000000"
   tenant_id            = "00000000-0000-0000-0000-000000000000"
   home_region          = "eastus"
-  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMock"
+  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOyGT+mbU5cEuIcqxZEGfvItg2qNlCCH8tuidLMB6+bl"
   alert_emails         = ["ops@example.com"]
   budget = {
     monthly_usd    = 200
@@ -135,6 +135,15 @@ run "the_pools_settings_reach_app_and_agents" {
   assert {
     condition     = module.control_plane.settings.IDLE_WINDOW_S == "600" && module.control_plane.settings.SLOTS_PER_VM == "2"
     error_message = "The app goes on with its defaults."
+  }
+}
+
+run "whoever_gives_the_roles_apart_learns_the_tenant" {
+  command = plan
+
+  assert {
+    condition     = output.tenant_id == var.tenant_id
+    error_message = "infra/terraform/roles would be applied to the tenant that the login happens to be in."
   }
 }
 

@@ -55,7 +55,7 @@ run "no_key_and_no_password_opens_the_app_or_its_storage" {
   }
 
   assert {
-    condition     = azurerm_function_app_flex_consumption.this.app_settings["AzureWebJobsStorage"] == ""
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["AZUREWEBJOBSSTORAGE"] == ""
     error_message = "azurerm would write a connection string, and the host would use it before the identity."
   }
 
@@ -72,6 +72,52 @@ run "callers_reach_the_app_over_tls_1_2_alone" {
     condition     = azurerm_function_app_flex_consumption.this.https_only && azurerm_function_app_flex_consumption.this.site_config[0].minimum_tls_version == "1.2" && azurerm_function_app_flex_consumption.this.site_config[0].scm_minimum_tls_version == "1.2"
     error_message = "The app answers in the clear or with an old TLS."
   }
+}
+
+run "azurerm_reads_every_setting_that_it_writes" {
+  command = plan
+
+  assert {
+    condition     = length(setintersection(keys(azurerm_function_app_flex_consumption.this.app_settings), ["AzureWebJobsStorage", "APPLICATIONINSIGHTS_CONNECTION_STRING"])) == 0
+    error_message = "azurerm drops a setting when it reads, so every apply would start the app again, with jobs in flight."
+  }
+
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.site_config[0].application_insights_connection_string == var.application_insights_connection_string
+    error_message = "The app reports nowhere."
+  }
+}
+
+run "an_instance_gives_the_memory_of_images_back" {
+  command = plan
+
+  assert {
+    condition     = [azurerm_function_app_flex_consumption.this.app_settings["MALLOC_ARENA_MAX"], azurerm_function_app_flex_consumption.this.app_settings["MALLOC_TRIM_THRESHOLD_"]] == ["2", "131072"]
+    error_message = "glibc keeps the memory of decoded images for each thread, until the instance has none left."
+  }
+}
+
+run "an_instance_has_as_much_memory_as_was_asked_for" {
+  command = plan
+
+  variables {
+    instance_memory_mb = 4096
+  }
+
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.instance_memory_in_mb == 4096
+    error_message = "The instances have another size than the one that was asked for."
+  }
+}
+
+run "refuses_an_instance_that_large_images_do_not_fit_into" {
+  command = plan
+
+  variables {
+    instance_memory_mb = 512
+  }
+
+  expect_failures = [var.instance_memory_mb]
 }
 
 run "a_secret_is_a_reference_to_the_vault" {

@@ -19,7 +19,7 @@ variables {
     gallery_name        = "cf_images"
     resource_group_name = "cf-rg"
   }
-  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMock"
+  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOyGT+mbU5cEuIcqxZEGfvItg2qNlCCH8tuidLMB6+bl"
   blob_endpoint        = "https://cf123456.blob.core.windows.net/"
   vault_url            = "https://cf-123456.vault.azure.net/"
 }

@@ -16,7 +16,7 @@ variables {
     gallery_name        = "cf_images"
     resource_group_name = "cf-rg"
   }
-  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMock"
+  admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOyGT+mbU5cEuIcqxZEGfvItg2qNlCCH8tuidLMB6+bl"
   blob_endpoint        = "https://cf123456.blob.core.windows.net/"
   vault_url            = "https://cf-123456.vault.azure.net/"
 }
@@ -37,7 +37,7 @@ run "a_newer_image_and_another_key_replace_no_vm" {
 
   variables {
     vms                  = { a100-1 = { host_number = 10, price_per_hour_usd = 3.673, image_version = "1.1.0" } }
-    admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOther"
+    admin_ssh_public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINkpihDRsHNYN9xL2F2sZBsPPO8npH5dU6VPLz9bL8/6"
   }
 
   override_data {
@@ -54,7 +54,7 @@ run "a_newer_image_and_another_key_replace_no_vm" {
   }
 
   assert {
-    condition     = one(azurerm_linux_virtual_machine.this["a100-1"].admin_ssh_key).public_key == "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMock"
+    condition     = one(azurerm_linux_virtual_machine.this["a100-1"].admin_ssh_key).public_key == "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOyGT+mbU5cEuIcqxZEGfvItg2qNlCCH8tuidLMB6+bl"
     error_message = "An apply would replace a VM for the key of an administrator who can't log in anyway."
   }
 }

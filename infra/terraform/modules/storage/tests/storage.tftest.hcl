@@ -49,9 +49,9 @@ run "a_private_account_answers_within_the_network_only" {
     storage_access     = "private"
     endpoint_subnet_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cf-rg/providers/Microsoft.Network/virtualNetworks/cf-vnet/subnets/endpoints"
     private_dns_zone_ids = {
-      "privatelink.blob.core.windows.net"  = "blob-zone"
-      "privatelink.queue.core.windows.net" = "queue-zone"
-      "privatelink.table.core.windows.net" = "table-zone"
+      "privatelink.blob.core.windows.net"  = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cf-rg/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+      "privatelink.queue.core.windows.net" = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cf-rg/providers/Microsoft.Network/privateDnsZones/privatelink.queue.core.windows.net"
+      "privatelink.table.core.windows.net" = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/cf-rg/providers/Microsoft.Network/privateDnsZones/privatelink.table.core.windows.net"
     }
   }
 
@@ -61,7 +61,7 @@ run "a_private_account_answers_within_the_network_only" {
   }
 
   assert {
-    condition     = { for service, endpoint in azurerm_private_endpoint.this : service => one(endpoint.private_dns_zone_group[0].private_dns_zone_ids) } == { blob = "blob-zone", queue = "queue-zone", table = "table-zone" }
+    condition     = { for service, endpoint in azurerm_private_endpoint.this : service => one(endpoint.private_dns_zone_group[0].private_dns_zone_ids) } == { for service in ["blob", "queue", "table"] : service => var.private_dns_zone_ids["privatelink.${service}.core.windows.net"] }
     error_message = "The app needs blobs, queues and tables, each under its own name within the network."
   }
 }
@@ -81,6 +81,25 @@ run "old_jobs_are_deleted_and_the_state_of_the_pool_is_not" {
   assert {
     condition     = azurerm_storage_management_policy.this[0].rule[0].filters[0].prefix_match == toset(["failed/", "inbox/", "jobs/"])
     error_message = "The rule deletes more or less than jobs: the state of the VMs is in pool/."
+  }
+}
+
+run "the_tables_are_made_without_a_key_or_a_role_on_data" {
+  command = plan
+
+  assert {
+    condition     = toset([for table in jsondecode(azurerm_resource_group_template_deployment.tables.template_content).resources : "${table.type} ${table.name}"]) == toset([for table in ["deliveries", "idempotency", "jobs", "ledger", "results"] : "Microsoft.Storage/storageAccounts/tableServices/tables cf123456/default/${table}"])
+    error_message = "A table that the app needs is not made, or not in this account."
+  }
+
+  assert {
+    condition     = azurerm_resource_group_template_deployment.tables.deployment_mode == "Incremental" && azurerm_resource_group_template_deployment.tables.resource_group_name == "cf-rg"
+    error_message = "The deployment would delete everything else in the group, or looks for the account in another one."
+  }
+
+  assert {
+    condition     = alltrue([for container in azurerm_storage_container.this : container.storage_account_id != null && container.storage_account_name == null])
+    error_message = "azurerm would make a container over the data plane, with the account's key, which is off."
   }
 }
 
@@ -115,6 +134,11 @@ run "an_existing_account_gets_containers_and_keeps_its_rules" {
     condition     = alltrue([for container in azurerm_storage_container.this : endswith(container.storage_account_id, "/ourdata")]) && output.deployment_container_url == "https://ourdata.blob.core.windows.net/deployments"
     error_message = "The containers are not in the account that was named."
   }
+
+  assert {
+    condition     = azurerm_resource_group_template_deployment.tables.resource_group_name == "data" && alltrue([for table in jsondecode(azurerm_resource_group_template_deployment.tables.template_content).resources : startswith(table.name, "ourdata/default/")])
+    error_message = "The tables are not in the account that was named, or are looked for in another group than its own."
+  }
 }
 
 run "a_key_of_your_own_can_encrypt_the_account" {
@@ -137,7 +161,7 @@ run "refuses_a_key_that_ends_with_its_rotation" {
   command = plan
 
   variables {
-    customer_managed_key = { key_id = "https://ours.vault.azure.net/keys/storage/0123456789abcdef", identity_id = "id" }
+    customer_managed_key = { key_id = "https://ours.vault.azure.net/keys/storage/0123456789abcdef", identity_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/ours/providers/Microsoft.ManagedIdentity/userAssignedIdentities/storage" }
   }
 
   expect_failures = [var.customer_managed_key]
