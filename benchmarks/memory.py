@@ -58,6 +58,9 @@ def measure_memory(folder: Path, *, jobs: int) -> Peaks:
             still_open = [job_id for job_id in still_open if not cloud.has_succeeded(job_id)]
             for meter in filter(None, (host, agent)):
                 meter.read_mib()
+        # The jobs may be over before they were looked at once.
+        if agent is None and (pid := cloud.find_agent_pid()):
+            agent = PeakMeter(pid)
         if agent is None:
             raise RuntimeError("the jobs have ended and no agent was seen")
         return Peaks(host.read_mib(), agent.read_mib())

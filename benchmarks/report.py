@@ -12,7 +12,7 @@ from benchmarks.engine.compare import Samples
 from benchmarks.engine.process import FULL, NORMAL, PEER
 from benchmarks.engine.workloads import CHAIN, FAN_OUT
 from benchmarks.figures import Spread, spread_of
-from benchmarks.goals import Goal
+from benchmarks.goals import NOT_MEASURED, Goal
 from benchmarks.hostile.report import hostile_lines, list_hostile_goals
 from benchmarks.memory import Peaks
 from benchmarks.pool.report import draw_pool, list_pool_goals
@@ -125,14 +125,19 @@ def draw_goals(goals: Sequence[Goal]) -> Table:
     for goal in goals:
         word = "at least" if goal.is_floor else "at most"
         verdict = "met" if goal.is_met else "[bold red]missed[/]"
-        table.add_row(goal.name, f"{goal.value:.2f}", f"{word} {goal.bound:g}", verdict)
+        value = NOT_MEASURED if goal.value is None else f"{goal.value:.2f}"
+        table.add_row(goal.name, value, f"{word} {goal.bound:g}", verdict)
     return table
 
 
 def write_report(report: Mapping[str, Any], path: Path) -> None:
-    """Write it as JSON, raw samples included."""
+    """Write it as JSON, raw samples included.
+
+    Raises:
+        ValueError: A number in it is infinite or none, which JSON can't say: write None.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 def report_memory(peaks: Peaks) -> dict[str, float]:

@@ -110,7 +110,7 @@ def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command(epilog=HELP)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @_watch_options
-@click.option("--seed", type=int, help="For the same model twice.")
+@click.option("--seed", type=int, help="For the same model again, to within rounding.")
 @click.option(
     "--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of the engine."
 )

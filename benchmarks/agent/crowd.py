@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from benchmarks.agent.live import Asked, LivePoller
-from benchmarks.agent.meshes import Verdict, Vertices, judge
+from benchmarks.agent.meshes import Verdict, judge
 from benchmarks.agent.sides import Made, Side, open_session
 from benchmarks.agent.tasks import Task
+from benchmarks.surfaces import Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Round:
 def run_round(
     side: Side,
     tasks: Sequence[Task],
-    references: Mapping[str, Vertices],
+    references: Mapping[str, Surface],
     *,
     clients: int,
     is_burst: bool = False,

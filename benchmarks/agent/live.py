@@ -70,7 +70,11 @@ class LivePoller:
 
 
 def ask_until_closed(address: str, path: str) -> list[tuple[float, float]]:
-    """Ask every `EVERY_S` until standard input ends; a late answer delays the next request."""
+    """Ask every `EVERY_S` until standard input ends; a late answer delays the next request.
+
+    Asks once at least: a short round is over before this process has started. A server that no
+    longer answers ends it with what was seen so far.
+    """
     over = threading.Event()
 
     def await_end() -> None:
@@ -79,12 +83,15 @@ def ask_until_closed(address: str, path: str) -> list[tuple[float, float]]:
 
     threading.Thread(target=await_end, daemon=True).start()
     connection = http.client.HTTPConnection(address, timeout=_LIMIT_S)
-    asked = []
+    asked: list[tuple[float, float]] = []
     due = time.monotonic() + EVERY_S
-    while not over.wait(max(0.0, due - time.monotonic())):
+    while not over.wait(max(0.0, due - time.monotonic())) or not asked:
         began = time.monotonic()
-        connection.request("GET", path)
-        connection.getresponse().read()
+        try:
+            connection.request("GET", path)
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            break
         ended = time.monotonic()
         asked.append((max(0.0, began - due), ended - began))
         due = max(due + EVERY_S, ended)

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.agent.crowd import Round, run_round
-from benchmarks.agent.meshes import Vertices, distance, least_distance
+from benchmarks.agent.meshes import least_distance
 from benchmarks.agent.ours import Ours
 from benchmarks.agent.peer import Peer
+from benchmarks.agent.reference import read_references
 from benchmarks.agent.tasks import OURS, PEER, Task, list_tasks
+from benchmarks.surfaces import Surface, surface_distance
 from gpu_agent.engines.hunyuan3d.tiny.folder import write_tiny_weights
 from localcloud.blueprint import ROOT
 
@@ -99,8 +99,8 @@ QUICK = Plan(
 """Enough to see that all of it works; its figures mean nothing."""
 
 
-References = Mapping[str, Mapping[str, Vertices]]
-"""Vertices by side and name of the task."""
+References = Mapping[str, Mapping[str, Surface]]
+"""Meshes by side and name of the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _compare_references(references: References) -> Measured:
     ours, theirs = ([references[side][name] for name in names] for side in (OURS, PEER))
     return Measured(
         least_distance=min(least_distance(ours), least_distance(theirs)),
-        sides_apart=max(distance(*pair) for pair in zip(ours, theirs, strict=True)),
+        sides_apart=max(surface_distance(*pair) for pair in zip(ours, theirs, strict=True)),
     )
 
 
@@ -206,10 +206,7 @@ def _make_references(weights: Path, folder: Path, octrees: Sequence[int]) -> Ref
         check=True,
         capture_output=True,
     )
-    return {
-        side: {path.stem: np.load(path) for path in (folder / side).glob("*.npy")}
-        for side in (OURS, PEER)
-    }
+    return {side: read_references(folder / side) for side in (OURS, PEER)}
 
 
 def _choose_threads(

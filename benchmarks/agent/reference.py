@@ -15,11 +15,12 @@ from PIL import Image
 from benchmarks.agent.tasks import GUIDANCE, OURS, PEER, STEPS, list_tasks
 from gpu_agent.engines.hunyuan3d import libraries
 from gpu_agent.engines.hunyuan3d.cutout import cut_out, load_mask_model
+from gpu_agent.engines.hunyuan3d.model import RawMesh
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_MODEL, PRESETS
 
 
 def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
-    """Write the vertices of each task's mesh to ``FOLDER/SIDE/NAME.npy``.
+    """Write each task's mesh to ``FOLDER/SIDE/NAME.npz``.
 
     Once for each side, from the cutout of its own code: the agent keeps the colours of pixels that
     are half transparent, rembg's cutout darkens them.
@@ -60,7 +61,20 @@ def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
                 mc_algo="mc",
                 enable_pbar=False,
             )[0]
-            np.save(folder / name / f"{task.name}.npy", np.asarray(mesh.vertices, np.float32))
+            np.savez(
+                folder / name / f"{task.name}.npz",
+                vertices=np.asarray(mesh.vertices, np.float32),
+                faces=np.asarray(mesh.faces, np.int32),
+            )
+
+
+def read_references(folder: Path) -> dict[str, RawMesh]:
+    """Read what `make_references` wrote for one side, by name of the task."""
+    meshes = {}
+    for path in folder.glob("*.npz"):
+        with np.load(path) as arrays:
+            meshes[path.stem] = RawMesh(vertices=arrays["vertices"], faces=arrays["faces"])
+    return meshes
 
 
 if __name__ == "__main__":

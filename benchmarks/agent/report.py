@@ -12,7 +12,7 @@ from benchmarks.agent.measure import BARE_PEER, BURST, SIXTEEN, Measured
 from benchmarks.agent.meshes import Verdict
 from benchmarks.agent.tasks import OURS, PEER
 from benchmarks.figures import Spread, percentile_of, spread_of
-from benchmarks.goals import Goal
+from benchmarks.goals import NOT_MEASURED, Goal
 
 MIN_RATIO = 1.5
 MAX_LIVE_MS = 50.0
@@ -25,7 +25,7 @@ _LABELS = {OURS: "the agent", PEER: "api_server", BARE_PEER: "api_server, no cle
 
 
 def report_servers(measured: Measured) -> dict[str, Any]:
-    """Report figures and raw samples."""
+    """Report figures and raw samples; a figure that has no sample is None."""
     loads: dict[str, dict[str, Any]] = {}
     for (load, side), rounds in measured.rounds.items():
         loads.setdefault(load, {})[side] = _report_rounds(rounds)
@@ -33,11 +33,10 @@ def report_servers(measured: Measured) -> dict[str, Any]:
         for other in (PEER, BARE_PEER):
             if other in sides:
                 sides[f"ratio_to_{other}"] = _ratio(sides, other)
-    live = _live_ms(measured, OURS)
     report: dict[str, Any] = {
         "correct_of_100_ours": _correct_percent(measured, OURS),
-        "live_p99_ms": percentile_of(live, RARE),
-        "live_late_p99_ms": percentile_of(_late_ms(measured, OURS), RARE),
+        "live_p99_ms": _rare(_live_ms(measured, OURS)),
+        "live_late_p99_ms": _rare(_late_ms(measured, OURS)),
         "memory_mib": measured.memory_mib,
         "memory_growth": _growth(measured),
         "files_left_ours": _files_left(measured, OURS),
@@ -54,7 +53,7 @@ def report_servers(measured: Measured) -> dict[str, Any]:
         report |= {
             "throughput_ratio_16_clients": loads[SIXTEEN][f"ratio_to_{PEER}"],
             "correct_of_100_peer": _correct_percent(measured, PEER),
-            "peer_live_p99_ms": percentile_of(_live_ms(measured, PEER), RARE),
+            "peer_live_p99_ms": _rare(_live_ms(measured, PEER)),
             "files_left_peer": _files_left(measured, PEER),
         }
     return report
@@ -92,7 +91,7 @@ def draw_servers(report: Mapping[str, Any]) -> list[Table]:
     ):
         rest.add_row(
             label,
-            *(f"{report[key]:.{digits}f}" if key in report else "" for key in (ours, theirs)),
+            *(_figure(report, key, digits) for key in (ours, theirs)),
         )
     return [loads, rest]
 
@@ -114,10 +113,10 @@ def _report_rounds(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def _ratio(sides: Mapping[str, Any], other: str) -> float:
-    """Give the ratio of the medians; a server without one right model is infinitely slower."""
+def _ratio(sides: Mapping[str, Any], other: str) -> float | None:
+    """Give the ratio of the medians; there is none to a server without one right model."""
     theirs = float(sides[other]["right_per_s"]["median"])
-    return float(sides[OURS]["right_per_s"]["median"]) / theirs if theirs else float("inf")
+    return float(sides[OURS]["right_per_s"]["median"]) / theirs if theirs else None
 
 
 def _jobs(one: Round) -> int:
@@ -147,9 +146,14 @@ def _asked(measured: Measured, side: str) -> list[Any]:
     ]
 
 
-def _growth(measured: Measured) -> float:
+def _rare(samples: Sequence[float]) -> float | None:
+    return percentile_of(samples, RARE) if samples else None
+
+
+def _growth(measured: Measured) -> float | None:
+    """Give the last memory to the first; an agent that has ended has none."""
     first, last = (measured.memory_mib[jobs] for jobs in sorted(measured.memory_mib))
-    return last / first
+    return last / first if first else None
 
 
 def _files_left(measured: Measured, side: str) -> int:
@@ -168,5 +172,10 @@ def _cells(figures: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _text(sides: Mapping[str, Any], side: str) -> str:
-    key = f"ratio_to_{side}"
-    return f"{sides[key]:.2f}" if key in sides else ""
+    return _figure(sides, f"ratio_to_{side}", 2)
+
+
+def _figure(figures: Mapping[str, Any], key: str, digits: int) -> str:
+    if key not in figures:
+        return ""
+    return NOT_MEASURED if figures[key] is None else f"{figures[key]:.{digits}f}"

@@ -321,4 +321,5 @@ class TestHttpAgentClient:
 
             agents.close()
         assert status.lease_left_s is not None
-        assert 59.0 < status.lease_left_s <= 60.0
+        # In seconds: less than was asked for, and by less than a busy machine takes for an answer.
+        assert 30.0 < status.lease_left_s <= 60.0

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -16,6 +15,7 @@ from tests.fakes.hostile_server import redirect, running_hostile_server
 pytestmark = pytest.mark.stack
 
 QUICK_S = 1.0
+"""Of the processor: how long that takes is up to whatever else the machine does."""
 MAX_GROWTH_MB = 150
 """What the host may keep after all of it; the bomb alone would be 2.7 GB."""
 
@@ -70,9 +70,15 @@ def assert_untouched(cloud) -> None:
     assert requests.get(f"{cloud.api}/jobs", timeout=30).json()["jobs"] == []
 
 
+def processor_s(host: psutil.Process) -> float:
+    """The processor's time of the host and of the children that it has waited for."""
+    times = host.cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class TestPost:
     def test_refuses_seven_bad_files_at_once_and_keeps_none(self, cloud, photo):
-        """Each in under a second, the host's memory flat, the VM asleep."""
+        """Each in under a second of the processor, the host's memory flat, the VM asleep."""
         cases = [
             (b"This is a text file, not a photo.\n" * 40, 415, "image_unsupported_type"),
             (b"", 400, "image_empty"),
@@ -88,11 +94,11 @@ class TestPost:
 
         for _ in range(3):
             for data, status, code in cases:
-                began_at = time.monotonic()
+                began_s = processor_s(host)
                 answer = requests.post(
                     f"{cloud.api}/jobs", files={"image": ("photo.jpg", data)}, timeout=30
                 )
-                taken_s = time.monotonic() - began_at
+                taken_s = processor_s(host) - began_s
 
                 assert_problem(answer, status=status, code=code)
                 assert taken_s < QUICK_S, (code, taken_s)

@@ -1,7 +1,8 @@
 """Plants each fault in a copy of the repository and runs the test that must notice.
 
 ``python -m tests.mutants [WORD]`` runs all of them, or those that hold the word. Fails if one
-survives, if a test fails without a fault, or if a text is not found.
+survives, if a test fails without a fault, if a text is not found, or if every test was skipped. A
+fault whose test was skipped is not judged; the last line counts those apart.
 """
 
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.table import ROOT, Mutant, read_mutants
+from tests.mutants.verdict import PASSED, Outcome, Ran, Verdict, judge_run, read_skips, sum_up
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
@@ -30,22 +32,16 @@ LIMIT_S = 120
 """For the test of one mutant."""
 SOUND_LIMIT_S = 600
 """For all those tests together, before anything is planted."""
-TESTS_FAILED = 1
-"""What pytest ends with if tests were run and some failed; 2 and above is no verdict."""
 
 
 def main(words: Sequence[str]) -> int:
     """Run the mutants; returns the exit status."""
     began = time.monotonic()
-    asked = [one for one in read_mutants() if all(word in str(one) for word in words)]
-    if not asked:
+    mutants = [one for one in read_mutants() if all(word in str(one) for word in words)]
+    if not mutants:
         # Without a name, pytest would run every test there is.
         write(f"No mutant holds {' and '.join(words)}.")
         return 1
-    mutants = [one for one in asked if one.is_testable]
-    for mutant in asked:
-        if not mutant.is_testable:
-            write(f"not tried   {mutant.rule}: there is no {mutant.needs}")
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(AT_ONCE):
@@ -54,52 +50,57 @@ def main(words: Sequence[str]) -> int:
             sound = run_tests(
                 copy, sorted({mutant.test for mutant in mutants}), limit_s=SOUND_LIMIT_S
             )
-        if sound.returncode != 0:
-            write(f"{sound.stdout}\nThese tests fail without any fault.")
+        if sound.status != PASSED:
+            write(f"{sound.output}\nThese tests fail without any fault.")
             return 1
         with ThreadPoolExecutor(AT_ONCE) as pool:
             verdicts = list(pool.map(lambda one: judge(one, copies), mutants))
-    survivors = [verdict for verdict in verdicts if verdict]
-    for verdict in survivors:
-        write(verdict)
-    took_s = time.monotonic() - began
-    write(f"{len(mutants)} mutants in {took_s:.0f} s, {len(survivors)} not caught")
-    return 1 if survivors else 0
+    for verdict in verdicts:
+        if verdict.outcome is not Outcome.CAUGHT:
+            write(verdict.text())
+    line, status = sum_up(verdicts, time.monotonic() - began)
+    write(line)
+    return status
 
 
-def judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> str:
-    """Run one mutant; returns what is wrong, or nothing if it was caught."""
+def judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> Verdict:
+    """Run one mutant, and say at once if it was caught."""
     with borrow(copies) as copy:
         path = copy / mutant.file
         source = path.read_text("utf-8")
         try:
             path.write_text(mutant.plant(source), "utf-8")
-            done = run_tests(copy, [mutant.test])
+            verdict = judge_run(mutant, run_tests(copy, [mutant.test]))
         except (ValueError, subprocess.TimeoutExpired) as error:
-            return f"NO VERDICT  {mutant.rule}: {error}"
+            return Verdict(Outcome.NO_VERDICT, f"{mutant.rule}: {error}")
         finally:
             path.write_text(source, "utf-8")
-    if done.returncode == TESTS_FAILED:
-        write(f"caught      {mutant.rule}")
-        return ""
-    if done.returncode == 0:
-        return f"SURVIVED    {mutant.rule}: {mutant.test} passes without it"
-    return f"NO VERDICT  {mutant.rule}:\n{done.stdout[-2000:]}"
+    if verdict.outcome is Outcome.CAUGHT:
+        write(verdict.text())
+    return verdict
 
 
-def run_tests(
-    copy: Path, tests: Sequence[str], *, limit_s: float = LIMIT_S
-) -> "subprocess.CompletedProcess[str]":
-    """Run some tests in a copy, compiling nothing to disk: two sources may share a second."""
-    return subprocess.run(
-        [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
-        cwd=copy,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=limit_s,
-        check=False,
-    )
+def run_tests(copy: Path, tests: Sequence[str], *, limit_s: float = LIMIT_S) -> Ran:
+    """Run some tests in a copy, compiling nothing to disk: two sources may share a second.
+
+    Raises:
+        subprocess.TimeoutExpired: They took longer than `limit_s`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        junit = Path(folder) / "junit.xml"
+        options = ("-q", "-x", "-p", "no:cacheprovider", f"--junitxml={junit}")
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "pytest", *options, *tests],
+            cwd=copy,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+        # Without a report pytest did not get as far as a test.
+        skips = read_skips(junit.read_text("utf-8")) if junit.exists() else ()
+    return Ran(done.returncode, done.stdout, skips)
 
 
 def copy_repository(target: Path) -> Path:

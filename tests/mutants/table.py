@@ -1,6 +1,5 @@
 """The planted faults: read from the TOML files of this folder, one file for each area."""
 
-import importlib.util
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ class Mutant:
         text: Stands there exactly once.
         replacement: Stands there instead.
         test: Id of the test that must fail.
-        needs: Package without which that test is skipped, or nothing.
     """
 
     rule: str
@@ -27,12 +25,6 @@ class Mutant:
     text: str
     replacement: str
     test: str
-    needs: str = ""
-
-    @property
-    def is_testable(self) -> bool:
-        """Whether its test would run here."""
-        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
     def plant(self, source: str) -> str:
         """Plant the fault.

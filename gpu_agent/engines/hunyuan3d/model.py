@@ -38,7 +38,8 @@ class ShapeRequest:
 
     Attributes:
         cutout_png: RGBA PNG, the subject cut out, alpha neither empty nor full of holes.
-        seed: Of the noise, 0 to 2**31 - 1.
+        seed: Of the noise, 0 to 2**31 - 1. The same seed gives the same surface to within the
+            noise of the arithmetic, not the same bytes.
     """
 
     cutout_png: bytes
@@ -102,8 +103,8 @@ class GpuModel(Protocol):
         """Run the diffusion of one batch.
 
         Args:
-            requests: At least one; the result of each is the same as in a batch of its own,
-                within 1e-4 in the vertices.
+            requests: At least one; the surface of each is the same as in a batch of its own, to
+                within the noise of the arithmetic. Vertices may be more, fewer or in other rows.
             settings: Shared by all of them.
             on_step: Called after each step with the steps done and the steps in all.
 

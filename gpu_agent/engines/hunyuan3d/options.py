@@ -48,7 +48,8 @@ class HunyuanOptions:
         texture_size: Edge of the texture in pixels, 256 to 2048.
         remove_background: Whether to look for the subject where the picture has no transparency.
         min_quality: One of `QUALITIES`.
-        seed: Of the noise, 0 to 2**31 - 1, or None for any.
+        seed: Of the noise, 0 to 2**31 - 1, or None for any. It gives the same model again to
+            within the noise of the arithmetic, on the same weights, device and libraries.
     """
 
     preset: str

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from benchmarks.surfaces import is_same_surface
 from gpu_agent.engines.hunyuan3d import libraries
 from gpu_agent.engines.hunyuan3d.model import OutOfGpuMemoryError, ShapeRequest, ShapeSettings
 from gpu_agent.engines.hunyuan3d.presets import PRESETS
@@ -51,10 +52,6 @@ def shape(model, settings, *requests, on_step=lambda *_: None, on_points=lambda 
     ]
 
 
-def is_same(one, other):
-    return np.array_equal(one.vertices, other.vertices) and np.array_equal(one.faces, other.faces)
-
-
 class TestShapes:
     @pytest.mark.parametrize("settings", [BASE, TURBO, FLASH, replace(BASE, preset="standard")])
     def test_are_closed_and_face_outward(self, model, settings):
@@ -85,8 +82,8 @@ class TestShapes:
             shape(model, replace(BASE, preset="standard")),
         ]
 
-        assert not any(is_same(mesh, other) for (other,) in others)
-        assert is_same(mesh, *shape(model, BASE))
+        assert not any(is_same_surface(mesh, other) for (other,) in others)
+        assert is_same_surface(mesh, *shape(model, BASE))
 
     @pytest.mark.parametrize("settings", [BASE, TURBO])
     def test_of_a_batch_are_those_of_a_batch_of_one(self, model, settings):
@@ -96,14 +93,13 @@ class TestShapes:
 
         for one, asked in zip(together, requests, strict=True):
             (alone,) = shape(model, settings, asked)
-            assert np.array_equal(one.faces, alone.faces)
-            assert np.abs(one.vertices - alone.vertices).max() < 1e-4
+            assert is_same_surface(one, alone)
 
     def test_do_not_depend_on_what_was_decoded_before(self, model):
         (before,) = shape(model, TURBO)
         shape(model, FLASH)
 
-        assert is_same(before, *shape(model, TURBO))
+        assert is_same_surface(before, *shape(model, TURBO))
 
     def test_leave_no_file_behind(self, model, tmp_path, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -120,7 +116,7 @@ class TestShapes:
 
         assert (caught.value.code, caught.value.retryable) == ("no_surface", True)
         capfd.readouterr()
-        assert is_same(*shape(model, BASE), *shape(model, BASE))
+        assert is_same_surface(*shape(model, BASE), *shape(model, BASE))
 
 
 class TestProgress:
@@ -153,7 +149,7 @@ class TestCancelling:
         with pytest.raises(StopError):
             shape(model, BASE, on_step=stop)
 
-        assert is_same(before, *shape(model, BASE))
+        assert is_same_surface(before, *shape(model, BASE))
 
     @pytest.mark.parametrize("settings", [BASE, FLASH])
     def test_in_the_decoding_leaves_the_model_usable(self, model, settings):
@@ -167,8 +163,8 @@ class TestCancelling:
         with pytest.raises(StopError):
             shape(model, settings, on_points=stop)
 
-        assert is_same(before, *shape(model, BASE))
-        assert is_same(same_before, *shape(model, settings))
+        assert is_same_surface(before, *shape(model, BASE))
+        assert is_same_surface(same_before, *shape(model, settings))
 
 
 class TestMemory:
@@ -186,7 +182,7 @@ class TestMemory:
             shape(model, BASE)
         hook.remove()
 
-        assert is_same(before, *shape(model, BASE))
+        assert is_same_surface(before, *shape(model, BASE))
 
     @pytest.mark.parametrize("step", ["diffuse", "decode"])
     def test_errors_let_go_of_what_did_not_fit(self, model, step):

@@ -1,12 +1,20 @@
-import numpy as np
+import json
+from dataclasses import replace
+
 import pytest
+import trimesh
 
 from benchmarks.agent.crowd import Round
 from benchmarks.agent.live import Asked
 from benchmarks.agent.measure import BARE_PEER, BURST, SIXTEEN, Measured, Remains
-from benchmarks.agent.meshes import distance, least_distance
-from benchmarks.agent.report import list_agent_goals, report_servers
-from benchmarks.agent.tasks import OURS, PEER
+from benchmarks.agent.meshes import Verdict, judge, least_distance
+from benchmarks.agent.report import draw_servers, list_agent_goals, report_servers
+from benchmarks.agent.sides import Made
+from benchmarks.agent.tasks import OURS, PEER, list_tasks
+from benchmarks.goals import NOT_MEASURED
+from benchmarks.report import draw_goals, write_report
+
+TASK = list_tasks(32)[0]
 
 
 def a_round(*, right=10, wrong=0, missing=0, seconds=1.0, live_ms=()):
@@ -38,6 +46,19 @@ def measured(**changes):
     return Measured(**{**given, **changes})
 
 
+def unasked():
+    """Rounds in which nobody asked for the cheapest answer in time."""
+    silent = measured()
+    silent.rounds = {
+        key: [replace(one, live=[]) for one in rounds] for key, rounds in silent.rounds.items()
+    }
+    return silent
+
+
+def cells(table):
+    return [cell for column in table.columns for cell in column.cells]
+
+
 class TestReportServers:
     def test_sets_the_medians_of_right_models_per_second_against_each_other(self):
         report = report_servers(measured())
@@ -57,6 +78,30 @@ class TestReportServers:
 
         assert report["live_p99_ms"] == pytest.approx(40.0)
         assert report["peer_live_p99_ms"] == pytest.approx(900.0)
+
+    def test_has_no_figure_of_answers_that_nobody_asked_for(self, tmp_path):
+        """A short round is over before the asker has started."""
+        report = report_servers(unasked())
+
+        assert report["live_p99_ms"] is report["live_late_p99_ms"] is None
+        assert report["peer_live_p99_ms"] is None
+        write_report(report, tmp_path / "report.json")
+        assert json.loads((tmp_path / "report.json").read_text())["live_p99_ms"] is None
+        assert cells(draw_servers(report)[1]).count(NOT_MEASURED) == 3
+
+    def test_has_no_ratio_to_a_peer_without_a_right_model(self, tmp_path):
+        lost = measured()
+        lost.rounds[SIXTEEN, PEER] = [a_round(right=0, missing=10)]
+
+        report = report_servers(lost)
+
+        assert report["throughput_ratio_16_clients"] is None
+        write_report(report, tmp_path / "report.json")
+
+    def test_has_no_growth_of_an_agent_that_has_ended(self):
+        report = report_servers(measured(memory_mib={100: 0.0, 500: 0.0}))
+
+        assert report["memory_growth"] is None
 
     def test_leaves_the_peer_out_where_it_did_not_take_part(self):
         alone = measured(remains={OURS: Remains(110, 7, 7)})
@@ -84,20 +129,37 @@ class TestListAgentGoals:
 
         assert [goal.name for goal in goals if not goal.is_met] == [missed]
 
+    def test_is_missed_by_what_was_not_measured(self):
+        goals = list_agent_goals(report_servers(unasked()))
 
-class TestDistance:
-    def test_minds_neither_order_nor_doubles(self):
-        one = np.asarray([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+        assert [goal.name for goal in goals if not goal.is_met] == ["live_p99_ms"]
+        assert NOT_MEASURED in cells(draw_goals(goals))
 
-        assert distance(one, one[[2, 0, 1, 1]]) == 0
 
-    def test_sees_one_vertex_that_lies_elsewhere_from_either_side(self):
-        one = np.asarray([[0, 0, 0], [1, 0, 0]], np.float32)
-        more = np.asarray([[0, 0, 0], [1, 0, 0], [1, 0, 0.5]], np.float32)
+class TestJudge:
+    @pytest.mark.parametrize(
+        ("changed", "verdict"),
+        [
+            (lambda mesh: mesh, Verdict.RIGHT),
+            (lambda mesh: mesh.subdivide(), Verdict.RIGHT),
+            (lambda mesh: mesh.apply_scale(1.001), Verdict.WRONG),
+        ],
+        ids=["same", "more_vertices", "larger"],
+    )
+    def test_compares_surfaces_and_not_rows(self, changed, verdict):
+        glb = changed(trimesh.creation.box()).export(file_type="glb")
 
-        assert distance(one, more) == distance(more, one) == 0.5
+        assert judge(Made(TASK, 1.0, glb), {TASK.name: trimesh.creation.box()}) is verdict
 
-    def test_finds_the_pair_that_is_most_alike(self):
-        line = [np.asarray([[x, 0, 0]], np.float32) for x in (0.0, 1.0, 1.25)]
+    def test_calls_a_model_that_never_came_missing(self):
+        assert judge(Made(TASK, 1.0, b"", problem="lost"), {}) is Verdict.MISSING
 
-        assert least_distance(line) == 0.25
+
+class TestLeastDistance:
+    def test_is_that_of_the_pair_that_is_most_alike(self):
+        sheets = [
+            trimesh.Trimesh([[0, 0, z], [1, 0, z], [0, 1, z]], [[0, 1, 2]])
+            for z in (0.0, 1.0, 1.25)
+        ]
+
+        assert least_distance(sheets) == 0.25

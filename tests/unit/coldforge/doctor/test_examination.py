@@ -84,14 +84,15 @@ class TestExamination:
             account=FakeAccountProbes(providers=over.wait),
             app=FakeAppProbes(),
             machines=FakeMachineProbes(),
-            manner=Manner(limit_s=0.05),
+            # The others have to answer within it, on a busy machine, too.
+            manner=Manner(limit_s=1.0),
         )
 
         outcomes = {outcome.check: outcome for outcome in examination.run()}
 
         over.set()
         assert outcomes["providers"].verdict == "unknown"
-        assert "0.05 s" in outcomes["providers"].note
+        assert "1 s" in outcomes["providers"].note
         assert outcomes["budget"].verdict == "ok"
 
     @pytest.mark.parametrize(
