@@ -151,6 +151,8 @@ module "control_plane" {
   always_ready_instances                 = var.app.always_ready_instances
   maximum_instances                      = var.app.maximum_instances
   instance_memory_mb                     = var.app.instance_memory_mb
+  max_image_mb                           = var.app.max_image_mb
+  max_image_megapixels                   = var.app.max_image_megapixels
   more_settings                          = var.app.more_settings
   tags                                   = local.tags
 }

@@ -25,6 +25,9 @@ locals {
       EXPOSE_DURABLE_URLS     = tostring(var.expose_durable_urls)
       GPU_VMS                 = jsonencode(var.vms)
       IMAGE_URL_ALLOWED_HOSTS = join(",", var.image_url_allowed_hosts)
+      INTAKE_MEMORY_MB        = tostring(floor(0.55 * var.instance_memory_mb))
+      MAX_IMAGE_MB            = tostring(var.max_image_mb)
+      MAX_IMAGE_MEGAPIXELS    = tostring(var.max_image_megapixels)
       STORAGE_ACCESS          = var.storage_access
       STORAGE_BLOB_URL        = trimsuffix(var.storage.blob_endpoint, "/")
       STORAGE_TABLE_URL       = trimsuffix(var.storage.table_endpoint, "/")

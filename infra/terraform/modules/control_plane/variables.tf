@@ -196,6 +196,30 @@ variable "instance_memory_mb" {
   }
 }
 
+variable "max_image_mb" {
+  description = "Megabytes that the file of an image may have."
+  type        = number
+  default     = 32
+  nullable    = false
+
+  validation {
+    condition     = var.max_image_mb >= 1 && var.max_image_mb <= 70 && floor(var.max_image_mb) == var.max_image_mb
+    error_message = "Take whole megabytes from 1 to 70: a request has 100 MB at most, and base64 makes four bytes of three."
+  }
+}
+
+variable "max_image_megapixels" {
+  description = "Megapixels of an image that is decoded at full size. Instances of 2048 MB decode one of 64."
+  type        = number
+  default     = 64
+  nullable    = false
+
+  validation {
+    condition     = var.max_image_megapixels >= 1 && floor(var.max_image_megapixels) == var.max_image_megapixels
+    error_message = "Take whole megapixels, 1 or more."
+  }
+}
+
 variable "more_settings" {
   description = "Further app settings; they win over those made here. No secrets."
   type        = map(string)
