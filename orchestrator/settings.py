@@ -58,7 +58,7 @@ class Settings:
     max_open_jobs: int = 5000
     max_image_mb: int = 32
     max_image_megapixels: int = 64
-    intake_memory_mb: int = 1100
+    intake_memory_mb: int = 1126
     start_within_s: float = 86400.0
     wake_poll_s: float = 10.0
     ready_poll_s: float = 2.0
@@ -105,7 +105,7 @@ class Settings:
             max_open_jobs=reader.read("MAX_OPEN_JOBS", _positive_int, 5000),
             max_image_mb=reader.read("MAX_IMAGE_MB", _image_mb, 32),
             max_image_megapixels=reader.read("MAX_IMAGE_MEGAPIXELS", _positive_int, 64),
-            intake_memory_mb=reader.read("INTAKE_MEMORY_MB", _intake_mb, 1100),
+            intake_memory_mb=reader.read("INTAKE_MEMORY_MB", _intake_mb, 1126),
             start_within_s=reader.seconds("START_WITHIN_S", 86400.0),
             wake_poll_s=reader.seconds("WAKE_POLL_S", 10.0),
             ready_poll_s=reader.seconds("READY_POLL_S", 2.0),
