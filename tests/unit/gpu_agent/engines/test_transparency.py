@@ -26,7 +26,7 @@ def laid(alpha: np.ndarray, turn: int) -> np.ndarray:
 
 class TestClassifyAlpha:
     @settings(max_examples=20, deadline=None)
-    @given(size=SIZES, share=st.floats(0.1, 0.36), turn=TURNS)
+    @given(size=SIZES, share=st.floats(0.12, 0.36), turn=TURNS)
     def test_takes_rounded_corners_for_a_photo(self, size, share, turn):
         alpha = alphas.rounded(size, share)
 
@@ -105,6 +105,15 @@ class TestClassifyAlpha:
         alpha[np.add.outer(np.arange(300), np.arange(300)) < 90] = 0
 
         assert classify_alpha(alpha) is AlphaKind.TRIMMED
+
+    def test_takes_torn_edges_for_a_photo_s(self):
+        along = np.arange(300)
+        depth = np.abs(along % 24 - 12)
+        alpha = np.full((300, 300), 255, np.uint8)
+        alpha[along[:, None] < depth] = alpha[along[::-1, None] < depth] = 0
+
+        assert classify_alpha(alpha) is AlphaKind.TRIMMED
+        assert classify_alpha(alpha.T) is AlphaKind.TRIMMED
 
     def test_takes_a_soft_shadow_for_no_part_of_the_form(self):
         solid = alphas.drawn(alphas.box, (300, 300))
