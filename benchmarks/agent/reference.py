@@ -47,7 +47,7 @@ def make_references(weights: Path, folder: Path, octrees: list[int]) -> None:
             return rembg.remove(picture, session=session, bgcolor=[255, 255, 255, 0])
 
     def cut_as_ours(png: bytes) -> Any:
-        return Image.open(io.BytesIO(cut_out(png, find)))
+        return Image.open(io.BytesIO(cut_out(png, find).png))
 
     for name, cut in ((PEER, cut_as_peer), (OURS, cut_as_ours)):
         (folder / name).mkdir()

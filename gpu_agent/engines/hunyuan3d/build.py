@@ -9,7 +9,7 @@ from typing import Any
 
 from gpu_agent.engines import EngineError, EngineInfo, Equipment
 from gpu_agent.engines.hunyuan3d import stand_in
-from gpu_agent.engines.hunyuan3d.cutout import FindMask, cut_out, load_mask_model
+from gpu_agent.engines.hunyuan3d.cutout import Cutout, FindMask, cut_out, load_mask_model
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.options import HunyuanOptions
@@ -95,6 +95,7 @@ def plan_job(options: Mapping[str, Any], settings: EngineSettings) -> JobPlan:
         shape=shape,
         seed=secrets.randbelow(MOST_SEED + 1) if asked.seed is None else asked.seed,
         remove_background=asked.remove_background,
+        min_quality=asked.min_quality,
         texture=asked.texture,
         texture_size=asked.texture_size,
         face_count=asked.face_count,
@@ -156,9 +157,10 @@ class Cutter:
         """Load the model; once, before the first picture."""
         self._find = load_mask_model(self._weights, threads=self._threads)
 
-    def cut_out(self, image: bytes, removes_background: bool) -> bytes:
-        """Give the subject as RGBA PNG."""
-        return cut_out(image, self._find if removes_background else None)
+    def cut_out(self, image: bytes, remove_background: bool | None) -> Cutout:
+        """Cut the subject out; see `cut_out`."""
+        assert self._find is not None  # noqa: S101 - loaded by the set-up
+        return cut_out(image, self._find, remove_background=remove_background)
 
 
 def _version_of(package: str) -> str:

@@ -7,6 +7,7 @@ square, and fails on subjects a pixel wide; so haze is taken away here, and such
 import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from PIL import Image
 from gpu_agent.engines.hunyuan3d import libraries
 from gpu_agent.engines.hunyuan3d.intake import decode_image
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_FILE, BACKGROUND_MODEL
+from gpu_agent.engines.mask_faults import find_mask_faults
+from gpu_agent.engines.transparency import (
+    HAZE,
+    AlphaKind,
+    choose_approach,
+    draw_outline,
+    fill_hidden,
+)
 from gpu_agent.errors import EngineError
 
 FindMask = Callable[[Image.Image], NDArray[np.uint8]]
@@ -24,15 +33,28 @@ FindMask = Callable[[Image.Image], NDArray[np.uint8]]
 _LONGEST_EDGE_PX = 1024
 """Of a cutout: the largest picture that any of the models looks at."""
 
-_HAZE = 12
-"""Alpha below this is the background's: rembg stretches its mask, so it is rarely 0 there."""
-
+_HALF = 128
 _LEAST_EDGE_PX = 4
 _LEAST_AREA_PX = 24
 _LARGEST_ASPECT = 200
 """Of a subject's box. Thinner ones round to no pixel at all in the pipeline."""
 
 _MARGIN_PX = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutout:
+    """A subject, cropped.
+
+    Attributes:
+        png: RGBA, longest edge at most 1024 pixels.
+        note: What was done about the picture's transparency, one sentence, or None.
+        faults: Sentences on what makes a found subject doubtful.
+    """
+
+    png: bytes
+    note: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 def load_mask_model(weights: Path, *, threads: int | None = None) -> FindMask:
@@ -75,38 +97,51 @@ def load_mask_model(weights: Path, *, threads: int | None = None) -> FindMask:
     return find
 
 
-def cut_out(image: bytes, find: FindMask | None) -> bytes:
+def cut_out(image: bytes, find: FindMask, *, remove_background: bool | None = None) -> Cutout:
     """Cut the subject of an image out.
 
     Args:
         image: PNG, JPEG or WebP of any mode and orientation.
-        find: From `load_mask_model`, asked where the image has no meaningful transparency of its
-            own; or None, and then the whole frame is the subject.
+        find: From `load_mask_model`.
+        remove_background: Whether to look for the subject; None where the image's transparency
+            decides (`choose_approach`).
 
     Returns:
-        RGBA PNG, cropped to the subject and a narrow margin, longest edge at most 1024 pixels.
+        The subject and a narrow margin around it.
 
     Raises:
         EngineError: It can't be read (``invalid_image``), or nothing stands out
             (``no_subject_found``).
     """
     photo = decode_image(image)
-    if photo.alpha is not None:
-        alpha = photo.alpha
-    elif find is not None:
-        alpha = find(photo.rgb)
+    if photo.alpha_kind is AlphaKind.EMPTY:
+        raise EngineError("no_subject_found", "The image is transparent throughout.")
+    approach = choose_approach(photo.alpha_kind, remove_background)
+    rgb = photo.rgb
+    if photo.alpha is None:
+        alpha = np.full(rgb.size[::-1], 255, np.uint8)
     else:
-        alpha = np.full(photo.rgb.size[::-1], 255, np.uint8)
-    alpha = np.where(alpha < _HAZE, np.uint8(0), alpha)
+        alpha = draw_outline(photo.alpha)
+    faults: list[str] = []
+    if approach.looks:
+        if photo.alpha is not None:
+            rgb = fill_hidden(rgb, alpha, photo.alpha_kind)
+        found = find(rgb)
+        # What lies beside a cut-out is background; beside a photo there is nothing.
+        is_cutout = photo.alpha_kind is AlphaKind.CUTOUT
+        faults = find_mask_faults(found >= _HALF, None if is_cutout else alpha >= _HALF)
+        alpha = np.minimum(found, alpha)
+    # rembg stretches its mask, so it is rarely 0 on the background.
+    alpha = np.where(alpha < HAZE, np.uint8(0), alpha)
     box = _subject_box(alpha)
-    cutout = photo.rgb.convert("RGBA")
+    cutout = rgb.convert("RGBA")
     cutout.putalpha(Image.fromarray(alpha))
     cutout = cutout.crop(box)
     cutout.thumbnail((_LONGEST_EDGE_PX, _LONGEST_EDGE_PX), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     # It only goes through a pipe: packing it would cost more than it saves.
     cutout.save(file, "PNG", compress_level=0)
-    return file.getvalue()
+    return Cutout(png=file.getvalue(), note=approach.note, faults=tuple(faults))
 
 
 def _subject_box(alpha: NDArray[np.uint8]) -> tuple[int, int, int, int]:

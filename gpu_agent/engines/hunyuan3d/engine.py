@@ -35,6 +35,7 @@ from gpu_agent.engines.hunyuan3d.proportion import Proportions
 from gpu_agent.engines.hunyuan3d.tasks import Export, Exported, Tidy
 from gpu_agent.engines.hunyuan3d.tickets import Ticket
 from gpu_agent.engines.hunyuan3d.warm_up import NoWatch, draw_disc
+from gpu_agent.engines.mask_faults import require_quality
 from gpu_agent.wire import Stage
 
 logger = logging.getLogger(__name__)
@@ -138,19 +139,21 @@ class Hunyuan3dEngine:
         self._require_space()
         with self._cutout_place(watch):
             watch.stage(Stage.BACKGROUND)
-            cutout_png = self._parts.cut_out(image_png, plan.remove_background)
+            cutout = self._parts.cut_out(image_png, plan.remove_background)
+            require_quality(cutout.faults, plan.min_quality)
         watch.stage(Stage.BACKGROUND, 100)
         watch.end_stage()
+        notes = [note for note in (cutout.note, *cutout.faults) if note]
         arrival = self._owner.draw_arrival()
         try:
-            return self._make(_Job(cutout_png, plan, plan.seed, arrival, watch), [])
+            return self._make(_Job(cutout.png, plan, plan.seed, arrival, watch), notes)
         except EngineError as error:
             if not is_rejected(error):
                 raise
             seed = next_seed(plan.seed)
             logger.warning("second seed %d: %s", seed, error, extra=dict(watch.about))
             note = f"Seed {plan.seed} gave no usable model ({error}), so {seed} was taken."
-        return self._make(_Job(cutout_png, plan, seed, arrival, watch), [note])
+        return self._make(_Job(cutout.png, plan, seed, arrival, watch), [*notes, note])
 
     def _warm_up(self, options: Mapping[str, Any]) -> None:
         """Make a small model of a drawn disc, so that the first job finds everything loaded.

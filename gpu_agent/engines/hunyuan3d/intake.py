@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from gpu_agent.engines.transparency import AlphaKind, classify_alpha
 from gpu_agent.errors import EngineError
 
 MOST_PIXELS = 50_000_000
@@ -18,10 +19,6 @@ MOST_PIXELS = 50_000_000
 
 LONGEST_EDGE_PX = 2048
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_HALF = 128
-_LEAST_TRANSPARENT = 0.005
-"""With a smaller share of transparent pixels a picture counts as opaque: some have soft corners or
-a stray pixel."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,11 +38,13 @@ class Intake:
 
     Attributes:
         rgb: Longest edge at most `LONGEST_EDGE_PX`.
-        alpha: (H, W) its transparency where that says something about the subject, else None.
+        alpha: (H, W) its transparency, or None where that says nothing.
+        alpha_kind: What it says.
     """
 
     rgb: Image.Image
     alpha: NDArray[np.uint8] | None
+    alpha_kind: AlphaKind = AlphaKind.OPAQUE
 
 
 def decode_image(data: bytes) -> Intake:
@@ -73,8 +72,12 @@ def decode_image(data: bytes) -> Intake:
     if picture.mode == "RGB":
         return Intake(rgb=picture, alpha=None)
     alpha = np.asarray(picture.getchannel("A"))
-    says_something = float((alpha < _HALF).mean()) >= _LEAST_TRANSPARENT
-    return Intake(rgb=picture.convert("RGB"), alpha=alpha if says_something else None)
+    kind = classify_alpha(alpha)
+    return Intake(
+        rgb=picture.convert("RGB"),
+        alpha=None if kind is AlphaKind.OPAQUE else alpha,
+        alpha_kind=kind,
+    )
 
 
 def _eight_bit(opened: Image.Image) -> Image.Image:

@@ -11,14 +11,12 @@ from typing import Any, Self
 
 from gpu_agent.engines.hunyuan3d.model import ShapeSettings
 from gpu_agent.engines.hunyuan3d.presets import DEFAULT_PRESET, PRESETS
+from gpu_agent.engines.mask_faults import QUALITIES
 from gpu_agent.errors import EngineError
 
 FLASH_VDM_OCTREES = (63, 126, 252, 380)
 """The only ones at which FlashVDM gives the mesh its true size: its grid has (4k - 1) * 2^n cells,
 and the surface is divided by the octree that was asked for."""
-
-QUALITIES = ("full", "reduced")
-"""``full``: as asked for, or the job fails. ``reduced``: short of GPU memory, a coarser volume."""
 
 WHOLE = {
     "steps": (1, 100),
@@ -46,8 +44,10 @@ class HunyuanOptions:
         face_count: Most faces of the model, 2,000 to 200,000.
         texture: Whether it is painted; without, it has one colour.
         texture_size: Edge of the texture in pixels, 256 to 2048.
-        remove_background: Whether to look for the subject where the picture has no transparency.
-        min_quality: One of `QUALITIES`.
+        remove_background: Whether to look for the subject, or None where the picture's
+            transparency decides.
+        min_quality: One of `QUALITIES`: with ``reduced``, a GPU that is short of memory makes a
+            coarser volume, and a doubtful subject is taken.
         seed: Of the noise, 0 to 2**31 - 1, or None for any. It gives the same model again to
             within the noise of the arithmetic, on the same weights, device and libraries.
     """
@@ -60,7 +60,7 @@ class HunyuanOptions:
     face_count: int
     texture: bool
     texture_size: int
-    remove_background: bool
+    remove_background: bool | None
     min_quality: str
     seed: int | None
 
@@ -101,7 +101,9 @@ class HunyuanOptions:
             face_count=_whole(given, "face_count", preset.face_count),
             texture=_truth(given, "texture", preset.texture and can_paint),
             texture_size=_whole(given, "texture_size", preset.texture_size),
-            remove_background=_truth(given, "remove_background", True),
+            remove_background=(
+                _truth(given, "remove_background", True) if "remove_background" in given else None
+            ),
             min_quality=_choice(given, "min_quality", QUALITIES, "reduced"),
             seed=_whole(given, "seed", 0) if "seed" in given else None,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_agent.engines import EngineInfo
+from gpu_agent.engines.hunyuan3d.cutout import Cutout
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
 from gpu_agent.engines.hunyuan3d.settings import LaneSettings
@@ -18,8 +19,8 @@ class Parts:
         info: What it is.
         factory: ``module:function``, which gives the `GpuModel` in the process that owns the GPU.
         arguments: Its keyword arguments.
-        cut_out: Gives an RGBA PNG of the subject from an image and whether to look for it; may be
-            called by several threads at once.
+        cut_out: Gives the subject of an image, told whether to look for it (None: the image's
+            transparency decides); may be called by several threads at once.
         plan: Decides every option of a job.
         lanes: How wide the lanes are.
         facts: What the manifest says of the model besides: its revision and licence.
@@ -32,7 +33,7 @@ class Parts:
     info: EngineInfo
     factory: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    cut_out: Callable[[bytes, bool], bytes]
+    cut_out: Callable[[bytes, bool | None], Cutout]
     plan: Callable[[Mapping[str, Any]], JobPlan]
     lanes: LaneSettings
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,8 @@ class JobPlan:
         shape: Settings of the shape; jobs with equal ones may share a batch.
         seed: 0 to `MOST_SEED`.
         remove_background: Whether to look for the subject; else the photo's own transparency or
-            the whole frame.
+            the whole frame. None where that transparency decides.
+        min_quality: ``full`` where a doubtful subject is an error, else ``reduced``.
         texture: Whether the mesh is painted.
         texture_size: Longest edge of the texture in pixels.
         face_count: Most faces of the model, or None for all that the shape has.
@@ -25,7 +26,8 @@ class JobPlan:
 
     shape: ShapeSettings
     seed: int
-    remove_background: bool = True
+    remove_background: bool | None = None
+    min_quality: str = "reduced"
     texture: bool = False
     texture_size: int = 2048
     face_count: int | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from gpu_agent.engines import EngineError
 from gpu_agent.engines.glb import Model, drawable, read_glb
@@ -14,6 +15,7 @@ Floats = NDArray[np.float32]
 
 _LEAST_OVERLAP = 0.95
 _LEAST_DEPTH_SHARE = 0.15
+"""Of the largest circle in the outline: a pen that lies is thin, and not flat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ def accept(data: bytes, outline: Floats, place: Place) -> dict[str, Any]:
     )
     mask = outline >= 0.5
     overlap = float(int((seen & mask).sum()) / max(int((seen | mask).sum()), 1))
+    thick = 2 * float(ndimage.distance_transform_edt(np.pad(mask, 1)).max()) * place.metres_per_px
     extents = [float(value) for value in mesh.extents]
     figures = {
         "faces": len(mesh.faces),
@@ -78,7 +81,7 @@ def accept(data: bytes, outline: Floats, place: Place) -> dict[str, Any]:
         for text, fault in (
             ("it is not closed", not (mesh.is_watertight and mesh.is_winding_consistent)),
             ("it is inside out", mesh.volume <= 0),
-            ("it is flat", extents[2] < _LEAST_DEPTH_SHARE * extents[0]),
+            ("it is flat", extents[2] < _LEAST_DEPTH_SHARE * thick),
             ("its outline is not the subject's", overlap < _LEAST_OVERLAP),
         )
         if fault

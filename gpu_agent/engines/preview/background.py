@@ -5,7 +5,7 @@ the outline is then drawn along the edges of the full picture.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,13 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 
 from gpu_agent.engines import EngineError
+from gpu_agent.engines.mask_faults import find_mask_faults
 from gpu_agent.engines.preview.cut import cut_subject
 from gpu_agent.engines.preview.edges import follow_edges
 from gpu_agent.engines.preview.photo import Photo
 from gpu_agent.engines.preview.saliency import find_salience
 from gpu_agent.engines.preview.tidying import tidy
+from gpu_agent.engines.transparency import AlphaKind, choose_approach, draw_outline, fill_hidden
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -57,36 +59,75 @@ class Cutout:
         rgb: (H, W, 3) uint8, background still in it.
         coverage: (H, W) float32, 1 on the subject, 0 beside it.
         box: (left, top, right, bottom) of the crop in the photo's pixels.
+        note: What was done about the photo's transparency, one sentence, or None.
+        faults: Sentences on what makes a found subject doubtful.
     """
 
     rgb: NDArray[np.uint8]
     coverage: Floats
     box: Box
+    note: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 def cut_out(
-    photo: Photo, *, find: Callable[[Image.Image], Region] | None, longest_edge: int
+    photo: Photo,
+    *,
+    find: Callable[[Image.Image], Region],
+    longest_edge: int,
+    remove_background: bool | None = None,
 ) -> Cutout:
     """Cut the subject out of its photo.
 
-    A photo that brings its own transparency is cut along that.
-
     Args:
         photo: The photo.
-        find: Tells the subject from the background; without it an opaque photo is all subject.
+        find: Tells the subject from the background.
         longest_edge: Most pixels of the cut-out along an edge.
+        remove_background: Whether to look for the subject; None where the photo's transparency
+            decides (`choose_approach`).
 
     Raises:
         EngineError: There is no subject (``no_subject_found``).
     """
     whole = (0, 0, *photo.image.size)
+    approach = choose_approach(photo.alpha_kind, remove_background)
+    if photo.alpha is None:
+        image, shown = photo.image, np.ones(photo.image.size[::-1], np.float32)
+    else:
+        outline = draw_outline(photo.alpha)
+        shown = outline.astype(np.float32) / np.float32(255)
+        image = photo.image
+        if approach.looks:
+            image = fill_hidden(image, outline, photo.alpha_kind)
+    if not approach.looks:
+        region = Region(coverage=shown, box=whole)
+        return replace(crop(image, region, longest_edge=longest_edge), note=approach.note)
+    region = find(image)
+    cutout = crop(image, region, longest_edge=longest_edge, along_edges=True)
+    coverage = cutout.coverage
     if photo.alpha is not None:
-        alpha = np.asarray(photo.alpha, np.float32) / np.float32(255)
-        return crop(photo.image, Region(coverage=alpha, box=whole), longest_edge=longest_edge)
-    if find is None:
-        frame = np.ones(photo.image.size[::-1], np.float32)
-        return crop(photo.image, Region(coverage=frame, box=whole), longest_edge=longest_edge)
-    return crop(photo.image, find(photo.image), longest_edge=longest_edge, along_edges=True)
+        size = (coverage.shape[1], coverage.shape[0])
+        coverage = np.minimum(coverage, _part(shown, whole, cutout.box, size))
+        if not (coverage >= 0.5).any():
+            raise EngineError("no_subject_found", "No subject stands out from the background.")
+    if photo.alpha_kind is AlphaKind.CUTOUT:
+        shown = np.ones_like(shown)
+    faults = tuple(_find_faults(region, shown))
+    return replace(cutout, coverage=coverage, note=approach.note, faults=faults)
+
+
+def _find_faults(region: Region, shown: Floats) -> list[str]:
+    """Say what makes a found region doubtful, in a reduced picture of the whole photo."""
+    high, wide = shown.shape
+    scale = min(1.0, _CUT_EDGE_PX / max(high, wide))
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    frame = np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.BOX)) >= 0.5
+    left, right = (round(edge * size[0] / wide) for edge in (region.box[0], region.box[2]))
+    top, low = (round(edge * size[1] / high) for edge in (region.box[1], region.box[3]))
+    part = (max(1, right - left), max(1, low - top))
+    found = Image.new("F", size)
+    found.paste(Image.fromarray(region.coverage).resize(part, Image.Resampling.BOX), (left, top))
+    return find_mask_faults(np.asarray(found) >= 0.5, frame)
 
 
 def find_subject(image: Image.Image) -> Region:

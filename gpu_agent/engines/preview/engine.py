@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, SetUpReport, Watch
 from gpu_agent.engines.glb import Model, drawable, write_glb
+from gpu_agent.engines.mask_faults import require_quality
 from gpu_agent.engines.picture import draw_picture
 from gpu_agent.engines.preview.acceptance import Place, accept, front_colour
 from gpu_agent.engines.preview.background import Cutout, cut_out, find_subject
@@ -77,8 +78,9 @@ class PreviewEngine:
         Equal images and options give equal bytes.
 
         Raises:
-            EngineError: ``invalid_options``, ``invalid_image``, ``no_subject_found``, or
-                ``model_rejected`` when the finished file is not what was promised.
+            EngineError: ``invalid_options``, ``invalid_image``; ``no_subject_found``, also for a
+                doubtful subject where ``min_quality`` is ``full``; ``model_rejected`` when the
+                finished file is not what was promised.
         """
         wanted = PreviewOptions.from_mapping(options)
         watch.stage(Stage.BACKGROUND)
@@ -86,9 +88,11 @@ class PreviewEngine:
         watch.stage(Stage.BACKGROUND, 20)
         cutout = cut_out(
             photo,
-            find=self._find if wanted.remove_background else None,
+            find=self._find,
             longest_edge=wanted.texture_size,
+            remove_background=wanted.remove_background,
         )
+        require_quality(cutout.faults, wanted.min_quality)
         watch.stage(Stage.BACKGROUND, 100)
 
         watch.stage(Stage.SHAPE)
@@ -128,6 +132,7 @@ class PreviewEngine:
             mesh=figures,
             seed=wanted.seed,
             notice=NOTICE,
+            result={"notes": [note for note in (cutout.note, *cutout.faults) if note]},
         )
 
 

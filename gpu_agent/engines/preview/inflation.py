@@ -7,17 +7,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
 from gpu_agent.engines.preview.outline import FlatMesh
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-LEAST_DEPTH = 0.2
-"""Depth of a model as a share of its width, at least; 0.15 is promised."""
-
-_MOST_DEPTH = 0.48
-"""Depth as a share of the shorter side of the outline, at most."""
+_LEAST_DEPTH, _MOST_DEPTH = 0.2, 1.0
+"""Depth of a model as a share of the thickest place of its outline: the largest circle in it, so
+that a thing has the same depth whichever way it lies. 0.15 is promised."""
 
 _FRONT, _BACK = 0.85, 0.55
 _RELIEF = 0.03
@@ -55,12 +54,10 @@ def inflate(mesh: FlatMesh, relief: NDArray[np.float32] | None = None) -> Sheets
         relief: (H, W) -1 to 1, fine detail for the front in the picture's pixels, or None.
     """
     height = _round_height(mesh)
-    width, tall = np.ptp(mesh.points, axis=0)
     front, back = _FRONT * height, _BACK * height
     depth = float(front.max() + back.max())
-    wanted = np.clip(
-        depth, LEAST_DEPTH * width, max(LEAST_DEPTH * width, _MOST_DEPTH * min(width, tall))
-    )
+    thick = 2 * float(cKDTree(mesh.points[mesh.is_rim]).query(mesh.points)[0].max())
+    wanted = np.clip(depth, _LEAST_DEPTH * thick, _MOST_DEPTH * thick)
     front, back = front * (wanted / depth), back * (wanted / depth)
     if relief is not None:
         at = mesh.points.T[::-1]

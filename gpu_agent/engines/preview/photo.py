@@ -4,16 +4,14 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gpu_agent.engines import EngineError
+from gpu_agent.engines.transparency import AlphaKind, classify_alpha
 
 _MOST_PIXELS = 50_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_HALF = 128
-_LEAST_TRANSPARENT = 0.005
-"""With a smaller share of transparent pixels the picture counts as opaque: some pictures have
-soft corners or a stray pixel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +20,13 @@ class Photo:
 
     Attributes:
         image: RGB.
-        alpha: 8-bit transparency where it says something about the subject, else None.
+        alpha: (H, W) its transparency, or None where that says nothing.
+        alpha_kind: What it says.
     """
 
     image: Image.Image
-    alpha: Image.Image | None
+    alpha: NDArray[np.uint8] | None
+    alpha_kind: AlphaKind = AlphaKind.OPAQUE
 
 
 def decode_photo(data: bytes) -> Photo:
@@ -51,9 +51,12 @@ def decode_photo(data: bytes) -> Photo:
         ValueError,
     ) as error:
         raise EngineError("invalid_image", "The image can't be decoded.") from error
-    alpha = picture.getchannel("A")
-    transparent = np.asarray(alpha) < _HALF
-    if transparent.all():
+    alpha = np.asarray(picture.getchannel("A"))
+    kind = classify_alpha(alpha)
+    if kind is AlphaKind.EMPTY:
         raise EngineError("no_subject_found", "The image is transparent throughout.")
-    says_something = float(transparent.mean()) >= _LEAST_TRANSPARENT
-    return Photo(image=picture.convert("RGB"), alpha=alpha if says_something else None)
+    return Photo(
+        image=picture.convert("RGB"),
+        alpha=None if kind is AlphaKind.OPAQUE else alpha,
+        alpha_kind=kind,
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from gpu_agent import desk
 from gpu_agent.__main__ import leave, serve
 from gpu_agent.engines import EngineInfo, Equipment
+from gpu_agent.engines.hunyuan3d.cutout import Cutout
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.fitness import Needs
 from gpu_agent.engines.hunyuan3d.model import ShapeSettings
@@ -39,12 +40,12 @@ def plan_job(options: Mapping[str, Any]) -> JobPlan:
     )
 
 
-def cut_out(folder: Path, image: bytes, _removes: bool) -> bytes:
+def cut_out(folder: Path, image: bytes, _remove_background: bool | None) -> Cutout:
     """Give the image as it is; while there is a file ``hang``, never."""
     if (folder / "hang").exists():
         (folder / "hangs").touch()
         threading.Event().wait()
-    return image
+    return Cutout(png=image)
 
 
 def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:

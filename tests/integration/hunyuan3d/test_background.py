@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from gpu_agent.engines.hunyuan3d import cutout as cutouts
 from gpu_agent.engines.hunyuan3d import libraries
-from gpu_agent.engines.hunyuan3d.cutout import cut_out, load_mask_model
+from gpu_agent.engines.hunyuan3d.cutout import load_mask_model
 from gpu_agent.engines.hunyuan3d.model import ShapeRequest, ShapeSettings
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_FILE
 from gpu_agent.errors import EngineError
@@ -32,6 +33,10 @@ def photo(colour=(180, 60, 60), box=(30, 20, 90, 70), size=(120, 100)):
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def cut_out(image, find, **options):
+    return cutouts.cut_out(image, find, **options).png
 
 
 def alpha_of(png):
@@ -117,13 +122,13 @@ class TestCutouts:
 
         assert len(mesh.faces) > 100
 
-    def test_of_the_thinnest_subject_are_taken_too(self, model):
+    def test_of_the_thinnest_subject_are_taken_too(self, find, model):
         picture = Image.new("RGBA", (1600, 20))
         picture.paste((90, 90, 90, 255), (0, 6, 1600, 14))
         file = io.BytesIO()
         picture.save(file, "PNG")
 
-        cutout = cut_out(file.getvalue(), None)
+        cutout = cut_out(file.getvalue(), find)
 
         assert model.diffuse([ShapeRequest(cutout_png=cutout, seed=1)], SETTINGS, lambda *_: 0)[
             0

@@ -60,8 +60,23 @@ def two(draw: ImageDraw.ImageDraw) -> None:
     draw.ellipse((1120, 400, 1700, 980), fill=(60, 90, 190))
 
 
+def lying_pen(draw: ImageDraw.ImageDraw) -> None:
+    draw.rounded_rectangle((300, 660, 1620, 780), 50, fill=(40, 60, 150))
+
+
+def standing_pen(draw: ImageDraw.ImageDraw) -> None:
+    draw.rounded_rectangle((900, 60, 1020, 1380), 50, fill=(40, 60, 150))
+
+
 def small(draw: ImageDraw.ImageDraw) -> None:
     draw.ellipse((900, 700, 1020, 800), fill=(200, 40, 30))
+
+
+def see_through(photo_png: bytes, alpha: np.ndarray) -> bytes:
+    """Give a photo another alpha, and black where nothing shows, as canvases do."""
+    image = Image.open(io.BytesIO(photo_png)).convert("RGB").resize(alpha.shape[::-1])
+    pixels = np.dstack([np.where(alpha[..., None] > 0, np.asarray(image), 0), alpha])
+    return png(Image.fromarray(pixels.astype(np.uint8)))
 
 
 def png(image: Image.Image) -> bytes:

@@ -13,6 +13,7 @@ from gpu_agent.engines.preview.outline import triangulate_outline
 
 Y, X = np.mgrid[0:100, 0:100]
 OUTLINE = (np.hypot(X - 49.5, Y - 49.5) < 40).astype(np.float32)
+PEN = ((np.abs(Y - 49.5) < 4) & (np.abs(X - 49.5) < 45)).astype(np.float32)
 PLACE = Place(metres_per_px=1 / 80, middle_px=np.array([49.5, -49.5, 0], np.float32))
 
 
@@ -28,12 +29,37 @@ def ball() -> Model:
     )
 
 
+def lying_pen() -> Model:
+    sheets = inflate(triangulate_outline(PEN, triangle_limit=1500))
+    return replace(
+        ball(),
+        vertices=((sheets.vertices - PLACE.middle_px) * PLACE.metres_per_px).astype(np.float32),
+        faces=sheets.faces,
+        normals=sheets.normals.astype(np.float32),
+    )
+
+
 class TestAccept:
     def test_measures_a_sound_model(self):
         figures = accept(write_glb(ball()), OUTLINE, PLACE)
 
         assert figures["watertight"] is True
         assert figures["silhouette_iou"] > 0.99
+
+    def test_takes_a_thin_thing_that_lies_for_thin_and_not_for_flat(self):
+        extents = accept(write_glb(lying_pen()), PEN, PLACE)["extents"]
+
+        assert extents[2] < 0.15 * extents[0]
+
+    def test_rejects_a_thin_thing_that_is_flat(self):
+        pen = lying_pen()
+
+        with pytest.raises(EngineError, match="flat"):
+            accept(
+                write_glb(replace(pen, vertices=pen.vertices * np.float32([1, 1, 0.1]))),
+                PEN,
+                PLACE,
+            )
 
     @pytest.mark.parametrize(
         ("spoil", "complaint"),

@@ -5,6 +5,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from gpu_agent.engines.preview.inflation import inflate
@@ -76,11 +77,32 @@ class TestInflatedOutline:
         assert [part.is_watertight for part in mesh.split()] == [True, True]
 
     @pytest.mark.parametrize("shape", [(20, 400), (400, 20)])
-    def test_is_deep_enough_when_long_and_thin(self, shape):
+    def test_is_as_deep_as_it_is_thin_when_it_is_long(self, shape):
         _, mesh = surface(np.pad(np.ones((shape[0] - 10, shape[1] - 10)), 5))
 
         assert mesh.is_watertight
-        assert mesh.extents[2] >= 0.15 * mesh.extents[0]
+        assert 0.5 * 10 <= mesh.extents[2] <= 10
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        long=st.integers(60, 300), share=st.floats(0.1, 1), degrees=st.sampled_from([20, 45, 90])
+    )
+    def test_has_one_depth_whichever_way_it_lies(self, long, share, degrees):
+        pen = Image.new("L", (340, 340))
+        # On a few pixels the triangles are as wide as the thing.
+        thick = max(20.0, share * long)
+        ImageDraw.Draw(pen).rounded_rectangle(
+            (170 - long / 2, 170 - thick / 2, 170 + long / 2, 170 + thick / 2), thick / 3, fill=255
+        )
+        turned = pen.rotate(degrees, Image.Resampling.BICUBIC)
+
+        depth, depth_turned = (
+            surface(np.asarray(image, np.float32) / 255, limit=6000)[1].extents[2]
+            for image in (pen, turned)
+        )
+
+        assert depth_turned == pytest.approx(depth, rel=0.15)
+        assert 0.3 * thick < depth <= 1.1 * thick
 
     def test_survives_a_line_one_pixel_wide(self):
         mask = np.zeros((100, 100))

@@ -13,7 +13,7 @@ from gpu_agent.engines.preview.background import cut_out, find_subject
 from gpu_agent.engines.preview.photo import decode_photo
 from gpu_agent.render import Camera, TexturedMesh, render, silhouette, srgb_from_linear
 from gpu_agent.wire import Stage
-from tests.unit.gpu_agent.engines import pictures
+from tests.unit.gpu_agent.engines import alphas, pictures
 
 
 class RecordingWatch:
@@ -209,6 +209,39 @@ class TestGenerate:
 
         assert mesh["extents"][1] / mesh["extents"][0] == pytest.approx(0.75, abs=0.01)
 
+    def test_says_in_the_notes_what_was_done_about_transparency(self):
+        alpha = alphas.rounded((480, 360), 0.15)
+        data = pictures.see_through(pictures.photo(pictures.disc), alpha)
+
+        generated = generate(data, face_count=2000, texture_size=256)
+
+        assert "only corners or edges" in generated.result["notes"][0]
+        red, green, blue = generated.mesh["subject_mean_rgb"]
+        assert red > 1.5 * max(green, blue)
+
+    def test_says_in_the_notes_that_the_subject_is_doubtful(self):
+        generated = generate(pictures.photo(pictures.two), face_count=2000, texture_size=256)
+
+        assert "2 pieces" in generated.result["notes"][0]
+
+    def test_has_no_notes_for_a_clear_photo(self, coffee):
+        assert coffee.result["notes"] == []
+
+    def test_takes_no_doubtful_subject_where_full_quality_is_asked_for(self):
+        with pytest.raises(EngineError, match="2 pieces") as caught:
+            generate(pictures.photo(pictures.two), min_quality="full")
+
+        assert (caught.value.code, caught.value.retryable) == ("no_subject_found", False)
+
+    def test_gives_a_thing_that_lies_the_depth_of_one_that_stands(self):
+        lying, standing = (
+            generate(pictures.photo(draw), texture_size=256).mesh["extents"]
+            for draw in (pictures.lying_pen, pictures.standing_pen)
+        )
+
+        assert lying[2] == pytest.approx(standing[2], rel=0.15)
+        assert 0.5 * lying[1] < lying[2] < 1.1 * lying[1]
+
     def test_ignores_options_that_it_does_not_know(self):
         assert generate(pictures.photo(pictures.disc), steps=30, seed=None).seed == 0
 
@@ -222,6 +255,7 @@ class TestGenerate:
             {"face_count": True},
             {"texture": 1},
             {"remove_background": "no"},
+            {"min_quality": "best"},
             {"texture_size": 9000},
         ],
         ids=str,

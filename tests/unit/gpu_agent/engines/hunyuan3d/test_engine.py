@@ -15,6 +15,7 @@ import trimesh
 
 from benchmarks.surfaces import is_same_surface
 from gpu_agent.engines import EngineError, EngineInfo, Equipment, JobCancelledError
+from gpu_agent.engines.hunyuan3d.cutout import Cutout
 from gpu_agent.engines.hunyuan3d.engine import Hunyuan3dEngine
 from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
@@ -57,6 +58,7 @@ def read_plan(options: Mapping[str, Any]) -> JobPlan:
         seed=options.get("seed", 1),
         texture=options.get("texture", False),
         least_octree_resolution=options.get("least", 63),
+        min_quality=options.get("min_quality", "reduced"),
     )
 
 
@@ -71,6 +73,7 @@ class EngineBench:
         self.most_cutouts = 0
         self.may_cut = threading.Event()
         self.may_cut.set()
+        self.told = Cutout(png=b"")
         self.engine = Hunyuan3dEngine(
             Parts(
                 info=EngineInfo(name="h", version="1", description="Fake.", is_concurrent=True),
@@ -90,12 +93,12 @@ class EngineBench:
             ),
         )
 
-    def cut_out(self, image_png: bytes, _removes: bool) -> bytes:
+    def cut_out(self, image_png: bytes, _remove_background: bool | None) -> Cutout:
         self.cutouts_at_once += 1
         self.most_cutouts = max(self.most_cutouts, self.cutouts_at_once)
         assert self.may_cut.wait(LIMIT_S)
         self.cutouts_at_once -= 1
-        return image_png
+        return replace(self.told, png=image_png)
 
     def files(self) -> list:
         return [path for path in self.work_dir.rglob("*") if path.is_file()]
@@ -124,6 +127,7 @@ def bench(shared):
     (shared.fake.path / "go").unlink(missing_ok=True)
     shared.most_cutouts = 0
     shared.may_cut.set()
+    shared.told = Cutout(png=b"")
     return shared
 
 
@@ -186,6 +190,23 @@ class TestGenerate:
             bench.engine.generate(draw_cutout(), {"least": 126}, FakeWatch())
 
         assert caught.value.code == "out_of_gpu_memory"
+
+    def test_says_in_the_result_how_the_subject_was_come_by(self, bench):
+        bench.told = Cutout(png=b"", note="It was looked for.", faults=("It is tiny.",))
+        bench.fake.plan(Fault("decode", "no_surface", seed=8))
+
+        generated = bench.engine.generate(draw_cutout(), {"seed": 8}, FakeWatch())
+
+        assert generated.result["notes"][:2] == ["It was looked for.", "It is tiny."]
+        assert "Seed 8" in generated.result["notes"][2]
+
+    def test_takes_no_doubtful_subject_where_full_quality_is_asked_for(self, bench):
+        bench.told = Cutout(png=b"", note="It was looked for.", faults=("It is tiny.",))
+
+        with pytest.raises(EngineError, match="It is tiny") as caught:
+            bench.engine.generate(draw_cutout(), {"min_quality": "full"}, FakeWatch())
+
+        assert (caught.value.code, caught.value.retryable) == ("no_subject_found", False)
 
     def test_tries_the_next_seed_once_and_says_so(self, bench):
         bench.fake.plan(Fault("decode", "no_surface", seed=8))

@@ -8,12 +8,12 @@ from gpu_agent.engines.hunyuan3d.options import (
     FLASH_VDM_OCTREES,
     GUIDANCE,
     KNOWN,
-    QUALITIES,
     TRUTH,
     WHOLE,
     HunyuanOptions,
 )
 from gpu_agent.engines.hunyuan3d.presets import PRESETS, TEXTURE_PARTS, parts_of
+from gpu_agent.engines.mask_faults import QUALITIES
 from gpu_agent.errors import EngineError
 from orchestrator.domain import options as domain
 
