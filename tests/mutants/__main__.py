@@ -19,10 +19,10 @@ from tests.mutants.table import ROOT, Mutant, read_mutants
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra"),
+    *("docs", "infra", "benchmarks"),
 )
 COPIED_FILES = (
-    *("pyproject.toml", "function_app.py", "host.json"),
+    *("pyproject.toml", "function_app.py", "host.json", "Makefile"),
     *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
 )
 AT_ONCE = 2
@@ -109,6 +109,7 @@ def copy_repository(target: Path) -> Path:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     for name in COPIED_FILES:
         shutil.copy(ROOT / name, target / name)
+    (target / "node_modules").symlink_to(ROOT / "node_modules")
     return target
 
 
