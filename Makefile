@@ -4,6 +4,10 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11,$(shell command -v $(name) 2>/dev/null)))
 # A photo for `make demo`; without one it takes the coffee cup that comes with scikit-image.
 IMAGE ?=
+# Names of files reach the shell through the environment, as they are: $(value ...) keeps make from
+# expanding them, and the shell does not read again what it expands. Make would expand what it
+# exports by itself.
+unexport ARRIVALS IMAGE WEIGHTS
 # What makes the models in `make demo`: preview, or hunyuan3d on tiny weights or those of WEIGHTS.
 ENGINE ?=
 WEIGHTS ?=
@@ -42,9 +46,11 @@ TORCH_INDEX = https://download.pytorch.org/whl/cpu
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
+demo: export DEMO_IMAGE = $(value IMAGE)
+demo: export DEMO_WEIGHTS = $(value WEIGHTS)
 demo: $(if $(filter hunyuan3d,$(ENGINE)),set-up-engine,set-up-demo) ## Turn a photo into a GLB on a local cloud (IMAGE=photo.jpg, ENGINE=hunyuan3d, WEIGHTS=DIR)
-	@$(BIN)/python -m localcloud.demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(ENGINE),--engine "$(ENGINE)") \
-		$(if $(WEIGHTS),--weights "$(WEIGHTS)")
+	@$(BIN)/python -m localcloud.demo $${DEMO_IMAGE:+"--image=$$DEMO_IMAGE"} \
+		$(if $(ENGINE),--engine "$(ENGINE)") $${DEMO_WEIGHTS:+"--weights=$$DEMO_WEIGHTS"}
 
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071, HOST=func: Core Tools)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)" --host "$(HOST)"
@@ -118,9 +124,10 @@ destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev 
 mutants: set-up-test ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
 
+rehearse: export REHEARSAL_ARRIVALS = $(value ARRIVALS)
 rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=late,host_crash, JOBS=100, ARRIVALS=trace.csv, STORAGE=azurite)
 	$(BIN)/python -m localcloud.rehearsal --seeds $(or $(SEEDS),20) --jobs $(or $(JOBS),100) \
-		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(ARRIVALS),--arrivals "$(ARRIVALS)") \
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $${REHEARSAL_ARRIVALS:+"--arrivals=$$REHEARSAL_ARRIVALS"} \
 		$(if $(EVERY),--every $(EVERY)) $(if $(STRETCH),--stretch $(STRETCH)) $(if $(STORAGE),--storage $(STORAGE))
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow

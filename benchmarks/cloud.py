@@ -53,6 +53,7 @@ class MeasuredCloud:
         )
         self._jobs_url = f"{self._stack.urls.app}/api/jobs"
         self._session = requests.Session()
+        self._session.trust_env = False
         self._photo = encode_photo()
 
     @property

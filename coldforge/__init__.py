@@ -12,6 +12,7 @@ from coldforge.errors import (
     NotFoundError,
     RefusedError,
     ServerFailureError,
+    SettingError,
     UnreachableError,
     WaitTimeoutError,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "NotFoundError",
     "RefusedError",
     "ServerFailureError",
+    "SettingError",
     "UnreachableError",
     "WaitTimeoutError",
 ]

@@ -1,7 +1,10 @@
 """The ``coldforge`` command. Results go to stdout, progress and errors to stderr."""
 
 import importlib.metadata
+import io
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +13,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from coldforge.client import Client
 from coldforge.doctor.command import doctor
-from coldforge.errors import ColdforgeError
-from coldforge.exit_codes import HELP, ExitCode, exit_code_for
+from coldforge.exit_codes import HELP, ExitCode, exit_code_for, worst_of
 from coldforge.following import Followed
-from coldforge.planning import choose_labels, choose_paths, parse_pairs
+from coldforge.loopback import exempt_loopback
+from coldforge.planning import choose_labels, choose_paths, is_url, parse_pairs
 from coldforge.progress import choose_view
 from coldforge.server_options import Server, add_server_options, takes_server
 from coldforge.submitting import (
@@ -28,25 +32,26 @@ from coldforge.submitting import (
     to_json,
 )
 from coldforge.tables import job_table, pool_table
-from coldforge.wording import describe_details
+from coldforge.targets import FileTarget, Stdout, Target, prepare
+from coldforge.wording import describe_details, describe_error, make_readable
 
 
 class _Group(click.Group):
-    """Turns our errors into a sentence, a JSON object and an exit status."""
+    """Turns errors into a sentence, a JSON object and an exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ColdforgeError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            if ctx.meta.get("coldforge.is_json"):
-                _print_json({"error": error_to_json(error)})
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(exit_code_for(error))
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
+        except Exception as error:  # noqa: BLE001 - the edge of the program
+            if ctx.meta.get("coldforge.is_json"):
+                _print_json({"error": error_to_json(error)})
+            click.echo(f"Error: {describe_error(error)}", err=True)
+            ctx.exit(exit_code_for(error))
 
 
 def _version() -> str:
@@ -79,13 +84,17 @@ def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "-o",
             "--output",
-            type=click.Path(path_type=Path),
-            help="File for the model, or a folder.  [default: PHOTO.glb in this folder]",
+            type=click.Path(),
+            help="File for the model, a folder, or - for stdout.  "
+            "[default: PHOTO.glb in this folder]",
         ),
         click.option(
             "--preview",
-            type=click.Path(path_type=Path),
-            help="File for a picture of the model, or a folder.",
+            type=click.Path(),
+            help="File for a picture of the model, a folder, or - for stdout.",
+        ),
+        click.option(
+            "--force", "replaces", is_flag=True, help="Replace files that are there already."
         ),
         click.option(
             "--timeout",
@@ -133,8 +142,9 @@ def submit(
     ctx: click.Context,
     photos: tuple[str, ...],
     *,
-    output: Path | None,
-    preview: Path | None,
+    output: str | None,
+    preview: str | None,
+    replaces: bool,
     timeout_s: float | None,
     is_quiet: bool,
     cancels_on_interrupt: bool,
@@ -157,14 +167,20 @@ def submit(
     """  # noqa: D301 - click reads the control character
     if idempotency_key is not None and len(photos) > 1:
         raise click.UsageError("--idempotency-key goes with one photo.")
+    if photos.count("-") > 1:
+        raise click.UsageError("stdin holds one photo: give - once.")
     try:
         options = parse_pairs(pairs) | ({} if seed is None else {"seed": seed})
         metadata = parse_pairs(metadata_pairs)
-        planned = _plan(photos, output, preview)
+        if detach:
+            wanted: list[dict[str, Target]] = [{} for _ in photos]
+        else:
+            wanted = _choose_targets(photos, output, preview, replaces, is_json=server.is_json)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    _prepare(wanted, [Path(photo) for photo in photos if photo != "-" and not is_url(photo)])
     submission = Submission(
-        planned,
+        _read(photos, wanted),
         {
             "options": options or None,
             "metadata": metadata or None,
@@ -190,8 +206,9 @@ def wait(
     ctx: click.Context,
     job_id: str,
     *,
-    output: Path | None,
-    preview: Path | None,
+    output: str | None,
+    preview: str | None,
+    replaces: bool,
     timeout_s: float | None,
     is_quiet: bool,
     cancels_on_interrupt: bool,
@@ -204,7 +221,14 @@ def wait(
       coldforge wait 01JD...              only watch
       coldforge wait 01JD... -o cup.glb   and save the model
     """  # noqa: D301 - click reads the control character
-    job = Followed(job_id, job_id, _wanted(job_id, output, preview))
+    try:
+        wanted = _choose_targets(
+            [job_id], output, preview, replaces, is_json=server.is_json, saves_model=False
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    _prepare(wanted, [])
+    job = Followed(make_readable(job_id), job_id, wanted[0])
     view = choose_view(Console(stderr=True), is_quiet=is_quiet)
     with server.connect() as client, view:
         manner = Manner(timeout_s, cancels_on_interrupt)
@@ -231,19 +255,27 @@ def status(job_id: str, *, server: Server) -> None:
 @cli.command(epilog=HELP)
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
 @takes_server
+@click.pass_context
 def cancel(
+    ctx: click.Context,
     job_ids: tuple[str, ...],
     *,
     server: Server,
 ) -> None:
-    """Cancel jobs, queued or running."""
+    """Cancel jobs, queued or running; one that can't be cancelled holds up no other."""
+    codes = []
     with server.connect() as client:
         for job_id in job_ids:
-            client.cancel(job_id)
+            error = _cancel(client, job_id)
+            codes.append(exit_code_for(error))
             if server.is_json:
-                _print_json({"id": job_id, "state": "cancelled"})
-            else:
+                told = {"state": "cancelled"} if error is None else {"error": error_to_json(error)}
+                _print_json({"id": job_id, **told})
+            if error is not None:
+                click.echo(f"{make_readable(job_id)}: {describe_error(error)}", err=True)
+            elif not server.is_json:
                 click.echo(f"{job_id} is cancelled")
+    ctx.exit(worst_of(codes))
 
 
 @cli.command(epilog=HELP)
@@ -285,40 +317,66 @@ cli.add_command(doctor)
 
 def main() -> None:
     """Run the command."""
+    # What a library logs may hold what was sent; without a handler it would go to stderr.
+    logging.getLogger().addHandler(logging.NullHandler())
+    exempt_loopback(os.environ)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks must not cost the result.
+        sys.stdout.reconfigure(errors="backslashreplace")
     cli(prog_name="coldforge")
 
 
-def _plan(photos: Sequence[str], output: Path | None, preview: Path | None) -> list[Photo]:
-    if photos.count("-") > 1:
-        raise ValueError("stdin holds one photo: give - once")
-    models = choose_paths(photos, output, suffix=".glb")
-    previews = choose_paths(photos, preview, suffix=".png") if preview is not None else None
-    for path in (*models, *(previews or ())):
-        _make_folder(path.parent)
-    return [
-        Photo(
-            label,
-            sys.stdin.buffer.read() if photo == "-" else photo,
-            {"model.glb": models[number]}
-            | ({} if previews is None else {"preview.png": previews[number]}),
-        )
-        for number, (label, photo) in enumerate(zip(choose_labels(photos), photos, strict=True))
-    ]
+def _choose_targets(
+    photos: Sequence[str],
+    output: str | None,
+    preview: str | None,
+    replaces: bool,
+    *,
+    is_json: bool,
+    saves_model: bool = True,
+) -> list[dict[str, Target]]:
+    """Return for each photo where its artifacts go, by name.
 
-
-def _wanted(job_id: str, output: Path | None, preview: Path | None) -> dict[str, Path]:
-    wanted = {}
-    if output is not None:
-        wanted["model.glb"] = choose_paths([job_id], output, suffix=".glb")[0]
-    if preview is not None:
-        wanted["preview.png"] = choose_paths([job_id], preview, suffix=".png")[0]
-    for path in wanted.values():
-        _make_folder(path.parent)
+    Raises:
+        ValueError: The options contradict each other.
+    """
+    if "-" in (output, preview):
+        if is_json or output == preview:
+            raise ValueError("stdout takes one of: the model, its preview, JSON")
+        if len(photos) > 1:
+            raise ValueError(f"stdout takes one model, but there are {len(photos)} photos")
+        if sys.stdout.isatty():
+            raise ValueError("stdout is a terminal: send it to a file or a program")
+    wanted: list[dict[str, Target]] = [{} for _ in photos]
+    for name, suffix, given in (("model.glb", ".glb", output), ("preview.png", ".png", preview)):
+        if given is None and not (saves_model and name == "model.glb"):
+            continue
+        if given == "-":
+            wanted[0][name] = Stdout()
+            continue
+        paths = choose_paths(photos, None if given is None else Path(given), suffix=suffix)
+        for targets, path in zip(wanted, paths, strict=True):
+            targets[name] = FileTarget(path, replaces)
     return wanted
 
 
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _prepare(wanted: Sequence[dict[str, Target]], photos: Sequence[Path]) -> None:
+    prepare([target for targets in wanted for target in targets.values()], photos)
+
+
+def _read(photos: Sequence[str], wanted: Sequence[dict[str, Target]]) -> list[Photo]:
+    return [
+        Photo(label, sys.stdin.buffer.read() if photo == "-" else photo, targets)
+        for label, photo, targets in zip(choose_labels(photos), photos, wanted, strict=True)
+    ]
+
+
+def _cancel(client: Client, job_id: str) -> Exception | None:
+    try:
+        client.cancel(job_id)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs are cancelled
+        return error
+    return None
 
 
 def _print_jobs(jobs: Sequence[Followed], *, is_json: bool, detaches: bool = False) -> None:
@@ -327,9 +385,11 @@ def _print_jobs(jobs: Sequence[Followed], *, is_json: bool, detaches: bool = Fal
             _print_json(to_json(job))
         elif detaches and job.job_id:
             click.echo(job.job_id)
-        elif job.error is None and not job.goes_on and job.job_id:
-            click.echo(describe_ending(job))
+        elif job.error is None and not job.goes_on and not job.missing and job.job_id:
+            has_stdout = any(isinstance(target, Stdout) for target in job.saved.values())
+            click.echo(describe_ending(job), err=has_stdout)
 
 
 def _print_json(body: Any) -> None:
-    click.echo(json.dumps(body, ensure_ascii=False))
+    # ASCII, which every encoding of stdout takes, whatever bytes a file's name is made of.
+    click.echo(json.dumps(body))

@@ -15,10 +15,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -27,6 +28,7 @@ from coldforge.downloads import save_artifact
 from coldforge.errors import (
     DownloadError,
     NotFoundError,
+    RefusedError,
     ServerFailureError,
     UnreachableError,
 )
@@ -36,7 +38,10 @@ from coldforge.pacing import choose_poll_delay
 from coldforge.transport import Transport, read_json_object, read_retry_after
 from coldforge.watching import Patience, watch
 
+T = TypeVar("T")
+
 _DOWNLOAD_TRIES = 3
+_MAX_KEY_LENGTH = 200
 _BATCH_POLL_S = 2.0
 
 
@@ -93,7 +98,7 @@ class Client:
             clock: Seconds that only grow.
 
         Raises:
-            ValueError: `base_url` is no web address.
+            SettingError: The URL is not a web address, or a key or token can't be sent.
         """
         self._transport = Transport(
             base_url,
@@ -166,11 +171,14 @@ class Client:
         else:
             files = [source.as_form_file()]
             body = self._post("/api/jobs", key, files=files, data=_as_form(fields))
-        return Job(
-            id=str(body["id"]),
-            status_url=str(body.get("status_url") or ""),
-            idempotency_key=key,
-            raw=body,
+        return _understand(
+            body,
+            lambda body: Job(
+                id=str(body["id"]),
+                status_url=str(body.get("status_url") or ""),
+                idempotency_key=key,
+                raw=body,
+            ),
         )
 
     def status(
@@ -242,13 +250,16 @@ class Client:
         """
         self._transport.send("DELETE", _job_path(job_id)).close()
 
-    def download(self, job_id: str, name: str, path: str | PathLike[str]) -> Artifact:
+    def download(
+        self, job_id: str, name: str, path: str | PathLike[str], *, replaces: bool = True
+    ) -> Artifact:
         """Save an artifact; `path` holds all of it, checked, or what it held before.
 
         Args:
             job_id: A job that has succeeded.
             name: Such as ``model.glb`` or ``preview.png``.
             path: Where to; its folder must exist.
+            replaces: Whether a file that is there already is replaced.
 
         Raises:
             NotFoundError: The job has no such artifact, or not yet.
@@ -267,11 +278,11 @@ class Client:
             )
         for _ in range(_DOWNLOAD_TRIES - 1):
             try:
-                save_artifact(self._transport, artifact, Path(path))
+                save_artifact(self._transport, artifact, Path(path), replaces=replaces)
             except (DownloadError, UnreachableError):
                 continue
             return artifact
-        save_artifact(self._transport, artifact, Path(path))
+        save_artifact(self._transport, artifact, Path(path), replaces=replaces)
         return artifact
 
     def pool(self) -> dict[str, Any]:
@@ -281,7 +292,8 @@ class Client:
             ApiError: Another answer than expected.
             UnreachableError: No answer within the limit.
         """
-        return _read_object(self._transport.send("GET", "/api/pool"))
+        body = _read_object(self._transport.send("GET", "/api/pool"))
+        return _understand(body, _check_pool)
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> Iterator[JobStatus]:
         """Go over the jobs, newest first, fetched page by page.
@@ -300,9 +312,8 @@ class Client:
             wanted = 100 if left is None else min(100, left)
             query = without_absent({"state": state, "limit": wanted, "page": page})
             body = _read_object(self._transport.send("GET", "/api/jobs", params=query))
-            entries = body.get("jobs") or []
-            for entry in entries[:wanted]:
-                yield JobStatus.from_json(entry)
+            entries = _understand(body, _read_entries)
+            yield from entries[:wanted]
             left = None if left is None else left - len(entries)
             page = body.get("next_page")
             if not page:
@@ -341,7 +352,7 @@ class Client:
         else:
             files = [source.as_form_file() for source in sources]
             body = self._post("/api/batches", key, files=files, data=_as_form(fields))
-        return BatchStatus.from_json(body)
+        return _understand(body, BatchStatus.from_json)
 
     def batch(self, batch_id: str) -> BatchStatus:
         """Tell where a batch stands.
@@ -380,6 +391,13 @@ class Client:
         )
 
     def _post(self, path: str, key: str, **content: Any) -> dict[str, Any]:
+        is_plain = key == key.strip() and all(" " <= character <= "~" for character in key)
+        if not is_plain or not 0 < len(key) <= _MAX_KEY_LENGTH:
+            raise RefusedError(
+                f"The idempotency key must have 1 to {_MAX_KEY_LENGTH} characters of ASCII, "
+                "no line break, and no blank at its ends.",
+                code="idempotency_key_invalid",
+            )
         headers = {"Idempotency-Key": key}
         return _read_object(self._transport.send("POST", path, headers=headers, **content))
 
@@ -392,21 +410,57 @@ def _as_form(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _job_path(job_id: str) -> str:
-    return f"/api/jobs/{quote(job_id, safe='')}"
+    return f"/api/jobs/{_quote_id(job_id)}"
 
 
 def _batch_path(batch_id: str) -> str:
-    return f"/api/batches/{quote(batch_id, safe='')}"
+    return f"/api/batches/{_quote_id(batch_id)}"
+
+
+def _quote_id(given: str) -> str:
+    # A path without it, or with dots in its place, is another one.
+    if not given.strip("."):
+        raise NotFoundError(f"{given!r} is not an id.", code="not_found")
+    return quote(given, safe="", errors="replace")
 
 
 def _read_status(response: requests.Response) -> JobStatus:
     retry_after_s = read_retry_after(response.headers)
-    return JobStatus.from_json(_read_object(response), retry_after_s=retry_after_s)
+    return _understand(
+        _read_object(response), partial(JobStatus.from_json, retry_after_s=retry_after_s)
+    )
 
 
 def _read_batch(response: requests.Response) -> BatchStatus:
     retry_after_s = read_retry_after(response.headers)
-    return BatchStatus.from_json(_read_object(response), retry_after_s=retry_after_s)
+    return _understand(
+        _read_object(response), partial(BatchStatus.from_json, retry_after_s=retry_after_s)
+    )
+
+
+def _read_entries(body: Mapping[str, Any]) -> list[JobStatus]:
+    return [JobStatus.from_json(entry) for entry in body.get("jobs") or ()]
+
+
+def _check_pool(body: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(vm, dict) for vm in body.get("vms") or ()):
+        raise TypeError("a VM is not an object")
+    return body
+
+
+def _understand(body: Any, read: Callable[[Any], T]) -> T:
+    """Read an answer; one of another shape is the server's failure.
+
+    Raises:
+        ServerFailureError: It is of another shape.
+    """
+    try:
+        return read(body)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ServerFailureError(
+            "The server's answer is of another shape than this client knows. Is it as new?",
+            code="answer_not_understood",
+        ) from error
 
 
 def _read_object(response: requests.Response) -> dict[str, Any]:

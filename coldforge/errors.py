@@ -9,6 +9,7 @@
     │   ├── NotFoundError       there is no such job or artifact
     │   ├── ConflictError       the job's state doesn't allow it, for example it is over already
     │   └── ServerFailureError  the server can't at the moment, or has a fault; tried several times
+    ├── SettingError            the URL, the key or the token can't be used; nothing was sent
     ├── UnreachableError        no answer at all, for as long as was allowed
     ├── WaitTimeoutError        the job was not over in time; it goes on
     ├── JobFailedError          the job ended without a model
@@ -76,6 +77,12 @@ class ServerFailureError(ApiError):
     """
 
     retry_after_s: float | None = None
+
+
+class SettingError(ColdforgeError, ValueError):
+    """The URL, the key or the token can't be used. The message does not repeat it."""
+
+    default_code = "setting_invalid"
 
 
 class UnreachableError(ColdforgeError):

@@ -8,6 +8,7 @@ from coldforge.errors import (
     JobCancelledError,
     JobFailedError,
     ServerFailureError,
+    SettingError,
     WaitTimeoutError,
 )
 
@@ -22,6 +23,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 4
     TIMED_OUT = 5
     CANCELLED = 6
+    FAULT = 70
     INTERRUPTED = 130
 
 
@@ -35,10 +37,12 @@ Exit status:
   4    the server can't be reached, or is at fault
   5    not over in time; the job goes on
   6    the job was cancelled
+  70   a fault of coldforge itself
   130  interrupted; the job goes on
 """
 
 _WORST_FIRST = (
+    ExitCode.FAULT,
     ExitCode.UNREACHABLE,
     ExitCode.TIMED_OUT,
     ExitCode.JOB_FAILED,
@@ -49,12 +53,12 @@ _WORST_FIRST = (
 )
 
 
-def exit_code_for(error: ColdforgeError | OSError | None) -> ExitCode:
+def exit_code_for(error: Exception | None) -> ExitCode:
     """Return the status that stands for an error, or for none."""
     match error:
         case None:
             return ExitCode.OK
-        case OSError():
+        case OSError() | SettingError():
             return ExitCode.USAGE
         case JobFailedError():
             return ExitCode.JOB_FAILED
@@ -66,8 +70,10 @@ def exit_code_for(error: ColdforgeError | OSError | None) -> ExitCode:
             return ExitCode.UNREACHABLE
         case ApiError():
             return ExitCode.REFUSED
-        case _:
+        case ColdforgeError():
             return ExitCode.UNREACHABLE
+        case _:
+            return ExitCode.FAULT
 
 
 def worst_of(codes: list[ExitCode]) -> ExitCode:

@@ -4,13 +4,13 @@ import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from coldforge.client import Client
-from coldforge.errors import ColdforgeError, WaitTimeoutError
+from coldforge.errors import WaitTimeoutError
 from coldforge.models import JobStatus
 from coldforge.pacing import choose_poll_delay
 from coldforge.progress import ProgressView
+from coldforge.targets import Target
 
 OUTAGE_LIMIT_S = 600.0
 """How long a server that went away is waited for."""
@@ -23,23 +23,30 @@ class Followed:
     Attributes:
         label: What the person calls it: the photo's name.
         job_id: Empty when it was not taken.
-        wanted: Artifact name to the path it is saved under.
+        wanted: Artifact name to where it is saved.
         status: The last one seen.
-        saved: Artifact name to path, of what was saved.
+        saved: The same, of what was saved.
         error: Why it did not end well, or None.
     """
 
     label: str
     job_id: str = ""
-    wanted: Mapping[str, Path] = field(default_factory=dict)
+    wanted: Mapping[str, Target] = field(default_factory=dict)
     status: JobStatus | None = None
-    saved: dict[str, Path] = field(default_factory=dict)
-    error: ColdforgeError | OSError | None = None
+    saved: dict[str, Target] = field(default_factory=dict)
+    error: Exception | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether the server still works on it, as far as is known."""
         return bool(self.job_id) and not (self.status is not None and self.status.is_over)
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the artifacts that the server has made and that are not saved yet."""
+        if self.status is None or self.status.state != "succeeded":
+            return []
+        return [name for name in self.wanted if name not in self.saved]
 
 
 def follow(
@@ -74,10 +81,10 @@ def follow(
             if status.is_over:
                 _finish(client, job, status)
             elif clock() >= ends_at:
-                raise _time_is_up(job, timeout_s or 0)
+                job.error = _time_is_up(job, timeout_s or 0)
             else:
                 heapq.heappush(due, (clock() + choose_poll_delay(status), number))
-        except (ColdforgeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs go on
             is_late = job.goes_on and clock() >= ends_at
             job.error = _time_is_up(job, timeout_s or 0) if is_late else error
 
@@ -97,9 +104,16 @@ def _look_at(
 
 def _finish(client: Client, job: Followed, status: JobStatus) -> None:
     status.raise_unless_succeeded()
-    for name, path in job.wanted.items():
-        client.download(job.job_id, name, path)
-        job.saved[name] = path
+    failures = []
+    for name, target in job.wanted.items():
+        try:
+            target.save(client, job.job_id, name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other files are saved
+            failures.append(error)
+        else:
+            job.saved[name] = target
+    if failures:
+        raise failures[0]
 
 
 def _time_is_up(job: Followed, timeout_s: float) -> WaitTimeoutError:

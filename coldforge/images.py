@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from coldforge.errors import RefusedError
+from coldforge.wording import make_readable
 
 MAX_IMAGE_BYTES = 20 * 1000 * 1000
 """What the server takes; looked at here so that a film isn't sent in vain."""
@@ -52,7 +53,7 @@ class ImageSource:
 
     def as_form_file(self) -> tuple[str, tuple[str, bytes, str]]:
         """Return the part that carries its bytes in a form."""
-        return "image", (self.name, self.data, "application/octet-stream")
+        return "image", (make_readable(self.name), self.data, "application/octet-stream")
 
 
 def without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:

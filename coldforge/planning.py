@@ -1,10 +1,13 @@
 """Decides from a command line what is sent and where results go."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from coldforge.wording import make_readable
 
 
 def is_url(photo: str) -> bool:
@@ -16,7 +19,7 @@ def choose_labels(photos: Sequence[str]) -> list[str]:
     """Return a short name for each photo, none twice."""
     labels: list[str] = []
     for photo in photos:
-        wanted = _file_name(photo)
+        wanted = make_readable(_file_name(photo))
         label, number = wanted, 2
         while label in labels:
             label, number = f"{wanted} ({number})", number + 1
@@ -43,14 +46,14 @@ def choose_paths(photos: Sequence[str], output: Path | None, *, suffix: str) -> 
             )
         return [output]
     folder = output or Path()
-    taken: set[Path] = set()
+    taken: set[str] = set()
     paths = []
     for photo in photos:
         stem = Path(_file_name(photo)).stem
         path, number = folder / f"{stem}{suffix}", 2
-        while path in taken:
+        while _fold(path) in taken:
             path, number = folder / f"{stem}-{number}{suffix}", number + 1
-        taken.add(path)
+        taken.add(_fold(path))
         paths.append(path)
     return paths
 
@@ -71,6 +74,11 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             parsed[name] = text
     return parsed
+
+
+def _fold(path: Path) -> str:
+    """Return what is equal where some file system takes two names for one."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _file_name(photo: str) -> str:

@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -30,15 +30,18 @@ class Server:
     """
 
     url: str
-    key: str | None
-    token: str | None
+    key: str | None = field(repr=False)
+    token: str | None = field(repr=False)
     is_json: bool
 
     @classmethod
     def choose(
         cls, behind: Mapping[str, Any], before: Mapping[str, Any], environ: Mapping[str, str]
     ) -> "Server":
-        """Return what was said behind the command's name, else before it, else around it."""
+        """Return what was said behind the command's name, else before it, else around it.
+
+        Nothing is checked here: it is not known yet whether errors are wanted as JSON.
+        """
 
         def first(name: str, variable: str) -> str | None:
             return behind.get(name) or before.get(name) or environ.get(variable) or None
@@ -54,26 +57,23 @@ class Server:
         """Return a client, which says so when the server doesn't answer.
 
         Raises:
-            click.UsageError: The URL is no web address.
+            SettingError: The URL, the key or the token can't be used.
         """
         has_said = False
 
         def say_once(_away_s: float) -> None:
             nonlocal has_said
             if not has_said:
-                click.echo(f"{self.url} does not answer, trying again", err=True)
+                click.echo(f"{self.url.strip()} does not answer, trying again", err=True)
             has_said = True
 
-        try:
-            return Client(
-                self.url,
-                key=self.key,
-                token=self.token,
-                outage_limit_s=OUTAGE_LIMIT_S,
-                on_outage=say_once,
-            )
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
+        return Client(
+            self.url,
+            key=self.key,
+            token=self.token,
+            outage_limit_s=OUTAGE_LIMIT_S,
+            on_outage=say_once,
+        )
 
 
 def add_server_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,16 +3,16 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from coldforge.client import Client
-from coldforge.errors import ColdforgeError, ConflictError
+from coldforge.errors import ColdforgeError, ConflictError, ServerFailureError
 from coldforge.exit_codes import ExitCode, exit_code_for, worst_of
 from coldforge.following import Followed, follow
 from coldforge.images import ImageInput
 from coldforge.progress import ProgressView
-from coldforge.wording import describe_model, notes_of
+from coldforge.targets import Stdout, Target
+from coldforge.wording import describe_error, describe_model, make_readable, notes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Photo:
     Attributes:
         label: What it is called on the screen.
         image: Path, URL or bytes.
-        wanted: Artifact name to the path it is saved under.
+        wanted: Artifact name to where it is saved.
     """
 
     label: str
     image: ImageInput
-    wanted: Mapping[str, Path]
+    wanted: Mapping[str, Target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,20 @@ def follow_to_the_end(
         return _leave_all(client, jobs, view, manner)
     for job in jobs:
         if job.job_id and job.error is not None:
-            view.say(f"{job.label}: {job.error}")
+            view.say(f"{job.label}: {describe_error(job.error)}")
             if job.goes_on:
                 view.say(_how_to_go_on(job))
+            elif job.missing:
+                view.say(_how_to_fetch(job))
     return worst_of([exit_code_for(job.error) for job in jobs])
 
 
 def describe_ending(job: Followed) -> str:
     """Return the line that tells what became of a job that ended well."""
-    files = ", ".join(str(path) for path in job.saved.values())
+    files = ", ".join(
+        "stdout" if isinstance(target, Stdout) else make_readable(str(target))
+        for target in job.saved.values()
+    )
     figures = describe_model(job.status) if job.status else ""
     line = f"{job.label}: {files or 'done'}" + (f" ({figures})" if figures else "")
     return " ".join([line, *(notes_of(job.status) if job.status else ())])
@@ -104,17 +109,21 @@ def to_json(job: Followed) -> dict[str, Any]:
     """Return what a script needs to know of one photo: the status, the files, the error."""
     body: dict[str, Any] = dict(job.status.raw) if job.status else {"id": job.job_id or None}
     body["photo"] = job.label
-    body["files"] = {name: str(path) for name, path in job.saved.items()}
+    body["files"] = {name: str(target) for name, target in job.saved.items()}
     if job.error is not None:
         body["error"] = {**(body.get("error") or {}), **error_to_json(job.error)}
     return body
 
 
-def error_to_json(error: ColdforgeError | OSError) -> dict[str, Any]:
+def error_to_json(error: Exception) -> dict[str, Any]:
     """Return an error as a script reads it."""
-    if isinstance(error, OSError):
-        return {"code": "file_error", "message": str(error), "retryable": False}
-    return {"code": error.code, "message": error.message, "retryable": error.retryable}
+    code, message = "client_fault", describe_error(error)
+    if isinstance(error, ColdforgeError):
+        code = error.code
+    elif isinstance(error, OSError):
+        code = "file_error"
+    retryable = isinstance(error, ColdforgeError) and error.retryable
+    return {"code": code, "message": message, "retryable": retryable}
 
 
 def _hand_in(
@@ -123,14 +132,14 @@ def _hand_in(
     key = submission.idempotency_key or str(uuid.uuid4())
     try:
         job.job_id = client.submit(photo.image, idempotency_key=key, **submission.asked).id
-    except (ColdforgeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other photos go on
         job.error = error
-        view.say(f"{job.label}: {error}")
+        view.say(f"{job.label}: {describe_error(error)}")
+        if _may_be_taken(error):
+            view.say(_how_to_find(job, key))
     except KeyboardInterrupt:
-        view.say(
-            f"{job.label}: it may have been taken before the interruption. To find its job, "
-            f"submit it again with --idempotency-key {key}"
-        )
+        view.say(f"{job.label}: interrupted.")
+        view.say(_how_to_find(job, key))
         raise
 
 
@@ -138,6 +147,9 @@ def _leave_all(
     client: Client, jobs: Sequence[Followed], view: ProgressView, manner: Manner
 ) -> ExitCode:
     for job in jobs:
+        if job.missing:
+            view.say(f"{job.label}: interrupted before all of its files were saved.")
+            view.say(_how_to_fetch(job))
         if not job.goes_on:
             continue
         if manner.cancels_on_interrupt:
@@ -152,11 +164,33 @@ def _how_to_go_on(job: Followed) -> str:
     return f"  watch it:  coldforge wait {job.job_id}\n  cancel it: coldforge cancel {job.job_id}"
 
 
+def _how_to_fetch(job: Followed) -> str:
+    # Named after the id: the path that was wanted may be why it is not there.
+    options = {"model.glb": f"-o {job.job_id}.glb", "preview.png": f"--preview {job.job_id}.png"}
+    given = " ".join(options[name] for name in job.missing)
+    return f"  fetch it:  coldforge wait {job.job_id} {given}"
+
+
+def _may_be_taken(error: Exception) -> bool:
+    """Tell whether it came after the photo may have been sent, and is no refusal."""
+    if isinstance(error, ServerFailureError):
+        return error.status is None or error.status < 400
+    return not isinstance(error, ColdforgeError | OSError)
+
+
+def _how_to_find(job: Followed, key: str) -> str:
+    return (
+        "  It may have been taken nevertheless. To find its job, submit it again with "
+        f"--idempotency-key {key}"
+    )
+
+
 def _cancel(client: Client, job: Followed) -> str:
     try:
         client.cancel(job.job_id)
     except ConflictError:
         return f"{job.label}: job {job.job_id} was over before it could be cancelled"
-    except ColdforgeError as error:
-        return f"{job.label}: job {job.job_id} could not be cancelled: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs are cancelled
+        why = describe_error(error)
+        return f"{job.label}: job {job.job_id} could not be cancelled: {why}"
     return f"{job.label}: job {job.job_id} is cancelled"

@@ -9,9 +9,12 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 
 from coldforge.errors import ApiError, ServerFailureError, UnreachableError, error_for_status
+from coldforge.loopback import DirectSession
 from coldforge.pacing import choose_retry_delay
+from coldforge.settings import clean_secret, clean_url
 
 logger = logging.getLogger(__name__)
 
@@ -55,25 +58,23 @@ class Transport:
             clock: Seconds that only grow.
 
         Raises:
-            ValueError: `base_url` is no web address.
+            SettingError: The URL is not a web address, or a key or token can't be sent.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{base_url!r} is no web address: it must begin with http(s)://")
-        self.base_url = base_url.rstrip("/").removesuffix("/api")
+        self.base_url = clean_url(base_url).rstrip("/").removesuffix("/api")
         self._origin = _origin_of(self.base_url)
         self._own_headers = {"Accept": "application/json"}
-        if key:
+        if key := clean_secret("key", key):
             self._own_headers["x-functions-key"] = key
-        if token:
+        if token := clean_secret("token", token):
             self._own_headers["Authorization"] = f"Bearer {token}"
         self._timeouts_s = (connect_timeout_s, read_timeout_s)
         self._outage_limit_s = outage_limit_s
         self._on_outage = on_outage
         self._sleep = sleep
         self._clock = clock
-        self._session = requests.Session()
-        # A .netrc could put another Authorization in the place of ours; proxies still count.
+        self._session = DirectSession()
+        # A .netrc could put another Authorization in the place of ours; proxies still count,
+        # but for this machine.
         self._session.auth = _leave_as_is
 
     def close(self) -> None:
@@ -120,8 +121,10 @@ class Transport:
                 delay_s = choose_retry_delay(failures, retry_after_s=retry_after_s)
                 if not error.retryable or away_s + delay_s > limit_s:
                     raise
+                # What follows a '?' may be a signature.
+                path = url.partition("?")[0]
                 logger.debug(
-                    "%s %s failed %d times, again in %.1f s", method, url, failures, delay_s
+                    "%s %s failed %d times, again in %.1f s", method, path, failures, delay_s
                 )
                 tell = on_outage or self._on_outage
                 if tell is not None:
@@ -142,13 +145,13 @@ class Transport:
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         try:
             yield from response.iter_content(256 * 1024)
-        except _BROKEN_CONNECTION as error:
+        except requests.RequestException as error:
             raise self._unreachable(error) from error
 
     def _send_once(self, method: str, url: str, **options: Any) -> requests.Response:
         extra = options.pop("headers", {})
         # A path belongs under the base, which may have a path of its own behind a proxy.
-        target = self.base_url + url if url.startswith("/") else urljoin(self.base_url, url)
+        target = self.base_url + url if url.startswith("/") else self._join(self.base_url, url)
         for _ in range(_MAX_REDIRECTS + 1):
             own = self._own_headers if _origin_of(target) == self._origin else {}
             try:
@@ -162,15 +165,29 @@ class Transport:
                 )
             except _BROKEN_CONNECTION as error:
                 raise self._unreachable(error) from error
-            except requests.RequestException as error:
-                raise UnreachableError(f"{self.base_url} can't be asked: {error}") from error
+            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+                # Its message may hold what was sent, keys included. Not all that a library
+                # raises is of its own tree.
+                raise UnreachableError(
+                    f"{self.base_url} can't be asked ({type(error).__name__})."
+                ) from error
             if response.status_code >= 400:
                 raise _error_from(response)
             if response.status_code not in _REDIRECTS or method != "GET":
                 return response
             response.close()
-            target = urljoin(target, response.headers.get("Location", ""))
+            target = self._join(target, response.headers.get("Location", ""))
         raise ServerFailureError(f"{self.base_url} redirects in a circle.")
+
+    def _join(self, base: str, url: str) -> str:
+        try:
+            target = urljoin(base, url)
+            _origin_of(target)
+        except ValueError as error:
+            raise ServerFailureError(
+                f"{self.base_url} leads to an address that is not valid."
+            ) from error
+        return target
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         is_slow = isinstance(error, requests.Timeout)

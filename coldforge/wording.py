@@ -1,9 +1,15 @@
 """Puts what the server says into words for a terminal."""
 
+import traceback
+import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from coldforge.errors import ColdforgeError
 from coldforge.models import JobStatus
+
+_PACKAGE = Path(__file__).parent
 
 _WAITING = {
     "vm": "waiting for a GPU VM",
@@ -30,6 +36,33 @@ def describe(status: JobStatus) -> str:
     if status.vm is not None:
         parts.append(f"VM {status.vm.get('name', '?')} {status.vm.get('phase', '')}".rstrip())
     return ", ".join(parts)
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's message, or its name where the message is a library's.
+
+    That may hold what was being sent, keys included.
+    """
+    if isinstance(error, ColdforgeError):
+        return error.message
+    # A library's errors may be an OSError, too: those of requests are.
+    if isinstance(error, OSError) and type(error).__module__ == "builtins":
+        return str(error)
+    return (
+        f"This is a fault of coldforge itself ({type(error).__name__}{_place_of(error)}). "
+        "Please report it."
+    )
+
+
+def make_readable(text: str) -> str:
+    """Return a text that any terminal and any encoding takes, such as the name of a file.
+
+    What is no character in a file's name, and what controls a terminal, becomes U+FFFD.
+    """
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
+        for character in text
+    )
 
 
 def describe_seconds(seconds: float) -> str:
@@ -78,6 +111,15 @@ def describe_details(status: JobStatus) -> list[tuple[str, str]]:
         ("files", ", ".join(status.artifacts)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _place_of(error: Exception) -> str:
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    return f", {Path(own[-1].filename).name} line {own[-1].lineno}" if own else ""
 
 
 def _describe_work(status: JobStatus) -> str:

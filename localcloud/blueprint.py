@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coldforge.loopback import exempt_loopback
 from localcloud.arm.estate import Estate
 from localcloud.arm.settings import BOOT_ID_PLACEHOLDER, BOOTED_AT_PLACEHOLDER
 from localcloud.arm.vm import Overlap
@@ -23,8 +24,6 @@ ROOT = Path(__file__).parents[1]
 SUBSCRIPTION_ID = "00000000-0000-4000-8000-00000000c01d"
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
-
-LOOPBACK = "127.0.0.1,localhost,::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +166,10 @@ def base_environ(outer: Mapping[str, str], certificate: Certificate) -> dict[str
         outer: Environment of whoever starts the local cloud.
         certificate: The local certificate, trusted on top of the public ones.
     """
-    exempt = ",".join(filter(None, [outer.get("NO_PROXY") or outer.get("no_proxy"), LOOPBACK]))
+    environ = dict(outer)
+    exempt_loopback(environ)
     return {
-        **outer,
-        "NO_PROXY": exempt,
-        "no_proxy": exempt,
+        **environ,
         "PYTHONUNBUFFERED": "1",
         # For requests, which the SDK's blocking clients use, and for the ssl module, on which
         # its asynchronous ones stand.

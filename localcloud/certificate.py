@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,14 +58,17 @@ def prepare_certificate(folder: Path, *, now: datetime) -> Certificate:
 
 
 def _lasts(certificate: Certificate, until: datetime) -> bool:
-    # The bundle is written last: where it is, the others are whole.
-    if not certificate.bundle.exists():
-        return False
+    """Tell whether all files are there, whole, of one making, and good until then."""
     try:
-        leaf = x509.load_pem_x509_certificate(certificate.chain.read_bytes())
+        chain = certificate.chain.read_bytes()
+        leaf, authority = x509.load_pem_x509_certificates(chain)
+        bundle = authority.public_bytes(Encoding.PEM) + Path(certifi.where()).read_bytes()
+        # Fails unless the key is that of the certificate.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate.chain, certificate.key)
+        is_whole = certificate.bundle.read_bytes() == bundle
     except (OSError, ValueError):
         return False
-    return certificate.key.exists() and leaf.not_valid_after_utc > until
+    return is_whole and leaf.not_valid_after_utc > until
 
 
 def _make(certificate: Certificate, now: datetime) -> None:

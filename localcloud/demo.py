@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from coldforge import Client
 from coldforge.models import JobStatus
+from coldforge.wording import make_readable
 from localcloud.blueprint import ROOT, LocalVm
 from localcloud.demo_engine import ENGINES, DemoEngine, prepare_engine
 from localcloud.demo_view import DemoView, choose_view, draw_closing
@@ -129,13 +131,14 @@ def _run(
     arguments: argparse.Namespace,
 ) -> Figures:
     began_at = time.monotonic()
-    figures = Figures(photo=shorten(photo))
+    figures = Figures(photo=make_readable(shorten(photo)))
     console.print(
-        f"[bold]Coldforge[/] on this machine, without Azure and without a GPU: {figures.photo} "
+        f"[bold]Coldforge[/] on this machine, without Azure and without a GPU: "
+        f"{escape(figures.photo)} "
         "becomes a 3D model.\nStarting Azurite, the stand-ins for Azure and the function app ..."
     )
     if engine.told:
-        console.print(engine.told)
+        console.print(engine.told, markup=False)
     stack = Stack(
         ROOT,
         folder,
@@ -179,7 +182,7 @@ def _show(
     # A program that has ended is why there is no answer: then there is none to wait for.
     with Client(stack.urls.app, on_outage=lambda _: stack.check()) as client:
         _say_off(console, client)
-        with choose_view(console, photo.name) as view:
+        with choose_view(console, make_readable(photo.name)) as view:
             watch.on_end = view.pass_by
             status = _make_model(stack, client, photo, engine, watch, view)
             _save(client, status, figures)
@@ -319,7 +322,7 @@ def _photo(given: Path | None) -> Path:
     OUT.mkdir(exist_ok=True)
     if given is not None:
         if not given.is_file():
-            raise DemoError(f"there is no photo {given}")
+            raise DemoError(f"there is no photo {make_readable(str(given))}")
         return given
     from PIL import Image
     from skimage import data

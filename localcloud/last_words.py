@@ -9,6 +9,7 @@ from localcloud.component import ComponentError, read_tail
 from localcloud.core_tools import CoreToolsError
 from localcloud.stack import Stack, StackError
 from localcloud.storage import StorageSetupError
+from localcloud.torn import TornError
 
 EXPECTED = (
     ColdforgeError,
@@ -17,6 +18,7 @@ EXPECTED = (
     OSError,
     StackError,
     StorageSetupError,
+    TornError,
 )
 """What says by itself what went wrong; anything else is a fault of this program."""
 

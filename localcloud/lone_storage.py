@@ -61,17 +61,17 @@ def run_lone_storage(folder: Path, certificate: Certificate) -> Iterator[LoneSto
         environ=base_environ(os.environ, certificate),
         log=folder / "log",
     )
-    credential, bundle = SignedTokens(folder), str(certificate.bundle)
+    options: dict[str, Any] = {
+        "credential": SignedTokens(folder),
+        "connection_verify": str(certificate.bundle),
+        "use_env_settings": False,
+    }
     try:
         component.start()
         component.wait_until_ready()
         with (
-            BlobServiceClient(
-                blob_url(ports[0]), credential=credential, connection_verify=bundle
-            ) as blobs,
-            TableServiceClient(
-                endpoint=table_url(ports[1]), credential=credential, connection_verify=bundle
-            ) as tables,
+            BlobServiceClient(blob_url(ports[0]), **options) as blobs,
+            TableServiceClient(endpoint=table_url(ports[1]), **options) as tables,
         ):
             yield LoneStorage(blobs, tables, certificate)
     finally:

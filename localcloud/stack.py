@@ -22,6 +22,7 @@ from localcloud.keeper import Keeper
 from localcloud.leash import Lock, Watchdog, new_tag, tagged
 from localcloud.storage import build_storage, create_storage
 from localcloud.token_client import LocalCredential
+from localcloud.torn import check_state
 
 
 class StackError(RuntimeError):
@@ -182,7 +183,6 @@ class Stack:
             "IDENTITY_ENDPOINT": self.urls.identity,
             "IDENTITY_HEADER": self._blueprint.identity_header,
             "REQUESTS_CA_BUNDLE": str(self.bundle),
-            "NO_PROXY": plan.LOOPBACK,
         }
 
     @property
@@ -204,6 +204,7 @@ class Stack:
 
         Raises:
             StackError: Another local cloud uses the folder.
+            TornError: What an earlier one left there can't be read.
             ComponentError: A component did not come up.
         """
         try:
@@ -298,6 +299,7 @@ class Stack:
     def _start(self) -> None:
         if not self._lock.take():
             raise StackError(f"another local cloud runs in {self.folder}")
+        check_state(self.folder)
         self._watchdog = Watchdog(self._tag)
         plan.write_private(self._vms_file, json.dumps(plan.list_vms(self._blueprint), indent=2))
         plan.write_private(self._doctor_environ_file, plan.write_environ(self.doctor_environ))

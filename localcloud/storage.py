@@ -141,7 +141,12 @@ def create_storage(
         credential: Who creates them.
         bundle: Certificate authorities to trust.
     """
-    options: dict[str, Any] = {"credential": credential, "connection_verify": str(bundle)}
+    # Loopback is not asked through the proxies of this process's environment.
+    options: dict[str, Any] = {
+        "credential": credential,
+        "connection_verify": str(bundle),
+        "use_env_settings": False,
+    }
     with BlobServiceClient(blob_service, **options) as blobs:
         for container in containers:
             try:

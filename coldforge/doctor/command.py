@@ -78,7 +78,7 @@ def doctor(
     examination = _open(path, server, manner)
     if server.is_json:
         outcomes = list(examination.run(_tell_progress(Console(stderr=True))))
-        click.echo(json.dumps(to_json(outcomes), ensure_ascii=False))
+        click.echo(json.dumps(to_json(outcomes)))
         ctx.exit(choose_exit_code(outcomes))
     console, outcomes = Console(), []
     for outcome in examination.run(_tell_progress(Console(stderr=True))):
@@ -91,7 +91,8 @@ def doctor(
 
 def _open(path: Path, server: Server, manner: Manner) -> Examination:
     try:
-        deployment = Deployment.from_json(path.read_text("utf-8"))
+        # What is not UTF-8 is not JSON either, which is what the message will say.
+        deployment = Deployment.from_json(path.read_text("utf-8", errors="replace"))
     except DeploymentError as error:
         raise click.UsageError(f"{path}: {error}") from error
     try:

@@ -16,6 +16,7 @@ from coldforge.doctor.facts import AgentAnswer, Facts, FoundVm, Quota, Size, Wan
 from coldforge.doctor.findings import Finding, Outcome, Verdict
 from coldforge.doctor.ports import AccountProbes, AppProbes, MachineProbes
 from coldforge.doctor.rules import access, account, app, machines
+from coldforge.wording import describe_error
 
 T = TypeVar("T")
 
@@ -119,6 +120,8 @@ class Examination:
             return Outcome(check=check.name, verdict=Verdict.SKIPPED, note=str(reason))
         except ProbeError as error:
             return Outcome(check=check.name, verdict=Verdict.UNKNOWN, note=error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other checks are made
+            return Outcome(check=check.name, verdict=Verdict.UNKNOWN, note=describe_error(error))
         verdict = Verdict.FAULT if findings else Verdict.OK
         return Outcome(check=check.name, verdict=verdict, note=note, findings=tuple(findings))
 

@@ -15,6 +15,13 @@ from localcloud.blueprint import ROOT
 pytestmark = pytest.mark.stack
 
 LIMIT_S = 60
+# A company's: nothing on this machine may be asked through it.
+PROXIES = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    "NO_PROXY": "",
+    "no_proxy": "elsewhere.example",
+}
 
 
 def start_demo(*arguments: str) -> subprocess.Popen:
@@ -26,7 +33,7 @@ def start_demo(*arguments: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "COLUMNS": "100"},
+        env={**os.environ, **PROXIES, "COLUMNS": "100"},
     )
 
 
@@ -84,13 +91,15 @@ class TestDemo:
 
     def test_says_what_is_wrong_with_a_photo(self, tmp_path):
         """A file that is no photo is refused in one sentence."""
-        (tmp_path / "notes.txt").write_text("no photo")
+        notes = tmp_path / """it's[red]"写真"$HOME.txt"""
+        notes.write_text("no photo")
 
-        demo = start_demo("--image", str(tmp_path / "notes.txt"))
+        demo = start_demo("--image", str(notes))
         text, _ = demo.communicate(timeout=2 * LIMIT_S)
 
         assert demo.returncode == 1
         assert "demo: " in text
+        assert """it's[red]"写真"$HOME.txt""" in text.replace("\n", "")
         assert "Traceback" not in text
 
     @pytest.mark.parametrize("moment", ["The local cloud is up", "VM gpu-0 ready", "idle"])

@@ -32,13 +32,17 @@ class HostileServer:
 
     Attributes:
         port: Where it listens, on 127.0.0.1.
-        behaviours: What happens on each path; any other path is 404.
+        behaviours: What happens on each path.
+        otherwise: What happens on any other path: 404.
         heads: Request lines and headers, in the order of their arrival.
     """
 
     port: int
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     heads: list[str] = field(default_factory=list)
+    otherwise: Behaviour = field(
+        default_factory=lambda: answer(b"nothing here", status="404 Not Found")
+    )
 
     @property
     def origin(self) -> str:
@@ -79,9 +83,7 @@ def running_hostile_server() -> Iterator[HostileServer]:
                 head += received
             text = head.decode("latin-1")
             hostile.heads.append(text)
-            behave = hostile.behaviours.get(
-                text.split(" ")[1], answer(b"nothing here", status="404 Not Found")
-            )
+            behave = hostile.behaviours.get(text.split(" ")[1], hostile.otherwise)
             try:
                 behave(Exchange(text, self.request, is_stopping))
             except OSError:

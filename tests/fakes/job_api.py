@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +64,7 @@ class FakeJobApi:
         outages: How many requests of any kind are answered 503.
         artifacts: Name to bytes.
         corrupt_downloads: How many downloads are cut short.
+        before_download: Called before each download.
         file_host: Origin that artifacts are redirected to, or None.
         requests: Method, path and headers of all that came.
     """
@@ -77,6 +78,7 @@ class FakeJobApi:
         default_factory=lambda: {"model.glb": MODEL, "preview.png": PREVIEW}
     )
     corrupt_downloads: int = 0
+    before_download: Callable[[], object] = lambda: None
     file_host: str | None = None
     requests: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     jobs: dict[str, FakeJob] = field(default_factory=dict)
@@ -215,6 +217,7 @@ def create_app(api: FakeJobApi) -> Flask:
         return send(name)
 
     def send(name: str) -> Response:
+        api.before_download()
         data = api.artifacts[name]
         if api.corrupt_downloads > 0:
             api.corrupt_downloads -= 1

@@ -24,7 +24,7 @@ COPIED = (
     *("docs", "infra", "benchmarks"),
 )
 COPIED_FILES = (
-    *("pyproject.toml", "function_app.py", "host.json"),
+    *("pyproject.toml", "function_app.py", "host.json", "Makefile"),
     *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
 )
 AT_ONCE = 2
@@ -110,6 +110,7 @@ def copy_repository(target: Path) -> Path:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     for name in COPIED_FILES:
         shutil.copy(ROOT / name, target / name)
+    (target / "node_modules").symlink_to(ROOT / "node_modules")
     return target
 
 

@@ -17,6 +17,7 @@ from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.errors import NoAnswerError, NotLoggedInError
 from coldforge.doctor.facts import Budget, Grant, Quota, Size
 from coldforge.doctor.probes.rest import CONNECT_S, MANAGEMENT, READ_S, AzureRest, translate
+from coldforge.loopback import DirectSession
 
 _SUBSCRIPTIONS = "2022-12-01"
 _PROVIDERS = "2021-04-01"
@@ -48,9 +49,10 @@ class AzureAccountProbes:
         url = f"{self._deployment.arm_url}{self._subscription}"
         asked_at = self._now()
         try:
-            answer = requests.get(
-                url, params={"api-version": _SUBSCRIPTIONS}, timeout=(CONNECT_S, READ_S)
-            )
+            with DirectSession() as session:
+                answer = session.get(
+                    url, params={"api-version": _SUBSCRIPTIONS}, timeout=(CONNECT_S, READ_S)
+                )
             theirs = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
         except requests.RequestException as error:
             raise NoAnswerError(
@@ -66,7 +68,10 @@ class AzureAccountProbes:
         try:
             token = self._credential.get_token(MANAGEMENT).token
         except ClientAuthenticationError as error:
-            raise NotLoggedInError(_first_line(error)) from error
+            # The SDK's own message repeats headers, and with them secrets.
+            raise NotLoggedInError(
+                "neither its environment, nor a managed identity, nor az, nor azd gave a token"
+            ) from error
         except AzureError as error:
             raise translate(error, "the identity service") from error
         claims = _claims(token)
@@ -170,11 +175,6 @@ def _kind(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return str(getattr(value, "value", value) or "restricted")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _claims(token: str) -> dict[str, Any]:

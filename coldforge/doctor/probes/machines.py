@@ -12,6 +12,8 @@ from azure.mgmt.compute import ComputeManagementClient
 from coldforge.doctor.errors import ProbeError
 from coldforge.doctor.facts import AgentAnswer, FoundVm, WantedVm
 from coldforge.doctor.probes.rest import translate
+from coldforge.errors import SettingError
+from coldforge.settings import clean_secret
 
 _CONNECT_S = 3.0
 _ANSWER_S = 10.0
@@ -40,7 +42,7 @@ class AzureMachineProbes:
         """See `MachineProbes.knock`."""
         parts = urlsplit(vm.agent_url)
         if not parts.hostname:
-            raise ProbeError(f"{vm.agent_url!r} is no address of an agent")
+            raise ProbeError(f"{vm.name} has an agent_url that is not an address")
         try:
             # A port that refuses is a fault; silence may only mean that we are outside.
             socket.create_connection((parts.hostname, parts.port or 80), _CONNECT_S).close()
@@ -52,13 +54,17 @@ class AzureMachineProbes:
 
     def ask_agent(self, vm: WantedVm, token: str) -> AgentAnswer:
         """See `MachineProbes.ask_agent`."""
+        try:
+            secret = clean_secret("token", token) or ""
+        except SettingError as error:
+            raise ProbeError(f"the agents' token can't be used: {error.message}") from error
         with requests.Session() as session:
             # Neither a proxy nor a .netrc of this machine has to do with it.
             session.trust_env = False
             try:
                 answer = session.get(
                     f"{vm.agent_url}/v1/ready",
-                    headers={"Authorization": f"Bearer {token}"},
+                    headers={"Authorization": f"Bearer {secret}"},
                     timeout=(_CONNECT_S, _ANSWER_S),
                     allow_redirects=False,
                 )

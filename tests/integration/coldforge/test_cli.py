@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import coldforge
-from coldforge import server_options
+from coldforge import Client, server_options
 from coldforge.cli import cli
 from tests.fakes.job_api import FAILS, MODEL, PREVIEW, RUNS, SUCCEEDS, WAITS, FakeJobApi, serving
 
@@ -86,6 +87,190 @@ class TestSubmit:
 
         assert result.exit_code == 0, result.output
         assert api.jobs["job1"].asked["image"] == b"\xff\xd8piped"
+
+    def test_overwrites_nothing_and_sends_nothing_instead(self, run, api, photo, tmp_path):
+        for name in ("chair.glb", "ball.jpg", "chair.png"):
+            (tmp_path / "here" / name).write_text("mine")
+
+        for options in (
+            [],
+            ["-o", "chair.glb"],
+            ["-o", "ball.jpg"],
+            ["-o", "new.glb", "--preview", "."],
+        ):
+            result = run("submit", photo, *options, "--json")
+
+            assert result.exit_code == 2
+            assert "exists already" in json.loads(result.stdout)["error"]["message"]
+            assert "--force" in result.stderr
+        assert api.requests == []
+        assert {path.name for path in (tmp_path / "here").iterdir()} == {
+            "ball.jpg",
+            "chair.glb",
+            "chair.png",
+        }
+        assert (tmp_path / "here" / "chair.glb").read_text() == "mine"
+
+    def test_overwrites_with_force(self, run, photo, tmp_path):
+        model = tmp_path / "here" / "chair.glb"
+        model.write_text("mine")
+
+        assert run("submit", photo, "--force").exit_code == 0
+        assert model.read_bytes() == MODEL
+
+    def test_overwrites_the_photo_itself_not_even_with_force(self, run, api, photo):
+        result = run("submit", photo, "-o", photo, "--force")
+
+        assert result.exit_code == 2
+        assert "the photo itself" in result.stderr
+        assert api.requests == []
+
+    def test_overwrites_no_file_that_came_meanwhile(self, run, api, photo, tmp_path):
+        model = tmp_path / "here" / "chair.glb"
+        api.before_download = lambda: model.write_text("mine")
+
+        result = run("submit", photo)
+
+        assert result.exit_code == 2
+        assert model.read_text() == "mine"
+        assert "coldforge wait job1 -o job1.glb" in result.stderr
+
+    def test_needs_no_new_file_to_leave_at_once(self, run, photo, tmp_path):
+        (tmp_path / "here" / "chair.glb").write_text("mine")
+
+        assert run("submit", photo, "--detach").stdout == "job1\n"
+
+    def test_writes_the_model_to_stdout(self, run, photo, tmp_path):
+        result = run("submit", photo, "-o", "-", "--preview", "p.png")
+
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout_bytes == MODEL
+        assert "chair.jpg: stdout, p.png (24,312 faces" in result.stderr
+        assert [path.name for path in (tmp_path / "here").iterdir()] == ["p.png"]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["a.jpg", "b.jpg", "-o", "-"],
+            ["a.jpg", "-o", "-", "--json"],
+            ["a.jpg", "-o", "-", "--preview", "-"],
+        ],
+    )
+    def test_writes_one_thing_to_stdout(self, run, api, arguments):
+        result = run("submit", *arguments)
+
+        assert result.exit_code == 2
+        assert "stdout takes" in result.stderr
+        assert api.requests == []
+
+    @pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "字" * 80 + ".jpg"])
+    def test_saves_under_the_longest_name_that_there_can_be(self, run, tmp_path, name):
+        (tmp_path / name).write_bytes(b"\xff\xd8")
+
+        result = run("submit", tmp_path / name)
+
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / "here" / name).with_suffix(".glb").read_bytes() == MODEL
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["http://a.example/" + "x" * 300 + ".jpg"],
+            ["a.jpg", "-o", "字" * 90 + ".glb"],
+            ["a.jpg", "--preview", "x" * 300],
+            ["a.jpg", "-o", "/proc/a.glb"],
+            ["a.jpg", "-o", "/dev/null/a.glb"],
+            ["http://a.example/%00.jpg"],
+        ],
+    )
+    def test_finds_what_takes_no_file_before_anything_is_sent(self, run, api, options):
+        result = run("submit", *options)
+
+        assert result.exit_code == 2, result.stderr
+        assert "Traceback" not in result.stderr
+        assert api.requests == []
+
+    @pytest.mark.parametrize("form", [[], ["--json"], ["--detach"]])
+    def test_takes_a_name_that_is_not_utf8_and_holds_none_up(self, api, tmp_path, form):
+        names = [b"a.jpg", b"b\xff\n\x1b[31m.jpg", b"c.jpg"]
+        for name in names:
+            (tmp_path / os.fsdecode(name)).write_bytes(b"\xff\xd8")
+        api.script = [SUCCEEDS]
+
+        with start(
+            api,
+            "submit",
+            *names,
+            *form,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            stdout, stderr = process.communicate(timeout=DEADLINE_S)
+
+        assert process.returncode == 0, stderr
+        assert b"\x1b" not in stdout + stderr
+        assert len(stdout.splitlines()) == 3
+        assert api.jobs["job2"].asked["file_name"] == "b\ufffd\ufffd\ufffd[31m.jpg"
+        if not form:
+            assert (tmp_path / os.fsdecode(names[1])).with_suffix(".glb").read_bytes() == MODEL
+        if form == ["--json"]:
+            files = json.loads(stdout.splitlines()[1])["files"]
+            assert os.fsencode(files["model.glb"]) == names[1].replace(b".jpg", b".glb")
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+    def test_prints_any_name_in_any_encoding(self, api, tmp_path, encoding, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+        (tmp_path / "стул🪑.jpg").write_bytes(b"\xff\xd8")
+        api.script = [SUCCEEDS]
+
+        for form in ([], ["--json", "--force"]):
+            with start(
+                api, "submit", "стул🪑.jpg", *form, cwd=tmp_path, stdout=subprocess.PIPE
+            ) as process:
+                stdout, _ = process.communicate(timeout=DEADLINE_S)
+
+            assert process.returncode == 0
+            assert stdout
+        assert json.loads(stdout)["files"] == {"model.glb": "стул🪑.glb"}
+
+    def test_tells_of_each_photo_whatever_goes_wrong_with_one(self, run, api, photo, monkeypatch):
+        """An exception that nobody thought of."""
+        submit = Client.submit
+        calls = []
+
+        def fail_once(self, image, **asked):
+            calls.append(image)
+            if len(calls) == 2:
+                raise RuntimeError("secret")
+            return submit(self, image, **asked)
+
+        monkeypatch.setattr(Client, "submit", fail_once)
+
+        result = run("submit", photo, photo, photo, "--json")
+
+        first, second, third = map(json.loads, result.stdout.splitlines())
+        assert result.exit_code == 70
+        assert (first["id"], second["error"]["code"], third["id"]) == (
+            "job1",
+            "client_fault",
+            "job2",
+        )
+        assert "RuntimeError" in result.stderr
+        assert "secret" not in result.output
+        assert "--idempotency-key" in result.stderr
+
+    def test_tells_how_to_fetch_what_could_not_be_saved(self, run, api, photo, tmp_path):
+        def remove() -> None:
+            shutil.rmtree(tmp_path / "here" / "models", ignore_errors=True)
+
+        api.before_download = remove
+
+        result = run("submit", photo, "-o", "models", "--preview", "p.png")
+
+        assert result.exit_code == 2
+        assert "fetch it:  coldforge wait job1 -o job1.glb\n" in result.stderr
+        assert (tmp_path / "here" / "p.png").read_bytes() == PREVIEW
 
     def test_can_leave_at_once(self, run, api, photo):
         result = run("submit", photo, "--detach")
@@ -187,6 +372,29 @@ class TestOtherCommands:
         assert run("cancel", "job1").stdout == "job1 is cancelled\n"
         assert json.loads(run("cancel", "job1", "--json").stdout)["state"] == "cancelled"
 
+    def test_cancel_of_several_holds_none_up(self, run, api):
+        result = run("cancel", "job9", "job1", "--json")
+
+        first, second = map(json.loads, result.stdout.splitlines())
+        assert result.exit_code == 3
+        assert (first["error"]["code"], second["state"]) == ("not_found", "cancelled")
+
+    @pytest.mark.parametrize("job_id", ["", ".", "..", "\udcff", "a/b", "字" * 99])
+    def test_take_any_id(self, run, job_id):
+        for command in ("status", "wait", "cancel"):
+            result = run(command, job_id)
+
+            assert result.exit_code == 3, result.stderr
+
+    def test_wait_overwrites_nothing(self, run, api, tmp_path):
+        (tmp_path / "here" / "later.glb").write_text("mine")
+        api.requests.clear()
+
+        result = run("wait", "job1", "-o", "later.glb")
+
+        assert result.exit_code == 2
+        assert api.requests == []
+
     def test_jobs(self, run):
         assert "shape 40%" in run("jobs").stdout
         assert json.loads(run("jobs", "--json", "--state", "running").stdout)["id"] == "job1"
@@ -210,7 +418,8 @@ def start(api: FakeJobApi, *arguments: object, **options) -> subprocess.Popen:
         "TERM": "xterm",
         "COLUMNS": "120",
     }
-    command = [sys.executable, "-m", "coldforge", *map(str, arguments)]
+    given = [each if isinstance(each, bytes) else str(each) for each in arguments]
+    command = [sys.executable, "-m", "coldforge", *given]
     return subprocess.Popen(command, env=environ, **options)
 
 
@@ -262,6 +471,54 @@ class TestProcess:
             assert "coldforge wait job1" in stderr
             assert "coldforge cancel job1" in stderr
         assert "Traceback" not in stderr
+
+    def test_says_how_to_fetch_what_a_closed_pipe_did_not_take(self, api, photo, tmp_path):
+        api.script = [SUCCEEDS]
+        api.artifacts["model.glb"] = bytes(1_000_000)
+        with start(
+            api,
+            "submit",
+            photo,
+            *("-o", "-"),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            process.stdout.close()
+            stderr = process.stderr.read()
+
+        assert process.returncode == 2
+        assert "coldforge wait job1 -o job1.glb" in stderr
+        assert "Exception ignored" not in stderr
+
+    def test_exempts_this_machine_for_the_libraries_too(self, monkeypatch):
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("no_proxy", "elsewhere.example")
+        code = (
+            "import atexit, os; from coldforge.cli import main; "
+            "atexit.register(lambda: print(os.environ['no_proxy'], os.environ['NO_PROXY'])); "
+            "main()"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+        )
+
+        hosts = "elsewhere.example,127.0.0.1,localhost,::1"
+        assert done.stdout.splitlines()[-1] == f"{hosts} {hosts}"
+
+    def test_asks_this_machine_past_any_proxy(self, api, photo, tmp_path, monkeypatch):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+            monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("no_proxy", "elsewhere.example")
+
+        with start(api, "submit", photo, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+            process.communicate(timeout=DEADLINE_S)
+
+        assert process.returncode == 0
 
     def test_shows_a_live_line_in_a_terminal(self, api, photo, tmp_path):
         ours, theirs = pty.openpty()

@@ -15,6 +15,7 @@ from coldforge import (
     NotFoundError,
     RefusedError,
     ServerFailureError,
+    SettingError,
     UnreachableError,
     WaitTimeoutError,
 )
@@ -276,6 +277,18 @@ class TestDownload:
         assert path.read_bytes() == b"older"
         assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
 
+    def test_replaces_a_file_unless_it_is_told_not_to(self, client, job, tmp_path):
+        path = tmp_path / "m.glb"
+        path.write_bytes(b"older")
+
+        with pytest.raises(FileExistsError):
+            client.download(job.id, "model.glb", path, replaces=False)
+        assert path.read_bytes() == b"older"
+        assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
+
+        client.download(job.id, "model.glb", path)
+        assert path.read_bytes() == MODEL
+
     def test_names_what_there_is(self, client, job, tmp_path):
         with pytest.raises(NotFoundError, match=r"model\.glb, preview\.png"):
             client.download(job.id, "model.obj", tmp_path / "m.obj")
@@ -326,6 +339,44 @@ class TestBatch:
             {"image_url": "https://h/a.png"},
             {"image_base64": base64.b64encode(b"two").decode()},
         ]
+
+
+class TestIdempotencyKey:
+    @pytest.mark.parametrize("key", ["a\nb", "ключ", " a", "a" * 201, "a\0b", "\udcff"])
+    def test_is_refused_where_no_header_can_carry_it(self, api, client, key):
+        with pytest.raises(RefusedError, match="idempotency key"):
+            client.submit(b"x", idempotency_key=key)
+
+        assert api.requests == []
+
+    def test_may_hold_blanks(self, api, client):
+        client.submit(b"x", idempotency_key="order 17/3")
+
+        assert list(api.keys) == ["order 17/3"]
+
+
+class TestProxies:
+    def test_are_passed_by_on_the_way_to_this_machine(self, api, fake_time, monkeypatch):
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+            monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+
+        with Client(api.url, sleep=fake_time.sleep, clock=fake_time.clock) as client:
+            assert client.pool()["vms"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("url", "options"),
+        [("localhost", {}), ("http://h", {"key": "a b"}), ("http://h", {"token": "a\nb"})],
+    )
+    def test_are_refused_before_anything_is_sent(self, url, options):
+        """Also as the ValueError that it always was."""
+        with pytest.raises(SettingError), Client(url, **options):
+            pass
+        assert issubclass(SettingError, ValueError)
 
 
 def test_every_error_can_be_caught_as_one(api, client, photo):

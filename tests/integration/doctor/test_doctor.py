@@ -1,7 +1,10 @@
 """Every fault that the doctor knows, seeded into a running local cloud, through the real SDKs."""
 
+import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -278,6 +281,22 @@ class TestDoctorOfARunningVm:
 
         assert report.codes == []
         assert report.note("agents") == "gpu-0 ready"
+
+    def test_asks_this_machine_past_any_proxy(self, environ):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            environ.setenv(name, "http://127.0.0.1:9")
+            environ.setenv(name.lower(), "http://127.0.0.1:9")
+        environ.delenv("NO_PROXY", raising=False)
+        environ.setenv("no_proxy", "elsewhere.example")
+
+        done = subprocess.run(
+            [sys.executable, "-m", "coldforge", "doctor", "--json"],
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["findings"] == []
 
     def test_finds_that_the_agent_has_another_token(self, examine, seed, restart_agent):
         seed("agent_setting", setting="GPU_AGENT_TOKEN", value="of yesterday")

@@ -3,7 +3,10 @@
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import certifi
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -46,3 +49,18 @@ class TestPrepareCertificate:
         again = prepare_certificate(tmp_path, now=NOW)
 
         assert x509.load_pem_x509_certificates(again.chain.read_bytes())
+
+    @pytest.mark.parametrize("name", ["server.pem", "server.key", "bundle.pem"])
+    @pytest.mark.parametrize("how", ["half", "zeros", "empty"])
+    def test_is_made_anew_where_a_power_cut_tore_it(self, tmp_path, name, how):
+        made = prepare_certificate(tmp_path, now=NOW)
+        whole = (tmp_path / name).read_bytes()
+        torn = {"half": whole[: len(whole) // 2], "zeros": bytes(len(whole)), "empty": b""}
+        (tmp_path / name).write_bytes(torn[how])
+
+        again = prepare_certificate(tmp_path, now=NOW)
+
+        assert again == made
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(again.chain, again.key)
+        assert again.bundle.read_bytes().endswith(Path(certifi.where()).read_bytes())

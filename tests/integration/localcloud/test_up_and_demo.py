@@ -167,7 +167,67 @@ class TestMakefile:
         assert "my-laptop" not in told
 
 
+NAMES = (
+    "two words.jpg",
+    "it's.jpg",
+    'say "x".jpg',
+    "$HOME $$ $(shell touch made).jpg",
+    "`touch made`;touch made&.jpg",
+    "写真 é.jpg",
+    "-x.jpg",
+    "a\\b#c%*?[d].jpg",
+)
+
+
+class TestMakefileAndNames:
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("from_environ", [False, True])
+    def test_hands_the_name_of_a_file_on_as_it_is(self, tmp_path, name, from_environ):
+        told = tmp_path / ".venv" / "bin" / "python"
+        told.parent.mkdir(parents=True)
+        told.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+        told.chmod(0o755)
+        given = {"IMAGE": name, "WEIGHTS": name, "ARRIVALS": name}
+        command = ["make", "-s", "-f", str(ROOT / "Makefile"), "NEED_PYTHON=:", "SET_UP=:"]
+        if not from_environ:
+            command += [f"{variable}={value}" for variable, value in given.items()]
+
+        said = {
+            target: subprocess.run(
+                [*command, target],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**os.environ, **(given if from_environ else {})},
+            ).stdout
+            for target in ("demo", "rehearse")
+        }
+
+        demo, rehearse = json.loads(said["demo"]), json.loads(said["rehearse"].splitlines()[-1])
+        assert demo[2] == f"--image={name}"
+        # In the environment `WEIGHTS` may be there for another program.
+        assert demo[3:] == [f"--weights={name}"]
+        assert f"--arrivals={name}" in rehearse
+        assert list(tmp_path.iterdir()) == [tmp_path / ".venv"]
+
+
 class TestUp:
+    def test_says_what_a_power_cut_tore_and_what_to_do(self, run, tmp_path):
+        torn = tmp_path / "up" / "storage" / "__azurite_db_blob__.json"
+        torn.parent.mkdir(parents=True)
+        torn.write_text('{"filename": "__azurite_db_bl')
+        (port,) = choose_free_ports(1)
+        up = run("up", "--port", str(port), "--data", str(tmp_path / "up"))
+
+        text, _ = up.communicate(timeout=LIMIT_S)
+
+        assert up.returncode == 1
+        assert "up: storage/__azurite_db_blob__.json in " in text
+        assert "is torn" in text
+        assert f"mv {tmp_path}/up {tmp_path}/up-torn" in text
+        assert "Traceback" not in text
+
     def test_says_that_its_port_is_taken(self, run, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

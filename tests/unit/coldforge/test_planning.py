@@ -27,6 +27,13 @@ class TestChoosePaths:
 
         assert paths == [Path("out/x.glb"), Path("out/x-2.glb")]
 
+    @pytest.mark.parametrize("other", ["CHAIR\u0301.jpg", "chair\u0301.jpg"])
+    def test_gives_no_two_names_that_a_file_system_may_take_for_one(self, other):
+        """macOS and Windows fold case, and macOS the two ways to write an accent."""
+        first, second = choose_paths(["chaiŕ.jpg", other], None, suffix=".glb")
+
+        assert second.stem.endswith("-2"), (first, second)
+
     def test_knows_a_folder_with_a_dot(self, tmp_path):
         folder = tmp_path / "v1.0"
         folder.mkdir()
@@ -37,6 +44,9 @@ class TestChoosePaths:
 class TestChooseLabels:
     def test_tells_photos_of_one_name_apart(self):
         assert choose_labels(["a/x.jpg", "b/x.jpg"]) == ["x.jpg", "x.jpg (2)"]
+
+    def test_can_be_printed_whatever_the_name_is_made_of(self):
+        assert choose_labels(["b\udcff.jpg", "b\udcfe.jpg"]) == ["b\ufffd.jpg", "b\ufffd.jpg (2)"]
 
 
 class TestParsePairs:

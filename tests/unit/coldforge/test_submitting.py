@@ -3,6 +3,7 @@ from pathlib import Path
 from coldforge.following import Followed
 from coldforge.models import JobStatus
 from coldforge.submitting import describe_ending
+from coldforge.targets import FileTarget
 
 
 class TestDescribeEnding:
@@ -12,7 +13,7 @@ class TestDescribeEnding:
             "mug.jpg",
             "a",
             status=JobStatus("a", "succeeded", raw={"figures": figures}),
-            saved={"model.glb": Path("mug.glb")},
+            saved={"model.glb": FileTarget(Path("mug.glb"))},
         )
 
         line = describe_ending(job)

@@ -1,9 +1,17 @@
 """What a person reads."""
 
 import pytest
+import requests
 
+from coldforge.errors import RefusedError
 from coldforge.models import JobStatus
-from coldforge.wording import describe, describe_details, describe_seconds
+from coldforge.wording import (
+    describe,
+    describe_details,
+    describe_error,
+    describe_seconds,
+    make_readable,
+)
 
 
 class TestDescribe:
@@ -46,3 +54,42 @@ def test_details_tell_what_is_less_than_was_asked_for():
 )
 def test_durations(seconds, expected):
     assert describe_seconds(seconds) == expected
+
+
+class TestDescribeError:
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            (RefusedError("The file is a GIF."), "The file is a GIF."),
+            (FileNotFoundError(2, "No such file", "a.jpg"), "[Errno 2] No such file: 'a.jpg'"),
+        ],
+    )
+    def test_gives_the_message_of_our_own_errors_and_of_the_system(self, error, expected):
+        assert describe_error(error) == expected
+
+    @pytest.mark.parametrize(
+        "error", [requests.exceptions.InvalidHeader("secret"), KeyError("secret")]
+    )
+    def test_gives_no_message_of_a_library(self, error):
+        """Those of requests are an OSError, too."""
+        text = describe_error(error)
+
+        assert "secret" not in text
+        assert type(error).__name__ in text
+
+    def test_says_where_in_our_code_it_was(self):
+        with pytest.raises(AttributeError) as caught:
+            describe(None)
+
+        assert "wording.py line " in describe_error(caught.value)
+
+
+class TestMakeReadable:
+    def test_leaves_nothing_that_a_terminal_or_an_encoding_stumbles_over(self):
+        assert make_readable("b\udcff\n\x1b[31m.jpg") == "b\ufffd\ufffd\ufffd[31m.jpg"
+
+    @pytest.mark.parametrize(
+        "name", ["Stuhl für Ärzte.jpg", "写真.jpg", "👩\u200d🔧.jpg", "a b.jpg"]
+    )
+    def test_leaves_every_other_name_alone(self, name):
+        assert make_readable(name) == name

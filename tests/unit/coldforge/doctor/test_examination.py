@@ -53,6 +53,14 @@ class TestExamination:
         assert outcomes["roles on storage"].verdict == "skipped"
         assert "'login'" in outcomes["roles on storage"].note
 
+    def test_makes_the_other_checks_whatever_goes_wrong_with_one(self):
+        outcomes = examine(FakeAccountProbes(skew_s=KeyError("secret")))
+
+        assert outcomes["clock"].verdict == "unknown"
+        assert "KeyError" in outcomes["clock"].note
+        assert "secret" not in outcomes["clock"].note
+        assert outcomes["login"].verdict == "ok"
+
     def test_does_not_blame_the_login_for_the_clock(self):
         outcomes = examine(FakeAccountProbes(skew_s=900.0, login=NotLoggedInError("expired")))
 
