@@ -78,14 +78,10 @@ class Admission:
 
     def _hold(self, more_bytes: int) -> None:
         with self._lock:
-            is_alone = self._bytes == 0
-            if (
-                more_bytes > 0
-                and not is_alone
-                and self._bytes + more_bytes > self._limits.total_bytes
-            ):
+            total_bytes = self._bytes + more_bytes
+            if 0 < self._bytes < total_bytes > self._limits.total_bytes:
                 raise self.busy()
-            self._bytes += more_bytes
+            self._bytes = total_bytes
 
     def _wait_s(self) -> float:
         return self._requests * self._mean_s / self._limits.at_once
