@@ -10,8 +10,9 @@ from typing import Any, Self
 from coldforge.errors import RefusedError
 from coldforge.wording import make_readable
 
-MAX_IMAGE_BYTES = 20 * 1000 * 1000
-"""What the server takes; looked at here so that a film isn't sent in vain."""
+MAX_IMAGE_BYTES = 70 * 1000 * 1000
+"""What a server can take at most; looked at here so that a film isn't sent in vain. Each
+deployment has a limit of its own below it."""
 
 ImageInput = str | PathLike[str] | bytes
 """Bytes, a URL, or the path of a file."""
@@ -34,7 +35,7 @@ class ImageSource:
 
         Raises:
             OSError: The file can't be read.
-            RefusedError: It is larger than the server takes.
+            RefusedError: It is larger than any server takes.
         """
         if isinstance(image, bytes):
             _check_size(len(image))
@@ -64,7 +65,7 @@ def without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _check_size(size_bytes: int) -> None:
     if size_bytes > MAX_IMAGE_BYTES:
         raise RefusedError(
-            f"The image has {size_bytes / 1e6:.1f} MB; at most 20 MB are taken. Send it smaller: "
-            "more than 2048 pixels on the longest edge are not used.",
+            f"The image has {size_bytes / 1e6:.1f} MB; no server takes more than 70 MB. "
+            "Send it smaller: more than 2048 pixels on the longest edge are not used.",
             code="image_too_large",
         )

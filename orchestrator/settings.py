@@ -56,7 +56,7 @@ class Settings:
     expose_durable_urls: bool = False
     image_url_allowed_hosts: frozenset[str] = frozenset()
     max_open_jobs: int = 5000
-    max_image_mb: int = 32
+    max_image_mb: int = 40
     max_image_megapixels: int = 64
     intake_memory_mb: int = 1126
     start_within_s: float = 86400.0
@@ -103,7 +103,7 @@ class Settings:
                 "IMAGE_URL_ALLOWED_HOSTS", _names, frozenset[str]()
             ),
             max_open_jobs=reader.read("MAX_OPEN_JOBS", _positive_int, 5000),
-            max_image_mb=reader.read("MAX_IMAGE_MB", _image_mb, 32),
+            max_image_mb=reader.read("MAX_IMAGE_MB", _image_mb, 40),
             max_image_megapixels=reader.read("MAX_IMAGE_MEGAPIXELS", _positive_int, 64),
             intake_memory_mb=reader.read("INTAKE_MEMORY_MB", _intake_mb, 1126),
             start_within_s=reader.seconds("START_WITHIN_S", 86400.0),

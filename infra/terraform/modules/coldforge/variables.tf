@@ -171,7 +171,7 @@ variable "app" {
     always_ready_instances  = optional(number, 0)
     maximum_instances       = optional(number, 40)
     instance_memory_mb      = optional(number, 2048)
-    max_image_mb            = optional(number, 32)
+    max_image_mb            = optional(number, 40)
     max_image_megapixels    = optional(number, 64)
     expose_durable_urls     = optional(bool, false)
     image_url_allowed_hosts = optional(list(string), [])

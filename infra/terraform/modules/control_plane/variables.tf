@@ -199,7 +199,7 @@ variable "instance_memory_mb" {
 variable "max_image_mb" {
   description = "Megabytes that the file of an image may have."
   type        = number
-  default     = 32
+  default     = 40
   nullable    = false
 
   validation {

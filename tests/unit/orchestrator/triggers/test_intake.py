@@ -1,0 +1,71 @@
+"""What a POST meets before its image is read, and which threads its calls run in."""
+
+import pytest
+
+from orchestrator import lanes
+from orchestrator.intake.admission import Admission, AdmissionLimits
+from tests.unit.orchestrator.triggers.desk import PNG, Desk
+
+OF_CALLERS = ("FakeJobTable.", "FakeKeyTable.", "FakeFileStore.")
+
+
+@pytest.fixture(name="ran")
+def _ran(monkeypatch):
+    """Count what the reserve runs in this test alone."""
+    monkeypatch.setattr(lanes.RESERVE, "ran", type(lanes.RESERVE.ran)())
+    return lanes.RESERVE.ran
+
+
+class TestPost:
+    def test_never_uses_the_reserve_for_what_a_caller_sent(self, ran):
+        desk = Desk()
+
+        desk.post_form(PNG, key="once")
+        desk.post_form(PNG, key="once")
+        desk.post_json({"image_url": "https://images.invalid/cup.jpg"})
+        desk.post_form(b"")
+        job_id = desk.post_batch(PNG, PNG).body["items"][0]["job_id"]
+        desk.get(job_id)
+
+        assert not [name for name in ran if name.startswith(OF_CALLERS)]
+
+    def test_is_told_to_come_back_while_too_much_waits(self):
+        desk = Desk(admission=Admission(AdmissionLimits(requests=0)))
+
+        heard = desk.post_form(PNG)
+
+        assert (heard.status, heard.body["code"]) == (503, "intake_busy")
+        assert heard.body["retryable"] is True
+        assert int(heard.headers["retry-after"]) >= 1
+        assert desk.parts.files.files == {}
+
+    def test_gives_its_place_back(self):
+        desk = Desk(admission=Admission(AdmissionLimits(requests=1)))
+
+        answers = [desk.post_form(PNG), desk.post_form(b""), desk.post_batch(PNG, b"", PNG)]
+
+        assert [answer.status for answer in answers] == [202, 400, 202]
+
+    def test_holds_the_bytes_of_one_url_of_a_batch_at_a_time(self):
+        desk = Desk(admission=Admission(AdmissionLimits(total_bytes=3 * len(PNG))))
+        images = [{"image_url": "https://images.invalid/cup.jpg"}] * 20
+
+        heard = desk.ask(
+            desk.batches.post,
+            "batches",
+            method="POST",
+            body=b'{"images": %s}' % str(images).replace("'", '"').encode(),
+            headers={"Content-Type": "application/json"},
+        )
+
+        assert heard.status == 202
+
+
+class TestHealth:
+    def test_says_that_no_image_can_be_read(self):
+        desk = Desk()
+        desk.reader.is_failing = True
+
+        heard = desk.ask(desk.pool.health, "health")
+
+        assert (heard.status, heard.body["code"]) == (503, "intake_failing")
