@@ -9,6 +9,7 @@
     │   ├── ImageTooLargeError          413 image_too_large
     │   ├── TooManyPixelsError          422 image_too_many_pixels
     │   ├── ImageTooSmallError          422 image_too_small
+    │   ├── BlankImageError             422 image_blank
     │   ├── TruncatedImageError         422 image_truncated
     │   ├── UnreadableImageError        422 image_unreadable
     │   └── ImageTooCostlyError         422 image_too_costly
@@ -84,6 +85,13 @@ class ImageTooSmallError(ImageError):
 
     status = 422
     code = "image_too_small"
+
+
+class BlankImageError(ImageError):
+    """There is nothing to see in it."""
+
+    status = 422
+    code = "image_blank"
 
 
 class TruncatedImageError(ImageError):
