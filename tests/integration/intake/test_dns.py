@@ -12,8 +12,8 @@ import aiodns
 import pytest
 
 from orchestrator.domain.input_errors import ImageUrlTimeoutError
-from orchestrator.intake import ImageFetcher
 from orchestrator.intake.dns import DnsResolver, open_channel
+from orchestrator.intake.urls import ImageFetcher
 from tests.fakes.dns_server import (
     AAAA,
     NO_SUCH_NAME,

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.domain.input_errors import ImageUrlError, UnreachableImageUrlError
-from orchestrator.intake import FetchLimits, ImageFetcher
-from orchestrator.intake.urls import MAX_HEAD_BYTES
+from orchestrator.intake.urls import MAX_HEAD_BYTES, FetchLimits, ImageFetcher
 from tests.fakes.hostile_server import (
     Exchange,
     HostileServer,
