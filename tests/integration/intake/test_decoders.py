@@ -243,6 +243,19 @@ class TestParse:
         with pytest.raises(error):
             asyncio.run(decoders.parse("job", content_type, body))
 
+    def test_ends_a_process_whose_body_takes_too_much_memory(self, make_decoders):
+        """By the limit that the process has set itself: its parent sees nothing here."""
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        child.resident_bytes = lambda: 0
+
+        with pytest.raises(ImageTooCostlyError) as refused:
+            asyncio.run(decoders.parse("job", JSON, nested_json()))
+
+        assert "request takes more memory" in refused.value.message
+        assert reasons(decoders) == [KillReason.MEMORY]
+
 
 class TestStartChild:
     def test_hands_no_setting_of_the_app_to_the_process(self, monkeypatch):
