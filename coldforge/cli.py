@@ -147,7 +147,7 @@ def submit(
     detach: bool,
     server: Server,
 ) -> None:
-    """Make a model of each PHOTO: a PNG, JPEG or WebP file, a URL, or - for stdin.
+    """Make a model of each PHOTO: a PNG, JPEG, WebP, HEIC or AVIF file, a URL, or - for stdin.
 
     \b
     Examples:

@@ -138,7 +138,7 @@ class Client:
         It is sent again when the connection breaks; its key sees to it that there is one job.
 
         Args:
-            image: Bytes, a URL, or the path of a PNG, JPEG or WebP file.
+            image: Bytes, a URL, or the path of a PNG, JPEG, WebP, HEIC or AVIF file.
             options: For the engine, such as ``{"seed": 1}``.
             metadata: Your own, given back in every status.
             priority: ``low``, ``normal`` or ``high``.

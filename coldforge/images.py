@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from coldforge.errors import RefusedError
 
-MAX_IMAGE_BYTES = 20 * 1000 * 1000
+MAX_IMAGE_BYTES = 40 * 1000 * 1000
 """What the server takes; looked at here so that a film isn't sent in vain."""
 
 ImageInput = str | PathLike[str] | bytes
@@ -63,7 +63,7 @@ def without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _check_size(size_bytes: int) -> None:
     if size_bytes > MAX_IMAGE_BYTES:
         raise RefusedError(
-            f"The image has {size_bytes / 1e6:.1f} MB; at most 20 MB are taken. Send it smaller: "
+            f"The image has {size_bytes / 1e6:.1f} MB; at most 40 MB are taken. Send it smaller: "
             "more than 2048 pixels on the longest edge are not used.",
             code="image_too_large",
         )

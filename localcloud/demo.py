@@ -345,7 +345,7 @@ def _keep_logs(folder: Path) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="localcloud.demo", description=__doc__)
-    parser.add_argument("--image", type=Path, help="a photo: PNG, JPEG or WebP")
+    parser.add_argument("--image", type=Path, help="a photo: PNG, JPEG, WebP, HEIC or AVIF")
     parser.add_argument("--engine", choices=ENGINES, default="preview", help="what makes models")
     parser.add_argument("--weights", type=Path, help="real weights for hunyuan3d; else tiny ones")
     parser.add_argument("--boot-s", type=float, default=5.0, help="seconds the VM takes to boot")

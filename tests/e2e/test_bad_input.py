@@ -80,7 +80,7 @@ class TestPost:
             (png_bomb(), 422, "image_too_many_pixels"),
             (gif(), 415, "image_unsupported_type"),
             (SVG, 415, "image_unsupported_type"),
-            (photo + bytes(25_000_000 - len(photo)), 413, "image_too_large"),
+            (photo + bytes(45_000_000 - len(photo)), 413, "image_too_large"),
         ]
         host = psutil.Process(cloud.stack.pids["functions_host"])
         requests.get(f"{cloud.api}/pool", timeout=30)
