@@ -99,7 +99,7 @@ class TestPostBodies:
         assert (heard.status, heard.body["code"]) == (400, "invalid_request")
 
     def test_refuses_a_body_larger_than_any_image_makes_it(self, desk: Desk):
-        heard = desk.post_form(b"x" * (21 * 1024 * 1024))
+        heard = desk.post_form(b"x" * (41 * 1024 * 1024))
 
         assert (heard.status, heard.body["code"]) == (413, "image_too_large")
 
