@@ -25,6 +25,11 @@ class ImageFormat(StrEnum):
     HEIF = "HEIF"
     AVIF = "AVIF"
 
+    @property
+    def label(self) -> str:
+        """The name that people know."""
+        return {"WEBP": "WebP", "HEIF": "HEIC"}.get(self.value, self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:

@@ -13,6 +13,7 @@ Orders and answers (`frames`)::
 """
 
 import io
+import json
 import sys
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -20,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from orchestrator.domain.errors import ApiError
+from orchestrator.domain.errors import ApiError, BodyTooLargeError
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
 from orchestrator.intake.body import PARSERS
@@ -32,6 +33,11 @@ from orchestrator.intake.refusals import refusal_to_json
 MAX_ORDER_BYTES = 512 * 1024 * 1024
 """More than the host takes in one request; the parent has judged the size already."""
 
+MAX_FIELDS_BYTES = 256 * 1024
+"""Of all that a body has beside images; metadata takes 4 KB, the others less."""
+
+_ADDRESS_BYTES = 100 * 1024 * 1024
+"""Address space beside what a picture needs: libheif's thread takes that, and no memory."""
 _HEADER_BYTES = 64 * 1024 * 1024
 """Memory for looking at an image's header; the decoders' own tables are the most of it."""
 
@@ -72,13 +78,13 @@ def _answer(connection: Connection, order: dict[str, Any], data: bytes) -> None:
 
 
 def _normalise(connection: Connection, limits: ImageLimits, data: bytes) -> None:
-    with limited_memory(_HEADER_BYTES + len(data)):
+    with limited_memory(_HEADER_BYTES + _ADDRESS_BYTES + len(data)):
         announced = announce(data, limits)
     send(connection, {"need": announced.memory_bytes})
     granted, _ = receive(connection, max_bytes=0)
     if granted["go"] is None:
         return
-    with limited_memory(granted["go"]):
+    with limited_memory(granted["go"] + _ADDRESS_BYTES):
         image = normalise(data, announced, limits)
     facts = asdict(image)
     send(connection, {"done": facts}, facts.pop("png"))
@@ -88,6 +94,10 @@ def _parse(connection: Connection, order: dict[str, Any], body: bytes) -> None:
     with limited_memory(order["memory_bytes"]):
         parse = PARSERS[order["do"]]
         found, fields = parse(order["content_type"], body, ImageLimits(**order["limits"]))
+        if len(json.dumps(fields)) > MAX_FIELDS_BYTES:
+            raise BodyTooLargeError(
+                f"the fields beside the image have more than {MAX_FIELDS_BYTES // 1024} KB"
+            )
     sources = [{"url": s.url, "name": s.name, "has_data": s.data is not None} for s in found]
     images = [source.data for source in found if source.data is not None]
     send(connection, {"done": {"sources": sources, "fields": fields}}, *images)

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,7 @@ START_S = 60.0
 """For a process to start, on a machine that is busy with something else."""
 
 _ROOT = Path(__file__).parents[2]
+_GONE_S = 5.0
 _WATCH_S = 0.05
 """How often the time and memory of a process at work are looked at, in seconds."""
 _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
@@ -100,14 +102,22 @@ class Child:
                 raise OverrunError(KillReason.MEMORY)
         return receive(self._connection, max_bytes=max_bytes)
 
-    def end(self) -> KillReason:
-        """Kill it, if it lives; tell from its exit status what had ended it otherwise."""
+    def end(self, *, is_gone: bool = False) -> KillReason:
+        """Kill it, if it lives, and tell what ended it.
+
+        Args:
+            is_gone: Whether its end of the pipe was closed, so that it must be ending by itself.
+        """
+        # The pipe of a process that ends is closed a moment before its status is known.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GONE_S if is_gone else 0)
+        status = self._process.poll()
         self._process.kill()
-        status = self._process.wait()
+        self._process.wait()
         self._connection.close()
         # SIGKILL that is not ours comes from the kernel, for lack of memory.
         reasons = {-signal.SIGXCPU: KillReason.CPU, -signal.SIGKILL: KillReason.MEMORY}
-        return reasons.get(status, KillReason.CRASH)
+        return KillReason.CRASH if status is None else reasons.get(status, KillReason.CRASH)
 
 
 def start_child(clock: Callable[[], float]) -> Child:

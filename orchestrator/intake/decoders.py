@@ -217,8 +217,8 @@ class Decoders:
             self._put_back(child)
             raise
         except (OverrunError, EOFError, OSError, ValueError) as error:
-            status_reason = self._end(child)
-            reason = error.reason if isinstance(error, OverrunError) else status_reason
+            ended_by = self._end(child, is_gone=isinstance(error, EOFError | ConnectionError))
+            reason = error.reason if isinstance(error, OverrunError) else ended_by
             raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
         except BaseException:
             self._end(child)
@@ -277,10 +277,10 @@ class Decoders:
         with self._lock:
             self._idle.append(child)
 
-    def _end(self, child: Child) -> KillReason:
+    def _end(self, child: Child, *, is_gone: bool = False) -> KillReason:
         with self._lock:
             self._children.discard(child)
-        return child.end()
+        return child.end(is_gone=is_gone)
 
     def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> InputError:
         kill = Kill(reason, seconds, hashlib.sha256(data).hexdigest())

@@ -83,7 +83,7 @@ def read_header(data: bytes, image_format: ImageFormat, limits: ImageLimits) -> 
         case ImageFormat.WEBP:
             width_px, height_px = read_webp_size(data)
             return ImageHeader(image_format, width_px, height_px, decoded_bytes=_WEBP_BYTES)
-    check_boxes_are_whole(data, image_format.value)
+    check_boxes_are_whole(data, image_format.label)
     if image_format is ImageFormat.HEIF:
         with HeifImageFile(io.BytesIO(data)) as opened:
             width_px, height_px = opened.size
@@ -148,7 +148,7 @@ def check_every_pixel_is_there(opened: Opened, data: bytes, image_format: ImageF
         case _:
             return
     if not is_whole:
-        raise TruncatedImageError.of(image_format.value)
+        raise TruncatedImageError.of(image_format.label)
 
 
 def failure_of(error: Exception, data: bytes, image_format: ImageFormat) -> Exception:
@@ -156,8 +156,8 @@ def failure_of(error: Exception, data: bytes, image_format: ImageFormat) -> Exce
     is_cut = image_format is ImageFormat.WEBP and is_webp_cut(data)
     words = str(error).lower()
     if is_cut or "truncated" in words or "end of file" in words:
-        return TruncatedImageError.of(image_format.value)
-    return UnreadableImageError.damaged(image_format.value)
+        return TruncatedImageError.of(image_format.label)
+    return UnreadableImageError.damaged(image_format.label)
 
 
 def _heif_bytes(opened: ImageFile.ImageFile) -> int:

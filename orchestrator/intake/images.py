@@ -154,14 +154,14 @@ def _decode(
     opened = open_image(data, image_format)
     # The decoder reads another size than was judged, so the judgement doesn't hold.
     if opened.image.size != stored_size:
-        raise UnreadableImageError.damaged(announced.source_format)
+        raise UnreadableImageError.damaged(image_format.label)
     opened.image.draft(None, fit_within(*stored_size, limits.max_edge_px))
     expected_size = opened.image.size
     opened.image.load()
     if opened.low_bytes is not None:
         opened.low_bytes.load()
     if opened.image.size != expected_size:
-        raise UnreadableImageError.damaged(announced.source_format)
+        raise UnreadableImageError.damaged(image_format.label)
     check_every_pixel_is_there(opened, data, image_format)
     image = normalise_pixels(opened, stored_size, limits.max_edge_px)
     return image, opened.notes

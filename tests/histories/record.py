@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage import data
 
 from localcloud.blueprint import ROOT
@@ -185,7 +185,9 @@ def record_bad_days(photo: bytes) -> None:
         cloud.stack.clear_faults()
 
         cloud.stack.fault("throttled", count=1, requests="write", retry_after_s=1)
-        blank = cloud.post(encode(Image.new("RGB", (200, 200), (240, 240, 240)), "PNG"))
+        # Not of one colour, which would be refused at the door, but without a subject.
+        faint = Image.linear_gradient("L").point(lambda level: level // 32)
+        blank = cloud.post(encode(ImageOps.invert(faint.convert("RGB")), "PNG"))
         cloud.wait_for_job(blank, timeout_s=120)
         interrupted = cloud.post(photo)
         cloud.wait_for_stage(interrupted, *RUNNING)

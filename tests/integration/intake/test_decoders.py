@@ -232,10 +232,11 @@ class TestParse:
         ("content_type", "body", "error"),
         [
             (JSON, nested_json(), ImageTooCostlyError),
+            (JSON, nested_json(1_000_000), BodyTooLargeError),
             (JSON, broken_base64(), InvalidRequestError),
             ("multipart/form-data; boundary=x", crowded_form("x"), BodyTooLargeError),
         ],
-        ids=["many small lists", "broken base64", "many parts"],
+        ids=["many small lists", "long fields", "broken base64", "many parts"],
     )
     def test_refuses_costly_bodies(self, make_decoders, content_type, body, error):
         decoders = make_decoders()

@@ -322,7 +322,7 @@ HOSTILE = {
         lambda: animation_of_one_dot(7_000),
         422,
         "image_too_many_pixels",
-        "of a WEBP of this kind at most",
+        "of a WebP of this kind at most",
     ),
     "flipped bit": (
         lambda: saved(picture()).replace(b"IDATx", b"IDATy"),
@@ -524,16 +524,27 @@ class TestHeic:
         assert [pixel[3] for pixel in corners(image)] == [0, 255, 255, 255]
 
     def test_has_the_colours_that_its_container_names(self):
-        """A red of Display P3 lies outside sRGB; what is mixed comes out stronger."""
-        image = normalise_image(heic_files.DISPLAY_P3)
+        image = opened(normalise_image(heic_files.DISPLAY_P3).png)
 
-        assert image.notes == ()
-        assert b"colrnclx\0\x0c" in heic_files.DISPLAY_P3
+        assert image.getpixel((30, 20)) == pytest.approx((215, 94, 33), abs=4)
 
     def test_is_recognised_by_any_of_its_brands(self):
         other = heic_files.GRID.replace(b"ftypheic", b"ftypMiHB", 1)
 
         assert announce(other, ImageLimits()).source_format == "HEIF"
+
+
+class TestAvif:
+    def test_has_the_colours_that_its_container_names(self):
+        image = Image.new("RGB", (64, 64), (200, 100, 50))
+        image.paste((0, 0, 0), (0, 48, 64, 64))
+        data = saved(image, "AVIF", quality=95)
+
+        display_p3 = data.replace(b"colrnclx\0\1", b"colrnclx\0\x0c", 1)
+
+        assert display_p3 != data
+        seen = opened(normalise_image(display_p3).png).getpixel((30, 20))
+        assert seen == pytest.approx((215, 94, 33), abs=4)
 
 
 class TestFirstImages:
