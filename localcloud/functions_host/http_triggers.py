@@ -58,12 +58,10 @@ class HttpTriggers:
             return web.Response(status=404)
         function, params = found
         body = await request.read()
-        if body and request.content_length is None:
-            logger.warning(
-                "%s was given a chunked body whole; Azure's host may hand on an empty one "
-                "(azure-functions-host issue 7930), so send Content-Length there",
-                function.name,
-            )
+        if body and not request.content_length:
+            # Azure's host reads a body only if its length is announced (issues 4926 and 7930).
+            logger.warning("%s is not given a chunked body, as in Azure", function.name)
+            body = b""
         return await self._call(function, _to_datum(request, params, body))
 
     async def _call(self, function: AppFunction, datum: Datum) -> web.Response:
