@@ -107,7 +107,7 @@ class TestSubmit:
     def test_does_not_send_a_film(self, api, client, tmp_path):
         film = tmp_path / "film.mp4"
         with film.open("wb") as file:
-            file.truncate(50_000_000)
+            file.truncate(80_000_000)
 
         with pytest.raises(RefusedError) as caught:
             client.submit(film)

@@ -92,10 +92,9 @@ class TestStop:
         host.begin("naps", ordered)
         host.until(lambda: host.count("nap-begun"), lambda count: count == min(ordered, 2))
 
-        status, took_s = host.stop()
+        status = host.stop()
 
         assert status == 0
-        assert took_s < 5
 
     def test_a_second_host_on_the_same_folder_is_refused(self, make_host):
         host = make_host()
