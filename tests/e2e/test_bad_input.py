@@ -179,10 +179,16 @@ class TestInstance:
         def post(path):
             return requests.post(f"{instance}/{path}", timeout=30)
 
+        def status():
+            return requests.get(instance, timeout=30).json()["runtimeStatus"]
+
         hostile = post("raiseEvent/x%3FtaskHub%3DOther%26connection%3DElse")
         assert_problem(hostile, status=400, code="event_name_invalid")
         assert post("raiseEvent/plain.name").status_code == 202
         assert post("suspend?reason=a%26b%3Fc").status_code == 202
+        # Durable takes the order and carries it out a moment later.
+        cloud.wait_for(lambda: status() == "Suspended")
         assert_problem(post("suspend"), status=409, code="instance_suspended")
         assert post("resume").status_code == 202
+        cloud.wait_for(lambda: status() == "Running")
         assert_problem(post("resume"), status=409, code="instance_not_suspended")
