@@ -55,7 +55,7 @@ demo: $(if $(filter hunyuan3d,$(ENGINE)),set-up-engine,set-up-demo) ## Turn a ph
 up: set-up-demo ## Run the local cloud until Ctrl-C and print its URLs (PORT=7071, HOST=func: Core Tools)
 	@$(BIN)/python -m localcloud.up --port "$(PORT)" --host "$(HOST)"
 
-bench: set-up ## Measure the engine beside a peer, warm jobs, memory, pool and wakes (to out/bench.json; 6 minutes)
+bench: set-up ## Measure the engine beside a peer, warm jobs, memory, pool and wakes (to out/bench.json; 9 minutes)
 	@$(BIN)/python -m benchmarks
 
 bench-agent: set-up-bench ## Measure the agent on a CPU beside hy3dgen's own server (to out/bench-agent.json; 12 minutes)
