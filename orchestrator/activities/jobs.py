@@ -242,10 +242,13 @@ class JobActivities:
                 error=order.get("error"),
             )
 
-        await RESERVE.run(self._jobs.change, job_id, change)
+        row = await RESERVE.run(self._jobs.change, job_id, change)
         if manifest is None:
             return {"id": job_id, "state": order["state"]}
-        return {**output_of(job_id, manifest), "manifest": artifact_url(job_id, "manifest.json")}
+        return {
+            **output_of(job_id, manifest, row.notes if row else ()),
+            "manifest": artifact_url(job_id, "manifest.json"),
+        }
 
 
 def _expected_end(view: JobView, now: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -158,6 +158,7 @@ class JobRow:
         cost: What its attempts cost, see `pool.ledger.cost_of`.
         error: When failed: ``{code, message, retryable, stage}``.
         attempt_at: When the newest attempt was taken by an agent.
+        notes: Sentences on what of the image was left aside when it was taken.
         expected_end_at: When its agent, which has made models asked for in the same way, expects
             it to be done; None while it can't tell.
     """
@@ -179,6 +180,7 @@ class JobRow:
     cost: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     expected_end_at: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def seconds_left(self, now: float) -> float | None:
         """Give what its agent expects, counted on since; None while it can't tell."""
@@ -219,21 +221,23 @@ def artifacts_of(manifest: Mapping[str, Any], job_id: str) -> list[dict[str, Any
     ]
 
 
-def figures_of(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+def figures_of(manifest: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, Any] | None:
     """Give the figures of a model; `notes` are sentences on what is less than was asked for."""
     figures = manifest.get("mesh")
     if figures is None:
         return None
-    return {**figures, "notes": list((manifest.get("result") or {}).get("notes", []))}
+    return {**figures, "notes": [*notes, *(manifest.get("result") or {}).get("notes", [])]}
 
 
-def output_of(job_id: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def output_of(
+    job_id: str, manifest: Mapping[str, Any], notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Build the output of a job's workflow instance."""
     return {
         "id": job_id,
         "state": JobState.SUCCEEDED.value,
         "artifacts": artifacts_of(manifest, job_id),
-        "figures": figures_of(manifest),
+        "figures": figures_of(manifest, notes),
         "engine": manifest.get("engine"),
         "stage_seconds": manifest.get("stage_seconds", {}),
     }
@@ -280,7 +284,7 @@ def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
             "stage_seconds": manifest.get("stage_seconds", {}),
         },
         "cost": row.cost,
-        "figures": figures_of(manifest),
+        "figures": figures_of(manifest, row.notes),
         "engine": manifest.get("engine"),
         "metadata": row.metadata,
         "batch_id": row.batch_id,

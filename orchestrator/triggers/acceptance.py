@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -30,6 +30,10 @@ class Normalised(Protocol):
     @property
     def png(self) -> bytes:
         """The upright PNG."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences on what of it was left aside."""
 
 
 class Reader(Protocol):
@@ -129,7 +133,7 @@ class Acceptance:
         sources, fields = await self._reader.parse(posted, content_type, body)
         return sources, JobRequest.from_json(fields)
 
-    async def image(self, source: ImageSource, place: Place) -> bytes:
+    async def image(self, source: ImageSource, place: Place) -> Normalised:
         """Fetch if need be, check and normalise an image.
 
         Raises:
@@ -141,7 +145,7 @@ class Acceptance:
             data = source.data
             if data is None:
                 data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
-            return (await self._reader.normalise(data)).png
+            return await self._reader.normalise(data)
         finally:
             place.shrink(place.held_bytes - before_bytes)
 
@@ -186,18 +190,20 @@ class Acceptance:
         return _same_request(*first, body_hash)
 
     async def store(
-        self, job_id: str, png: bytes, request: JobRequest, *, batch_id: str | None = None
+        self, job_id: str, image: Normalised, request: JobRequest, *, batch_id: str | None = None
     ) -> JobRow:
         """Store image and request, and give the row that is still to be inserted."""
-        row = self._row(job_id, request, batch_id)
+        row = self._row(job_id, image, request, batch_id)
         asked = {"id": job_id, "created_at": row.created_at, **_asked(request)}
         await asyncio.gather(
-            self._write(input_path(job_id), png, "image/png"),
+            self._write(input_path(job_id), image.png, "image/png"),
             self._write_json(request_path(job_id), {**asked, "batch_id": batch_id}),
         )
         return row
 
-    def _row(self, job_id: str, request: JobRequest, batch_id: str | None) -> JobRow:
+    def _row(
+        self, job_id: str, image: Normalised, request: JobRequest, batch_id: str | None
+    ) -> JobRow:
         order = {
             "id": job_id,
             "options": request.options,
@@ -212,6 +218,7 @@ class Acceptance:
             metadata=request.metadata,
             order=order,
             batch_id=batch_id,
+            notes=list(image.notes),
         )
 
     async def insert(self, row: JobRow) -> None:

@@ -64,13 +64,13 @@ class BatchRoutes:
         rows, refused = [], []
         for number, source in enumerate(sources, start=1):
             try:
-                png = await self._acceptance.image(source, place)
+                image = await self._acceptance.image(source, place)
             except (InputError, BusyError) as error:
                 why = error_of(error.code, str(error), retryable=error.retryable, stage="intake")
                 refused.append({"number": number, "name": source.name, "error": why})
                 continue
             job_id = f"{batch_id}-{number}"
-            rows.append(await self._acceptance.store(job_id, png, asked, batch_id=batch_id))
+            rows.append(await self._acceptance.store(job_id, image, asked, batch_id=batch_id))
         return await self._acceptance.store_batch(batch_id, rows, refused)
 
     async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:

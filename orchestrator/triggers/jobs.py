@@ -91,12 +91,12 @@ class JobRoutes:
         self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str, place: Place
     ) -> JobRow:
         await self._acceptance.admit(1)
-        png = await self._acceptance.image(source, place)
+        image = await self._acceptance.image(source, place)
         job_id = await self._acceptance.claim(key, body_hash)
         # Without a key the id was drawn just now, and nothing can stand under it.
         row = await STORAGE.run(self._jobs.read, job_id) if key else None
         if row is None:
-            row = await self._acceptance.store(job_id, png, asked)
+            row = await self._acceptance.store(job_id, image, asked)
             await self._acceptance.insert(row)
         return row
 

@@ -45,6 +45,7 @@ class FakeReader:
 
     def __init__(self) -> None:
         self.is_failing = False
+        self.notes: list[str] = []
 
     async def parse(self, posted: str, content_type: str, body: bytes) -> Any:
         return PARSERS[posted](content_type, body)
@@ -52,7 +53,7 @@ class FakeReader:
     async def normalise(self, data: bytes) -> Any:
         if not data:
             raise EmptyImageError("no byte was sent")
-        return SimpleNamespace(png=b"normalised " + data)
+        return SimpleNamespace(png=b"normalised " + data, notes=self.notes)
 
 
 class Desk:

@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator import lanes
 from orchestrator.intake.admission import Admission, AdmissionLimits
+from tests.unit.orchestrator.parts import MANIFEST, run
 from tests.unit.orchestrator.triggers.desk import PNG, Desk
 
 OF_CALLERS = ("FakeJobTable.", "FakeKeyTable.", "FakeFileStore.")
@@ -59,6 +60,23 @@ class TestPost:
         )
 
         assert heard.status == 202
+
+
+class TestNotes:
+    def test_on_the_image_stand_before_those_on_the_model(self):
+        desk = Desk()
+        desk.reader.notes = ["The colour profile was left aside."]
+        job_id = desk.post_form(PNG).body["id"]
+        made = {**MANIFEST, "result": {"notes": ["The mesh is coarse."]}}
+        order = {"job_id": job_id, "fence": 1, "vm": "gpu-1", "state": "succeeded"}
+
+        output = run(
+            desk.parts.job_activities.finish_job({**order, "manifest": made}, desk.parts.durable)
+        )
+
+        notes = ["The colour profile was left aside.", "The mesh is coarse."]
+        assert output["figures"]["notes"] == notes
+        assert desk.get(job_id).body["figures"]["notes"] == notes
 
 
 class TestHealth:
