@@ -222,7 +222,12 @@ def artifacts_of(manifest: Mapping[str, Any], job_id: str) -> list[dict[str, Any
 
 
 def figures_of(manifest: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Give the figures of a model; `notes` are sentences on what is less than was asked for."""
+    """Give the figures of a model; their `notes` say what is less than was asked for.
+
+    Args:
+        manifest: Of the job.
+        notes: Those on its image, which come first.
+    """
     figures = manifest.get("mesh")
     if figures is None:
         return None
