@@ -193,8 +193,11 @@ class Decoders:
             "limits": asdict(self._image_limits),
             "memory_bytes": memory_bytes,
         }
-        with self._talk(order, body) as talk:
-            facts, blobs = talk.hear(memory_bytes + len(body))
+        try:
+            with self._budget.take(memory_bytes), self._talk(order, body) as talk:
+                facts, blobs = talk.hear(memory_bytes + len(body))
+        except OutOfMemoryBudgetError as error:
+            raise self._admission.busy() from error
         images = iter(blobs)
         sources = [
             ImageSource(
@@ -237,7 +240,11 @@ class Decoders:
             else:
                 return child
         child = self._start_one()
-        child.say(order, data)
+        try:
+            child.say(order, data)
+        except OSError as error:
+            self._end(child)
+            raise self._note_failed_start(error) from error
         return child
 
     def _start_one(self) -> Child:

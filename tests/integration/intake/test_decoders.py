@@ -244,6 +244,12 @@ class TestParse:
         with pytest.raises(error):
             asyncio.run(decoders.parse("job", content_type, body))
 
+    def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
+        decoders = make_decoders(memory_bytes=1)
+
+        with pytest.raises(IntakeBusyError):
+            asyncio.run(decoders.parse("job", JSON, broken_base64(100_000)))
+
     def test_ends_a_process_whose_body_takes_too_much_memory(self, make_decoders):
         """By the limit that the process has set itself: its parent sees nothing here."""
         decoders = make_decoders()
