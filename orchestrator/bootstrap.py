@@ -138,9 +138,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         },
     )
     vm_activities = VmActivities(pool=pool, power=power, agents=agents, policy=policy, clock=clock)
-    job_activities = JobActivities(
-        pool=pool, agents=agents, jobs=jobs, files=files, policy=policy, clock=clock
-    )
+    job_activities = JobActivities(pool=pool, agents=agents, jobs=jobs, files=files, clock=clock)
     acceptance = Acceptance(
         jobs=jobs,
         keys=outside.keys,

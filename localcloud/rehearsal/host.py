@@ -405,8 +405,8 @@ class EngineClient:
             return
         self._life.engine.raise_event(instance_id, event_name, text)
 
-    async def get_status(self, instance_id: str) -> Any:
-        """Read an instance's status; None if there is none."""
+    async def get_status(self, instance_id: str, **_shown: bool) -> Any:
+        """Read an instance's status, never with its history; None if there is none."""
         await self._pass()
         row = self._life.store.read_instance(instance_id)
         if row is None:

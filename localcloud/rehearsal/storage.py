@@ -6,6 +6,7 @@ too. One thread only. A `Trouble` stands before every call, and behind every wri
 
 import base64
 import binascii
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any, Protocol, Self
 import orjson
 
 from orchestrator.domain.errors import InvalidRequestError, StoreConflictError
-from orchestrator.domain.job import JobRow, row_key
+from orchestrator.domain.job import JobRow, is_job_id, row_key
 from orchestrator.domain.pool import PoolState
 from orchestrator.domain.ports import FileStore, JobTable, KeyTable, LedgerTable, PoolStore
 
@@ -289,9 +290,10 @@ def _to_token(key: str) -> str:
 
 
 def _from_token(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, UnicodeError) as error:
-        raise InvalidRequestError(
-            "page is not a token of ours: take it from next_page", code="invalid_page"
-        ) from error
+    with contextlib.suppress(binascii.Error, UnicodeError):
+        key = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode("ascii")
+        if is_job_id(key):
+            return key
+    raise InvalidRequestError(
+        "page is not a token of ours: take it from next_page", code="invalid_page"
+    )

@@ -18,7 +18,7 @@ from orchestrator.domain.job import (
     output_of,
     output_prefix,
 )
-from orchestrator.domain.pool import Candidate, PoolPolicy, Release
+from orchestrator.domain.pool import Candidate, Release
 from orchestrator.domain.ports import AgentClient, Clock, Durable, FileStore, JobTable
 from orchestrator.lanes import RESERVE
 
@@ -40,14 +40,12 @@ class JobActivities:
         agents: AgentClient,
         jobs: JobTable,
         files: FileStore,
-        policy: PoolPolicy,
         clock: Clock,
     ) -> None:
         self._pool = pool
         self._agents = agents
         self._jobs = jobs
         self._files = files
-        self._policy = policy
         self._clock = clock
 
     async def submit_job(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +62,7 @@ class JobActivities:
             ``{"outcome": "unreachable"}``.
         """
         job_id, fence = str(order["job_id"]), int(order["fence"])
-        candidate = self._policy.candidate(order["vm"])
+        candidate = await self._pool.reach(order["vm"])
         if candidate is None:
             return {"outcome": "refused", "code": "unknown_vm"}
         submission = Submission(
@@ -122,7 +120,7 @@ class JobActivities:
             attempt) or ``{"outcome": "unreachable"}``.
         """
         job_id, fence = str(order["job_id"]), int(order["fence"])
-        candidate = self._policy.candidate(order["vm"])
+        candidate = await self._pool.reach(order["vm"])
         if candidate is None:
             return {"outcome": "unknown"}
         began_at = self._clock()
@@ -171,7 +169,7 @@ class JobActivities:
 
     async def stop_job(self, order: dict[str, Any]) -> dict[str, Any]:
         """Cancel an attempt on its agent. Safe to run twice: a cancelled key stays cancelled."""
-        candidate = self._policy.candidate(order["vm"])
+        candidate = await self._pool.reach(order["vm"])
         if candidate is None:
             return {"outcome": "unknown"}
         try:

@@ -16,6 +16,7 @@ from orchestrator.domain.names import (
     wake_instance_id,
 )
 from orchestrator.domain.pool import (
+    Candidate,
     Command,
     Confirm,
     Decision,
@@ -76,6 +77,16 @@ class PoolGate:
     def read(self) -> PoolState:
         """Read the state as it is."""
         return self._store.read()[0]
+
+    async def reach(self, vm: str) -> Candidate | None:
+        """Find a VM by name: as it is configured or, no longer configured, as it was last woken.
+
+        A job goes on where it is, also when its VM is taken out of the settings meanwhile.
+        """
+        if candidate := self._policy.candidate(vm):
+            return candidate
+        known = (await RESERVE.run(self._store.read))[0].vms.get(vm)
+        return self._policy.reach(vm, known.home if known else None)
 
     async def apply(self, command: Command, durable: Durable) -> dict[str, Any]:
         """Apply a command and perform the effects that are due.
@@ -162,8 +173,7 @@ class PoolGate:
         return Confirm(effects=[data])
 
     async def _stop(self, effect: StopJob) -> Release | None:
-        believed = (await RESERVE.run(self._store.read))[0].vms.get(effect.vm)
-        vm = self._policy.reach(effect.vm, believed.home if believed else None)
+        vm = await self.reach(effect.vm)
         if vm is None:
             return None
         try:

@@ -132,7 +132,7 @@ class Decoders:
         self._failed_starts = 0
         self._failing_until = 0.0
         self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
-        self._finalize = weakref.finalize(self, _end_all, self._children)
+        self._finalize = weakref.finalize(self, _end_all, self._children, self._lock)
 
     @property
     def is_failing(self) -> bool:
@@ -332,6 +332,8 @@ class _Talk:
         return head, blobs
 
 
-def _end_all(children: set[Child]) -> None:
-    for child in list(children):
+def _end_all(children: set[Child], lock: threading.Lock) -> None:
+    with lock:
+        doomed = list(children)
+    for child in doomed:
         child.end()

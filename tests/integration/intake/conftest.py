@@ -11,7 +11,10 @@ def _make_decoders():
 
     def make(image_limits: ImageLimits | None = None, *, start=None, **limits) -> Decoders:
         more = {} if start is None else {"start": start}
-        decoders = Decoders(image_limits, DecoderLimits(**limits), **more)
+        # The process of the tests may hold anything by now.
+        decoders = Decoders(
+            image_limits, DecoderLimits(**{"memory_bytes": 10**12, **limits}), **more
+        )
         made.append(decoders)
         return decoders
 

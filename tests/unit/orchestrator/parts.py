@@ -1,6 +1,7 @@
 """The control plane's parts joined over fakes, with one clock that tests move."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.activities.jobs import JobActivities
@@ -87,7 +88,11 @@ class Parts:
         )
         self.vms = VmActivities(pool=self.gate, power=self.power, **common)
         self.job_activities = JobActivities(
-            pool=self.gate, jobs=self.jobs, files=self.files, **common
+            pool=self.gate,
+            agents=self.agents,
+            jobs=self.jobs,
+            files=self.files,
+            clock=lambda: self.now,
         )
         self.reconcile = ReconcileActivities(
             pool=self.gate,
@@ -107,6 +112,10 @@ class Parts:
 
     def agent(self, name: str = "gpu-1") -> FakeAgent:
         return self.agents.agent(name)
+
+    def unlist(self) -> None:
+        """Take every VM out of the settings, as a deployment in mid-job does."""
+        self.gate._policy = replace(self.policy, candidates=())
 
     def candidate(self, name: str = "gpu-1") -> Candidate:
         return make_candidate(name)

@@ -327,3 +327,20 @@ class TestFinishJob:
         self.finish(ready, do, state="failed", error=error)
 
         assert row_of(ready).state is JobState.RUNNING
+
+
+class TestUnlistedVm:
+    def test_keeps_the_job_that_it_has(self, ready: Parts, submit, follow, do):
+        submit()
+        ready.agent().succeed(JOB, 1, MANIFEST)
+        ready.unlist()
+
+        assert follow()["outcome"] == "news"
+        assert submit()["outcome"] == "accepted"
+        stop = {"job_id": JOB, "fence": 1, "vm": "gpu-1"}
+        assert do(ready.job_activities.stop_job(stop))["outcome"] == "stopped"
+
+    def test_that_was_never_woken_is_unknown(self, ready: Parts, do):
+        order = {"job_id": JOB, "fence": 1, "vm": "gpu-9", "after": 0, "stage": None}
+
+        assert do(ready.job_activities.follow_job(order))["outcome"] == "unknown"
