@@ -37,11 +37,11 @@ from localcloud.rehearsal.storage import MakeStores, in_memory
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
 from orchestrator.bootstrap import Outside, join
-from orchestrator.domain.image_source import ImageSource
+from orchestrator.domain.image_source import ImageSource, NormalisedImage
 from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
-from orchestrator.intake.images import NormalisedImage, normalise_image
+from orchestrator.intake.images import normalise_image
 from orchestrator.settings import Settings
 
 VMS = 3

@@ -27,7 +27,7 @@ import psutil
 
 from orchestrator.domain.errors import ApiError, IntakeFailingError
 from orchestrator.domain.image_rules import ImageLimits
-from orchestrator.domain.image_source import ImageSource
+from orchestrator.domain.image_source import ImageSource, NormalisedImage
 from orchestrator.domain.input_errors import (
     ImageTooCostlyError,
     InputError,
@@ -36,7 +36,6 @@ from orchestrator.domain.input_errors import (
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
 from orchestrator.intake.children import START_S, Child, KillReason, OverrunError, start_child
-from orchestrator.intake.images import NormalisedImage
 from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
 from orchestrator.intake.refusals import refusal_from_json
 from orchestrator.lanes import Lane

@@ -20,6 +20,7 @@ from orchestrator.domain.image_rules import (
     fit_within,
     recognise_format,
 )
+from orchestrator.domain.image_source import NormalisedImage
 from orchestrator.domain.input_errors import BlankImageError, ImageError, UnreadableImageError
 from orchestrator.intake.decoding import (
     check_every_pixel_is_there,
@@ -49,30 +50,6 @@ class Announced:
     width_px: int
     height_px: int
     memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class NormalisedImage:
-    """An image as jobs use it.
-
-    Attributes:
-        png: The file: RGB or RGBA, 8 bits, sRGB, upright, no metadata. Equal input gives equal
-            bytes under one version of Pillow.
-        width: In pixels, at most `ImageLimits.max_edge_px`.
-        height: In pixels, likewise.
-        has_alpha: Whether any pixel is not opaque.
-        sha256: Of `png`, in hex.
-        source_format: As `Announced` says it.
-        notes: Sentences about what was left aside, such as a colour profile.
-    """
-
-    png: bytes
-    width: int
-    height: int
-    has_alpha: bool
-    sha256: str
-    source_format: str
-    notes: tuple[str, ...] = ()
 
 
 def announce(data: bytes, limits: ImageLimits) -> Announced:

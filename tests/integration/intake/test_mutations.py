@@ -9,9 +9,9 @@ from PIL import Image
 from skimage import data
 
 from orchestrator.domain.errors import ApiError
+from orchestrator.domain.image_source import NormalisedImage
 from orchestrator.domain.input_errors import InputError
 from orchestrator.intake.children import KillReason
-from orchestrator.intake.images import NormalisedImage
 
 FILES = 1000
 AT_ONCE = 8

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
@@ -12,6 +15,7 @@ from orchestrator import bootstrap
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.names import Activity
 
+ROOT = Path(__file__).parents[3]
 BINDINGS = json.dumps({"taskHubName": "hub", "creationUrls": {}, "managementUrls": {}})
 
 
@@ -41,3 +45,18 @@ class TestFunctions:
         asyncio.run(function.get_user_function()(client=BINDINGS, **first[kind]))
 
         assert [type(client) for client in clients] == [DurableClient]
+
+
+class TestApp:
+    def test_has_no_decoder_in_its_process(self):
+        """What could read a stranger's picture is not even imported."""
+        program = (
+            "import sys, orchestrator.bootstrap\n"
+            "print([name for name in ('PIL', 'pi_heif') if name in sys.modules])"
+        )
+
+        ended = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+
+        assert ended.stdout.strip() == "[]"
