@@ -41,7 +41,7 @@ TORCH = $(shell sed -n 's/^torch==.*/&/p' requirements/engine.in)
 TORCH_INDEX = https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up bench bench-agent test check fmt lint type arch unit integration infra prices plan apply image deploy doctor roles rotate destroy mutants rehearse lock clean set-up set-up-bench set-up-demo set-up-engine set-up-test
+.PHONY: help demo up bench bench-agent test check fmt lint type arch unit integration infra prices plan apply image deploy doctor roles rotate destroy mutants nightly rehearse lock clean set-up set-up-bench set-up-demo set-up-engine set-up-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -120,6 +120,12 @@ rotate: set-up ## Have the app show the agents' other token, and draw the first 
 
 destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev CONFIRM=dev)
 	@$(DEPLOY) destroy --confirm "$(CONFIRM)"
+
+# What `make test` has no time for: it should take under 25 minutes.
+nightly: set-up-test ## Run what takes too long for every change: 2,000 random programs, 100 rehearsed seeds, all planted faults (about 90 minutes)
+	DIFFERENTIAL_PROGRAMS=2000 $(BIN)/pytest tests/differential
+	$(BIN)/python -m localcloud.rehearsal --seeds 100
+	$(BIN)/python -m tests.mutants
 
 mutants: set-up-test ## Plant known faults in copies of the source and see each one caught by its test
 	@$(BIN)/python -m tests.mutants
