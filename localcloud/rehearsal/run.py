@@ -42,6 +42,7 @@ from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
 from orchestrator.intake.images import normalise_image
+from orchestrator.lanes import STORAGE
 from orchestrator.settings import Settings
 
 VMS = 3
@@ -277,8 +278,8 @@ class _OwnReader:
         return PARSERS[posted](content_type, body)
 
     async def normalise(self, data: bytes) -> NormalisedImage:
-        """Check and normalise an image."""
-        return normalise_image(data)
+        """Check and normalise an image; it takes a thread's time, as a process's."""
+        return await STORAGE.run(normalise_image, data)
 
 
 def tell_money(judge: Judge) -> dict[str, float]:
