@@ -169,18 +169,16 @@ class Decoders:
         order = {"do": "normalise", "limits": asdict(self._image_limits)}
         try:
             with self._talk(order, data) as talk:
-                need_bytes = talk.hear(_SLACK_BYTES + len(data))[0]["need"] + _SLACK_BYTES
+                need_bytes = _SLACK_BYTES + _read_need(talk.hear(_SLACK_BYTES + len(data))[0])
                 try:
                     with self._budget.take(need_bytes):
                         talk.say({"go": need_bytes})
-                        facts, blobs = talk.hear(need_bytes + len(data))
+                        return _read_image(*talk.hear(need_bytes + len(data)))
                 except OutOfMemoryBudgetError as error:
                     talk.say({"go": None})
                     raise self._admission.busy() from error
         finally:
             self._admission.learn(self._clock() - began_at)
-        done = facts["done"]
-        return NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
 
     def _parse(
         self, posted: str, content_type: str, body: bytes
@@ -194,19 +192,9 @@ class Decoders:
         }
         try:
             with self._budget.take(memory_bytes), self._talk(order, body) as talk:
-                facts, blobs = talk.hear(memory_bytes + len(body))
+                return _read_sources(*talk.hear(memory_bytes + len(body)))
         except OutOfMemoryBudgetError as error:
             raise self._admission.busy() from error
-        images = iter(blobs)
-        sources = [
-            ImageSource(
-                url=source["url"],
-                name=source["name"],
-                data=next(images) if source["has_data"] else None,
-            )
-            for source in facts["done"]["sources"]
-        ]
-        return sources, facts["done"]["fields"]
 
     @contextmanager
     def _talk(self, order: dict[str, Any], data: bytes) -> Iterator["_Talk"]:
@@ -324,11 +312,45 @@ class _Talk:
             max_resident_bytes=_REST_BYTES + allowance_bytes,
             max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes),
         )
-        if refused := head.get("refused"):
+        if isinstance(refused := head.get("refused"), dict):
             raise refusal_from_json(refused)
         if head.get("spent"):
             raise OverrunError(KillReason.MEMORY)
         return head, blobs
+
+
+def _read_need(head: dict[str, Any]) -> int:
+    """Give the bytes that a process asks for; less than none would be taken from the others."""
+    need = head.get("need")
+    if type(need) is not int or need < 0:
+        raise ValueError("what came is not a need of memory")
+    return need
+
+
+def _read_image(head: dict[str, Any], blobs: list[bytes]) -> NormalisedImage:
+    try:
+        done = head["done"]
+        return NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
+    except (LookupError, TypeError) as error:
+        raise ValueError("what came is not an image") from error
+
+
+def _read_sources(
+    head: dict[str, Any], blobs: list[bytes]
+) -> tuple[list[ImageSource], dict[str, Any]]:
+    images = iter(blobs)
+    try:
+        sources = [
+            ImageSource(
+                url=source["url"],
+                name=source["name"],
+                data=next(images) if source["has_data"] else None,
+            )
+            for source in head["done"]["sources"]
+        ]
+        return sources, dict(head["done"]["fields"])
+    except (LookupError, TypeError, StopIteration) as error:
+        raise ValueError("what came is not a body that was read") from error
 
 
 def _end_all(children: set[Child], lock: threading.Lock) -> None:

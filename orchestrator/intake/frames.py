@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 MAX_HEAD_BYTES = 1024 * 1024
+MAX_BLOBS = 256
+"""A form has fewer parts; empty blobs without end would never use up their bytes."""
 
 
 def send(connection: Connection, head: dict[str, Any], *blobs: bytes) -> None:
@@ -33,10 +35,16 @@ def receive(connection: Connection, *, max_bytes: int) -> tuple[dict[str, Any], 
         OSError: Likewise, or it sent more than was allowed.
         ValueError: What came is not a message.
     """
-    head = json.loads(connection.recv_bytes(MAX_HEAD_BYTES))
+    try:
+        head = json.loads(connection.recv_bytes(MAX_HEAD_BYTES))
+    except RecursionError as error:
+        raise ValueError("a message is nested too deep") from error
+    count = head.pop("blobs", None) if isinstance(head, dict) else None
+    if not isinstance(count, int) or not 0 <= count <= MAX_BLOBS:
+        raise ValueError("a message does not tell its blobs")
     blobs: list[bytes] = []
     left = max_bytes
-    for _ in range(int(head.pop("blobs"))):
+    for _ in range(count):
         blobs.append(connection.recv_bytes(left))
         left -= len(blobs[-1])
     return head, blobs

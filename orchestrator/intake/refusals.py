@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from orchestrator.domain.errors import ApiError
+from orchestrator.domain.errors import ApiError, BusyError
 from orchestrator.domain.input_errors import InputError
 
 Refusal = ApiError | InputError
@@ -17,14 +17,22 @@ def refusal_from_json(data: dict[str, Any]) -> Refusal:
     """Build the refusal again.
 
     Raises:
-        ValueError: There is no such class of error.
+        ValueError: It is none, or one that a body or an image can't be the cause of.
     """
-    name, message = data["class"], data["message"]
+    name, code, message = (data.get(key) for key in ("class", "code", "message"))
+    if not (isinstance(name, str) and isinstance(code, str) and isinstance(message, str)):
+        # Like all that is wrong with a message.
+        raise ValueError("a refusal has a class, a code and a message")  # noqa: TRY004
+    error: Refusal
     if input_error := _find(InputError, name):
-        return input_error(message)
-    if api_error := _find(ApiError, name):
-        return api_error(message, code=data["code"])
-    raise ValueError(f"there is no error {name!r}")
+        error = input_error(message)
+    elif (api_error := _find(ApiError, name)) and not issubclass(api_error, BusyError):
+        error = api_error(message, code=code)
+    else:
+        raise ValueError(f"there is no refusal {name!r}")
+    if error.status >= 500:
+        raise ValueError(f"{name!r} refuses nothing")
+    return error
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 
 import psutil
 import pytest
@@ -132,6 +133,48 @@ class TestNormalise:
         assert reasons(decoders) == [KillReason.CRASH]
         assert not decoders.is_failing
 
+    @pytest.mark.parametrize("position", [0, 1], ids=["at the header", "at the end"])
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            *({}, {"need": "many"}, {"need": None}, {"need": -(10**12)}, {"done": []}),
+            *({"done": {"notes": []}}, {"refused": "no"}, {"refused": {"code": "x"}}),
+            *(
+                {"refused": {"class": name, "code": "x", "message": "m"}}
+                for name in ("IntakeFailingError", "ApiError", "KeyError")
+            ),
+        ],
+        ids=repr,
+    )
+    def test_refuses_the_image_and_ends_a_process_whose_answer_is_none(
+        self, make_decoders, answer, position
+    ):
+        """As one that a stranger's file took over might give."""
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        answers = [{"need": 1}] * position
+        child.hear = lambda **limits: (answers.pop() if answers else answer, [b""])
+
+        with pytest.raises(UnreadableImageError):
+            normalise(decoders, encoded())
+
+        assert decoders._children == set()
+        assert decoders._idle == []
+
+    def test_gives_no_memory_to_the_others_for_a_need_below_zero(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        right = asdict(normalise_image(encoded()))
+        png = right.pop("png")
+        answers = [({"done": right}, [png]), ({"need": -(10**12)}, [])]
+        child.hear = lambda **limits: answers.pop()
+        with pytest.raises(UnreadableImageError):
+            normalise(decoders, encoded())
+
+        assert decoders._children == set()
+
     def test_blames_no_image_for_a_process_that_ended_while_idle(self, make_decoders):
         decoders = make_decoders()
         normalise(decoders, encoded())
@@ -243,6 +286,27 @@ class TestParse:
 
         with pytest.raises(error):
             asyncio.run(decoders.parse("job", content_type, body))
+
+    @pytest.mark.parametrize(
+        "done",
+        [
+            None,
+            {"sources": [{}], "fields": {}},
+            {"sources": [{"url": None, "name": None, "has_data": True}], "fields": {}},
+            {"sources": [], "fields": 1},
+        ],
+        ids=repr,
+    )
+    def test_refuses_the_body_and_ends_a_process_whose_answer_is_none(self, make_decoders, done):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (child,) = decoders._children
+        child.hear = lambda **limits: ({"done": done}, [])
+
+        with pytest.raises(UnreadableImageError):
+            asyncio.run(decoders.parse("job", JSON, broken_base64(100_000)))
+
+        assert decoders._children == set()
 
     def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
         decoders = make_decoders(memory_bytes=1)
