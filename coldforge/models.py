@@ -57,6 +57,7 @@ class JobStatus:
         error: ``code``, ``message``, ``retryable``, ``stage``, or None.
         cost_usd: What it cost, or None when not known yet.
         retry_after_s: When the server wants to be asked again, or None.
+        suspended: Whether somebody holds the job's workflow.
         raw: The server's answer.
     """
 
@@ -72,6 +73,7 @@ class JobStatus:
     error: Mapping[str, Any] | None = None
     cost_usd: float | None = None
     retry_after_s: float | None = None
+    suspended: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -92,6 +94,7 @@ class JobStatus:
             error=body.get("error"),
             cost_usd=cost.get("usd"),
             retry_after_s=retry_after_s,
+            suspended=bool(body.get("suspended")),
             raw=dict(body),
         )
 

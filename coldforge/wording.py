@@ -105,6 +105,7 @@ def describe_details(status: JobStatus) -> list[tuple[str, str]]:
         ("job", status.id),
         ("state", describe(status)),
         ("left", "" if left is None else f"about {describe_seconds(left)}"),
+        ("held", "somebody suspended its workflow" if status.suspended else ""),
         ("vm", str(vm.get("why") or "")),
         ("model", describe_model(status) if status.state == "succeeded" else ""),
         ("but", " ".join(notes_of(status))),

@@ -39,6 +39,7 @@ from orchestrator.domain.ports import (
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.decoders import DecoderLimits, Decoders
 from orchestrator.intake.urls import FetchLimits, ImageFetcher
+from orchestrator.services.settlement import Settlement
 from orchestrator.settings import Settings
 from orchestrator.triggers.acceptance import Acceptance, Fetcher, Reader
 from orchestrator.triggers.answers import Handler, answer
@@ -156,6 +157,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         },
         max_open_jobs=settings.max_open_jobs,
     )
+    settlement = Settlement(jobs=jobs, files=files, pool=pool, clock=clock)
     reconcile = ReconcileActivities(
         pool=pool,
         power=power,
@@ -163,11 +165,13 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         vms=vm_activities,
         jobs=jobs,
         starter=acceptance,
+        settlement=settlement,
         policy=policy,
         clock=clock,
     )
     job_routes = JobRoutes(
         acceptance=acceptance,
+        settlement=settlement,
         jobs=jobs,
         files=files,
         pool=pool,
@@ -177,7 +181,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         link_s=settings.artifact_link_s,
         exposes_durable=settings.expose_durable_urls,
     )
-    instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
+    instance_routes = InstanceRoutes(jobs=jobs, settlement=settlement)
     batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs)
     pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock, intake=outside.reader)
     timers = TimerTriggers(sweeper=reconcile)

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from gpu_agent.wire import Code
 from orchestrator.activities.pool import PoolGate
 from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
-from orchestrator.domain.instances import LIVE, status_name
+from orchestrator.domain.instances import LIVE
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import (
     Candidate,
@@ -30,17 +30,21 @@ from orchestrator.domain.ports import (
     JobTable,
     VmPower,
 )
+from orchestrator.domain.settlement import FORGOTTEN_S, InstanceSeen, Step, next_step
 from orchestrator.domain.start_errors import NOT_FOUND
 from orchestrator.lanes import RESERVE
+from orchestrator.services.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 
 SETTLED_S = 30.0
 """A slot younger than this is not held against its workflow: that may only just have begun."""
-UNSTARTED_S = 60.0
-"""A job accepted so long ago whose workflow does not exist was cut off between the two steps."""
 SWEEP_PAGE = 100
 SWEEP_PAGES = 100
+SWEEP_LOOKS = 500
+"""Most workflows that a sweep looks at for each state; the next one goes on with the rest."""
+SWEEP_FAILURES = 3
+"""After so many a sweep leaves the rest alone: the store can't be read."""
 HEAD_OF_QUEUE = 10
 
 
@@ -56,6 +60,7 @@ class ReconcileActivities:
         vms: VmActivities,
         jobs: JobTable,
         starter: JobStarter,
+        settlement: Settlement,
         policy: PoolPolicy,
         clock: Clock,
     ) -> None:
@@ -65,6 +70,7 @@ class ReconcileActivities:
         self._vms = vms
         self._jobs = jobs
         self._starter = starter
+        self._settlement = settlement
         self._policy = policy
         self._clock = clock
 
@@ -88,22 +94,21 @@ class ReconcileActivities:
         return await self._pool.apply(tick, client)
 
     async def sweep(self, client: Durable) -> None:
-        """Do what the reconciler should have done, if it has not for a while.
+        """Do what the reconciler should have done, if it has not for a while; then see to rows.
 
         Reads ARM before the pool, so that a belief is never older than the observation. By itself
         it deallocates only with a drain receipt.
         """
-        await self._start_forgotten_jobs(client)
         before = await RESERVE.run(self._pool.read)
         tick = await self._observe(before, client, generation=None)
         state = await RESERVE.run(self._pool.read)
         planned = max(state.tick_at, state.look_at)
-        if self._clock() - planned < self._policy.reconciler_overdue_s:
-            return
-        logger.warning("the reconciler has not ticked for a while: sweeping")
-        await self._pool.apply(tick, client)
-        for vm in (await RESERVE.run(self._pool.read)).vms.values():
-            await self._retire_directly(vm, client)
+        if self._clock() - planned >= self._policy.reconciler_overdue_s:
+            logger.warning("the reconciler has not ticked for a while: sweeping")
+            await self._pool.apply(tick, client)
+            for vm in (await RESERVE.run(self._pool.read)).vms.values():
+                await self._retire_directly(vm, client)
+        await self._see_to_rows(client)
 
     async def _retire_directly(self, vm: Vm, client: Durable) -> None:
         order = {"vm": vm.name, "epoch": vm.epoch, "drain": vm.drain}
@@ -114,37 +119,68 @@ class ReconcileActivities:
         elif vm.phase is VmPhase.DEALLOCATING and vm.receipt is not None:
             await self._vms.deallocate_vm(order, client)
 
-    async def _start_forgotten_jobs(self, client: Durable) -> None:
-        """Start what was accepted but cut off before its workflow began."""
+    async def _see_to_rows(self, client: Durable) -> None:
+        """Start what was accepted and cut off; settle what has no workflow any more."""
         state = await RESERVE.run(self._pool.read)
-        known = {t.job_id for t in state.queue} | {
-            j for vm in state.vms.values() for j in vm.slots
-        }
-        token = None
+        waiting = {ticket.job_id for ticket in state.queue}
+        offered = {s.job_id for vm in state.vms.values() for s in vm.slots.values()}
+        batches: dict[str, InstanceSeen] = {}
+        await self._see_to(JobState.QUEUED, waiting | offered, batches, client)
+        await self._see_to(JobState.RUNNING, set(), batches, client)
+
+    async def _see_to(
+        self, state: JobState, known: set[str], batches: dict[str, InstanceSeen], client: Durable
+    ) -> None:
+        """Look at the rows in a state, but for those that the pool itself keeps an eye on."""
+        token, looks, failures = None, 0, 0
         for _ in range(SWEEP_PAGES):
             rows, token = await RESERVE.run(
-                self._jobs.list_page, state=JobState.QUEUED.value, limit=SWEEP_PAGE, token=token
+                self._jobs.list_page, state=state.value, limit=SWEEP_PAGE, token=token
             )
-            unknown = [row for row in rows if row.job_id not in known]
-            await self._start_missing(unknown, client)
+            for row in rows:
+                is_young = self._clock() - row.created_at <= FORGOTTEN_S
+                if row.job_id in known or is_young:
+                    continue
+                looks += 1
+                try:
+                    await self._see_to_row(row, batches, client)
+                except Exception as error:  # noqa: BLE001 - the Durable client raises this
+                    logger.warning("job %s is left for the next sweep: %s", row.job_id, error)
+                    failures += 1
+                if looks >= SWEEP_LOOKS or failures >= SWEEP_FAILURES:
+                    return
             if token is None:
                 return
 
-    async def _start_missing(self, rows: list[JobRow], client: Durable) -> None:
-        old = [row for row in rows if self._clock() - row.created_at > UNSTARTED_S]
-        for row in old:
-            if row.batch_id is None and not await client.get_status(row.job_id):
-                logger.warning("job %s was accepted but never started: starting it", row.job_id)
-                await self._starter.start(row, client)
-        for batch_id in sorted({row.batch_id for row in old if row.batch_id is not None}):
-            if not await client.get_status(batch_id):
-                logger.warning("batch %s was accepted but never started: starting it", batch_id)
-                await self._starter.start_batch(batch_id, client)
+    async def _see_to_row(
+        self, row: JobRow, batches: dict[str, InstanceSeen], client: Durable
+    ) -> None:
+        seen = await self._settlement.look(row.job_id, client)
+        batch_id = row.batch_id
+        if batch_id is not None and seen.status is None and batch_id not in batches:
+            batches[batch_id] = await self._settlement.look(batch_id, client)
+        batch = batches.get(batch_id) if batch_id is not None else None
+        step = next_step(row, seen, batch, self._clock())
+        if step is not Step.START:
+            await self._settlement.take(row, seen, step, client)
+        elif batch_id is None:
+            logger.warning("job %s has no workflow: starting it", row.job_id)
+            await self._starter.start(row, client)
+        else:
+            logger.warning("batch %s has no workflow: starting it", batch_id)
+            await self._starter.start_batch(batch_id, client)
+            batches[batch_id] = InstanceSeen("Pending")
 
     async def _observe(self, state: PoolState, client: Durable, *, generation: int | None) -> Tick:
         seen = await asyncio.gather(*(self._observe_vm(vm) for vm in state.vms.values()))
+        attempts = self._attempts(state)
+        ends = await asyncio.gather(*(self._end_of(job, client) for job in attempts))
+        by_end = list(zip(attempts, ends, strict=True))
         return Tick(
-            generation=generation, seen=list(seen), ended=await self._ended_jobs(state, client)
+            generation=generation,
+            seen=list(seen),
+            ended=[job for job, end in by_end if end == "ended"],
+            missing=[job for job, end in by_end if end == "missing"],
         )
 
     async def _observe_vm(self, vm: Vm) -> VmSeen:
@@ -190,22 +226,37 @@ class ReconcileActivities:
         now = self._clock()
         return bool(vm.slots) and all(now - s.granted_at >= limit for s in vm.slots.values())
 
-    async def _ended_jobs(self, state: PoolState, client: Durable) -> list[JobSeen]:
-        """Find slots, and tickets at the head of the queue, whose workflow is over or gone."""
+    def _attempts(self, state: PoolState) -> list[JobSeen]:
+        """Name the attempts to look at: those with a slot, and those at the head of the queue.
+
+        Only the head of the queue is offered slots, and only it can wake a VM for nothing.
+        """
         settled_at = self._clock() - SETTLED_S
         held = [
-            (slot.job_id, slot.fence)
+            JobSeen(job_id=slot.job_id, fence=slot.fence)
             for vm in state.vms.values()
             for slot in vm.slots.values()
-            if slot.claimed and not slot.releasing and slot.granted_at < settled_at
+            if not slot.releasing
+            and (slot.granted_at if slot.claimed else slot.since) < settled_at
         ]
-        # Only the head of the queue is offered slots, and only it can wake a VM for nothing.
         waiting = [
-            (t.job_id, t.fence) for t in state.queue[:HEAD_OF_QUEUE] if t.since < settled_at
+            JobSeen(job_id=ticket.job_id, fence=ticket.fence)
+            for ticket in state.queue[:HEAD_OF_QUEUE]
+            if ticket.since < settled_at
         ]
-        ended = []
-        for job_id, fence in [*held, *waiting]:
-            status = await client.get_status(job_id)
-            if not status or status_name(status) not in LIVE:
-                ended.append(JobSeen(job_id=job_id, fence=fence))
-        return ended
+        return [*held, *waiting]
+
+    async def _end_of(self, job: JobSeen, client: Durable) -> Literal["ended", "missing"] | None:
+        try:
+            row, seen = await asyncio.gather(
+                RESERVE.run(self._jobs.read, job.job_id), self._settlement.look(job.job_id, client)
+            )
+        except Exception as error:  # noqa: BLE001 - the Durable client raises this
+            # A store that can't be read says nothing about the job, and must not stop the round.
+            logger.warning("job %s could not be looked at: %s", job.job_id, error)
+            return None
+        if row is not None and row.state.is_over:
+            return "ended"
+        if seen.status is None:
+            return "missing"
+        return None if seen.status in LIVE else "ended"

@@ -9,9 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.domain.errors import InstanceOverError, InstanceStateError, UnknownJobError
-from orchestrator.domain.instances import LIVE, status_name
-
-SUSPENDED = "Suspended"
+from orchestrator.domain.instances import LIVE, SUSPENDED, status_name
 
 
 class DurableClient:

@@ -26,3 +26,13 @@ def fence_of(started_ms: int, attempt: int) -> int:
 def fence_ending_all_before(now: float) -> int:
     """Build the fence above every attempt of every run that began up to `now` (epoch seconds)."""
     return int(now * 1000) * 100 + MAX_TRIES
+
+
+def ending_all(fence: int) -> int:
+    """Raise a fence above every attempt of its run."""
+    return fence // 100 * 100 + MAX_TRIES
+
+
+def ends_all(fence: int) -> bool:
+    """Tell whether a fence ends a job for good. No attempt has such a fence."""
+    return fence % 100 == MAX_TRIES

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-LIVE = ("Running", "Pending", "ContinuedAsNew", "Suspended")
+SUSPENDED = "Suspended"
+LIVE = ("Running", "Pending", "ContinuedAsNew", SUSPENDED)
 """Runtime statuses of an instance that is not over."""
 
 

@@ -159,6 +159,7 @@ class JobRow:
         error: When failed: ``{code, message, retryable, stage}``.
         attempt_at: When the newest attempt was taken by an agent.
         notes: Sentences on what of the image was left aside when it was taken.
+        missing_at: When its workflow was first seen to be gone; None while it is there.
         expected_end_at: When its agent, which has made models asked for in the same way, expects
             it to be done; None while it can't tell.
     """
@@ -181,6 +182,7 @@ class JobRow:
     error: dict[str, Any] | None = None
     expected_end_at: float | None = None
     notes: list[str] = field(default_factory=list)
+    missing_at: float | None = None
 
     def seconds_left(self, now: float) -> float | None:
         """Give what its agent expects, counted on since; None while it can't tell."""
@@ -273,6 +275,7 @@ def view_job(row: JobRow, place: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "id": row.job_id,
         "state": row.state.value,
+        "suspended": place.get("suspended", False),
         "stage": row.stage,
         "percent": 100 if row.state is JobState.SUCCEEDED else row.percent,
         "queue_position": place.get("queue_position"),

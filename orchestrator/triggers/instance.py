@@ -7,7 +7,7 @@ these carry none. Statuses and codes are the extension's, so that a Durable clie
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import azure.functions as func
 
@@ -17,6 +17,7 @@ from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.json_values import is_text
 from orchestrator.domain.ports import Durable, JobTable
 from orchestrator.lanes import STORAGE
+from orchestrator.services.settlement import Settlement
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.request_body import read_small_json
 
@@ -27,13 +28,6 @@ MAX_REASON_LENGTH = 256
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", re.ASCII)
 """The letters that RFC 3986 leaves unescaped in a URL, but for ``~``. None begins with a dot: URL
 parsers take ``.`` and ``..`` out of a path. Durable itself has no rule for the names of events."""
-
-
-class Canceller(Protocol):
-    """Ends a job."""
-
-    async def cancel(self, row: JobRow, client: Durable) -> JobRow:
-        """End a job that is not over."""
 
 
 def urls_of(origin: str, job_id: str) -> dict[str, str]:
@@ -52,9 +46,9 @@ def urls_of(origin: str, job_id: str) -> dict[str, str]:
 class InstanceRoutes:
     """Handlers of ``/api/jobs/{id}/instance``."""
 
-    def __init__(self, *, jobs: JobTable, canceller: Canceller) -> None:
+    def __init__(self, *, jobs: JobTable, settlement: Settlement) -> None:
         self._jobs = jobs
-        self._canceller = canceller
+        self._settlement = settlement
 
     async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Tell the instance's status: 202 while it lives, then 200 with its output."""
@@ -91,7 +85,7 @@ class InstanceRoutes:
         """Cancel the job: 202; 410 if it is over."""
         row = await self._row(request)
         if not row.state.is_over:
-            row = await self._canceller.cancel(row, client)
+            row = await self._settlement.cancel(row, client)
         if row.state is not JobState.CANCELLED:
             raise InstanceOverError(f"the job is over already: {row.state.value}")
         return func.HttpResponse(status_code=HTTPStatus.ACCEPTED)

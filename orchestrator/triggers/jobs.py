@@ -1,33 +1,30 @@
 """Routes of jobs: post, status, list, cancel, artifacts."""
 
 import asyncio
-import contextlib
 import re
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 import azure.functions as func
 
 from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
-from orchestrator.domain.fence import fence_ending_all_before
 from orchestrator.domain.image_source import ImageSource
-from orchestrator.domain.instances import status_name
+from orchestrator.domain.instances import SUSPENDED
 from orchestrator.domain.job import (
     JobRequest,
     JobRow,
     JobState,
-    error_of,
     is_job_id,
     manifest_path,
     place_of,
     view_job,
 )
 from orchestrator.domain.json_values import is_text
-from orchestrator.domain.pool import Cancel, PoolPolicy
+from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
 from orchestrator.lanes import STORAGE
+from orchestrator.services.settlement import Settlement
 from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, Place, hash_of
 from orchestrator.triggers.answers import json_answer, origin_of
 from orchestrator.triggers.instance import urls_of
@@ -52,6 +49,7 @@ class JobRoutes:
         self,
         *,
         acceptance: Acceptance,
+        settlement: Settlement,
         jobs: JobTable,
         files: FileStore,
         pool: PoolCommands,
@@ -62,6 +60,7 @@ class JobRoutes:
         exposes_durable: bool,
     ) -> None:
         self._acceptance = acceptance
+        self._settlement = settlement
         self._jobs = jobs
         self._files = files
         self._pool = pool
@@ -118,35 +117,14 @@ class JobRoutes:
         row = await self._row(request)
         if row.state.is_over:
             return json_answer(view_job(row, None))
-        state, row = await asyncio.gather(STORAGE.run(self._pool.read), self._settle(row, client))
+        state, (row, seen) = await asyncio.gather(
+            STORAGE.run(self._pool.read), self._settlement.settle(row, client)
+        )
         now = self._clock()
         place = place_of(row, view_place(state, row.job_id, now, self._policy), now)
+        place["suspended"] = seen.status == SUSPENDED
         retry_after = {} if row.state.is_over else {"Retry-After": str(POLL_S)}
         return json_answer(view_job(row, place), headers=retry_after)
-
-    async def _settle(self, row: JobRow, client: Durable) -> JobRow:
-        """Write down an end that the workflow itself could not: it was terminated, or broke."""
-        status = await client.get_status(row.job_id)
-        ended = {
-            "Terminated": replace(row, state=JobState.CANCELLED),
-            "Canceled": replace(row, state=JobState.CANCELLED),
-            "Failed": replace(
-                row,
-                state=JobState.FAILED,
-                error=error_of("internal", "The job's workflow failed.", stage=row.stage),
-            ),
-        }.get(status_name(status) if status else "")
-        if ended is None:
-            return row
-
-        def change(current: JobRow) -> JobRow | None:
-            if current.state.is_over:
-                return None
-            return replace(current, state=ended.state, error=ended.error, ended_at=self._clock())
-
-        settled = await STORAGE.run(self._jobs.change, row.job_id, change)
-        await self._pool.apply(self._cancel_all(row.job_id), client)
-        return settled or row
 
     async def list(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """List jobs, newest first."""
@@ -164,31 +142,12 @@ class JobRoutes:
     async def delete(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Cancel a job, queued or running: 202; 404; 409 if it is over."""
         before = await self._row(request)
-        row = before if before.state.is_over else await self.cancel(before, client)
+        row = before
+        if not before.state.is_over:
+            row = await self._settlement.cancel(before, client)
         if before.state.is_over or row.state is not JobState.CANCELLED:
             raise JobOverError(f"the job is over already: {row.state.value}")
         return json_answer(view_job(row, None), status=HTTPStatus.ACCEPTED)
-
-    async def cancel(self, row: JobRow, client: Durable) -> JobRow:
-        """End a job that is not over, and give its row.
-
-        Its workflow first, so that it asks for nothing more; then the pool, which has the agent
-        confirm before the slot is given on. Cut off in between, the reconciler does the rest.
-        """
-        # It may never have been started, or its history was purged: then there is nothing to end.
-        with contextlib.suppress(UnknownJobError):
-            await client.terminate(row.job_id, "cancelled by the caller")
-        await self._pool.apply(self._cancel_all(row.job_id), client)
-
-        def change(current: JobRow) -> JobRow | None:
-            if current.state.is_over:
-                return None
-            return replace(current, state=JobState.CANCELLED, ended_at=self._clock())
-
-        return await STORAGE.run(self._jobs.change, row.job_id, change) or row
-
-    def _cancel_all(self, job_id: str) -> Cancel:
-        return Cancel(job_id=job_id, fence=fence_ending_all_before(self._clock()))
 
     async def artifact(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Send an artifact, or a short-lived link to it."""

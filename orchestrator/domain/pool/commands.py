@@ -236,7 +236,7 @@ class VmSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSeen:
-    """A slot's job whose workflow instance was seen ended or missing."""
+    """An attempt, in a slot or in the queue, of which something was seen."""
 
     job_id: str
     fence: int
@@ -251,12 +251,14 @@ class Tick:
 
     Attributes:
         generation: The reconciler's own, or None when `sweep` ticks.
-        ended: Slots whose workflow instance is over.
+        ended: Attempts whose job or workflow instance is over.
+        missing: Attempts whose workflow instance does not exist.
     """
 
     generation: int | None = None
     seen: list[VmSeen] = field(default_factory=list)
     ended: list[JobSeen] = field(default_factory=list)
+    missing: list[JobSeen] = field(default_factory=list)
 
 
 Command = (
@@ -323,6 +325,7 @@ def command_from_json(data: Mapping[str, Any]) -> Command:
     kind = _KINDS[values.pop("kind")]
     if kind is Tick:
         values["seen"] = [VmSeen(**seen) for seen in values.get("seen", [])]
-        values["ended"] = [JobSeen(**ended) for ended in values.get("ended", [])]
+        for name in ("ended", "missing"):
+            values[name] = [JobSeen(**job) for job in values.get(name, [])]
     command: Command = kind(**values)
     return command

@@ -42,6 +42,8 @@ class PoolPolicy:
         max_failures: Failed wakes in a row that open a VM's circuit.
         cool_down_s: Waits before a candidate without capacity is tried again, by failures so far.
         unseen_s: An agent that does not answer for so long is lost.
+        adrift_s: A claimed slot is freed if at two looks, so far apart, no workflow or no agent
+            worked on its job.
         warm_windows: Times of day in which VMs stay warm.
         default_job_s: What a job is taken to last before this deployment has seen any.
         default_wake_s: The same for a cold start.
@@ -71,6 +73,7 @@ class PoolPolicy:
     max_failures: int = 3
     cool_down_s: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0)
     unseen_s: float = 60.0
+    adrift_s: float = 60.0
     look_awake_s: float = 60.0
     look_asleep_s: float = 900.0
     reconciler_overdue_s: float = 300.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.domain.fence import MAX_TRIES
+from orchestrator.domain.fence import ending_all
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
 from orchestrator.domain.pool.ledger import cost_of, give_back, settle
@@ -82,8 +82,7 @@ def answer(pool: Working, command: Enqueue) -> Reply:
         None,
     )
     if position is None:
-        is_cancelled = pool.state.over.get(command.job_id, 0) % 100 == MAX_TRIES
-        return {"answer": "cancelled" if is_cancelled else "over"}
+        return {"answer": "cancelled" if pool.is_cancelled(command.job_id) else "over"}
     left_s = estimate_queued(pool.state, position, pool.now, pool.policy)
     return {
         "answer": "wait",
@@ -140,13 +139,14 @@ def release(pool: Working, command: Release) -> Reply:
 
 
 def cancel(pool: Working, command: Cancel) -> Reply:
-    """End a job from outside: out of the queue at once, out of its slot when the agent agrees."""
-    pool.mark_over(command.job_id, command.fence)
-    ticket = pool.ticket_of(command.job_id)
-    if ticket is not None and ticket.fence <= command.fence:
-        pool.drop_ticket(command.job_id)
+    """End a job from outside: out of the queue at once, out of its slot when the agent agrees.
+
+    Whatever its fence: the clock that made it may be behind the one that made the attempt's.
+    """
+    pool.mark_over(command.job_id, ending_all(command.fence))
+    pool.drop_ticket(command.job_id)
     held = pool.state.slot_of(command.job_id)
-    if held is None or held[1].fence > command.fence:
+    if held is None:
         return {"answer": "done", "releasing": False}
     end_slot(pool, *held)
     return {"answer": "done", "releasing": True}

@@ -100,6 +100,8 @@ class Vm:
         drain: Number of the latest drain in this epoch.
         receipt: The agent's drain receipt, needed to deallocate without the workflow.
         unseen_since: First of the observations in a row in which the agent did not answer.
+        adrift: Jobs with a claimed slot that no workflow or no agent was seen to work on, and when
+            that was first seen.
     """
 
     name: str
@@ -128,12 +130,14 @@ class Vm:
     drain: int = 0
     receipt: str | None = None
     unseen_since: float | None = None
+    adrift: dict[str, float] = field(default_factory=dict)
 
     def copy(self) -> "Vm":
         """Give a copy that shares nothing that is changed in place."""
         return replace(
             self,
             slots=dict(self.slots),
+            adrift=dict(self.adrift),
             parts=_copy_months(self.parts),
             shares={job_id: list(share) for job_id, share in self.shares.items()},
         )

@@ -27,6 +27,8 @@ STOPPED = "stopped"
 STOPPING = "stopping"
 """A guest shutdown, over or under way: still billed."""
 BILLED = (*ON, STOPPING, STOPPED)
+Attempt = tuple[str, int]
+"""A job's id and the attempt's fence."""
 GONE = "gone"
 """There is no VM of that name: somebody has deleted it."""
 
@@ -44,13 +46,17 @@ def tick(pool: Working, command: Tick) -> bool:
         pool.state.tick_at = pool.now
         pool.drop_key("reconciler")
         pool.drop_key(LOOK)
+    missing = {(job.job_id, job.fence) for job in command.missing}
     for seen in command.seen:
         vm = pool.state.vms.get(seen.vm)
         # An observation made under another epoch or phase says nothing about this one.
         if vm is not None and (vm.epoch, vm.phase_since) == (seen.epoch, seen.phase_since):
             _compare(pool, vm, seen)
+            _watch_slots(pool, vm, _live_jobs(seen), missing)
     for ended in command.ended:
         _end_orphan(pool, ended)
+    for job in command.missing:
+        _end_unclaimed(pool, job)
     return True
 
 
@@ -195,11 +201,19 @@ def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
             lose(pool, vm, "the agent does not answer")
     elif seen.agent == "up":
         vm.unseen_since = None
-        if seen.jobs is not None:
-            _compare_jobs(pool, vm, {(str(job), int(fence)) for job, fence in seen.jobs})
+        live = _live_jobs(seen)
+        if live is not None:
+            _compare_jobs(pool, vm, live)
 
 
-def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:
+def _live_jobs(seen: VmSeen) -> set[Attempt] | None:
+    """Give what the agent holds; None if it was not asked or did not answer."""
+    if seen.agent != "up" or seen.jobs is None:
+        return None
+    return {(str(job), int(fence)) for job, fence in seen.jobs}
+
+
+def _compare_jobs(pool: Working, vm: Vm, live: set[Attempt]) -> None:
     """Stop jobs that no slot names, and free ended slots that the agent no longer holds."""
     named = {(slot.job_id, slot.fence) for slot in vm.slots.values()}
     for job_id, fence in sorted(live - named):
@@ -212,11 +226,41 @@ def _compare_jobs(pool: Working, vm: Vm, live: set[tuple[str, int]]) -> None:
             pool.drop_stop(vm.name, slot.job_id, slot.fence)
 
 
+def _watch_slots(pool: Working, vm: Vm, live: set[Attempt] | None, missing: set[Attempt]) -> None:
+    """Free claimed slots that nobody works on, at the second look that says so.
+
+    The job's workflow is gone, or it is suspended or stuck and its agent has nothing of it: the VM
+    would be billed for an empty slot until the job's longest time is over. A workflow that goes on
+    after all looks for the finished model, and tries again if there is none.
+    """
+    first_seen, vm.adrift = vm.adrift, {}
+    for slot in list(vm.slots.values()):
+        attempt = (slot.job_id, slot.fence)
+        if not slot.claimed or slot.releasing:
+            continue
+        # What was seen before this attempt had the slot was seen of another one.
+        since = first_seen.get(slot.job_id, -1.0)
+        was_adrift = since >= slot.granted_at
+        is_adrift = attempt in missing or (live is not None and attempt not in live)
+        if is_adrift and was_adrift and pool.now - since >= pool.policy.adrift_s:
+            end_slot(pool, vm, slot)
+        elif is_adrift or (was_adrift and live is None):
+            vm.adrift[slot.job_id] = since if was_adrift else pool.now
+
+
 def _end_orphan(pool: Working, ended: JobSeen) -> None:
+    held = pool.state.slot_of(ended.job_id)
+    if held is not None and held[1].fence == ended.fence and not held[1].releasing:
+        end_slot(pool, *held)
+    _end_unclaimed(pool, ended)
+
+
+def _end_unclaimed(pool: Working, ended: JobSeen) -> None:
+    """Drop a ticket or an offer: should its job live after all, it asks again."""
     ticket = pool.ticket_of(ended.job_id)
     if ticket is not None and ticket.fence == ended.fence:
         pool.mark_over(ended.job_id, ended.fence)
         pool.drop_ticket(ended.job_id)
     held = pool.state.slot_of(ended.job_id)
-    if held is not None and held[1].fence == ended.fence and not held[1].releasing:
+    if held is not None and held[1].fence == ended.fence and not held[1].claimed:
         end_slot(pool, *held)

@@ -2,6 +2,7 @@
 
 from bisect import insort
 
+from orchestrator.domain.fence import ending_all, ends_all
 from orchestrator.domain.names import slot_event
 from orchestrator.domain.pool.effects import Effect, StopJob
 from orchestrator.domain.pool.policy import PoolPolicy
@@ -63,13 +64,20 @@ class Working:
             self.drop_key(key)
 
     def is_over(self, job_id: str, fence: int) -> bool:
-        """Tell whether this attempt, or a newer one, has ended."""
-        return fence <= self.state.over.get(job_id, -1)
+        """Tell whether this attempt, or a newer one, has ended, or the job was cancelled."""
+        return fence <= self.state.over.get(job_id, 0) or self.is_cancelled(job_id)
+
+    def is_cancelled(self, job_id: str) -> bool:
+        """Tell whether a job was cancelled: then no fence, however new, begins it again."""
+        return ends_all(self.state.over.get(job_id, 0))
 
     def mark_over(self, job_id: str, fence: int) -> None:
-        """Remember the highest attempt of a job that has ended."""
+        """Remember the highest attempt of a job that has ended. What is cancelled stays so."""
         over = self.state.over
-        over[job_id] = max(fence, over.pop(job_id, -1))
+        latest = max(fence, over.get(job_id, 0))
+        was_cancelled = self.is_cancelled(job_id)
+        over.pop(job_id, None)
+        over[job_id] = ending_all(latest) if was_cancelled else latest
         while len(over) > OVER_LIMIT:
             del over[next(iter(over))]
 

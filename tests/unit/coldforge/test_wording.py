@@ -49,6 +49,12 @@ def test_details_tell_what_is_less_than_was_asked_for():
     assert (rows["model"], rows["but"]) == ("12 faces, not watertight", "Less detail. It is open.")
 
 
+def test_details_tell_that_somebody_holds_the_job():
+    body = {"id": "a", "state": "running", "suspended": True}
+
+    assert dict(describe_details(JobStatus.from_json(body)))["held"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")]
 )

@@ -10,6 +10,7 @@ from orchestrator.activities.reconcile import ReconcileActivities
 from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.job import JobRow
 from orchestrator.domain.pool import Candidate, Command, PoolPolicy, PoolState, Vm
+from orchestrator.services.settlement import Settlement
 from tests.fakes.agent_client import FakeAgent, FakeAgentClient
 from tests.fakes.durable import FakeDurable
 from tests.fakes.file_store import FakeFileStore
@@ -94,12 +95,16 @@ class Parts:
             files=self.files,
             clock=lambda: self.now,
         )
+        self.settlement = Settlement(
+            jobs=self.jobs, files=self.files, pool=self.gate, clock=lambda: self.now
+        )
         self.reconcile = ReconcileActivities(
             pool=self.gate,
             power=self.power,
             vms=self.vms,
             jobs=self.jobs,
             starter=self.starter,
+            settlement=self.settlement,
             **common,
         )
 

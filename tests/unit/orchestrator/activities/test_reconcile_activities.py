@@ -174,13 +174,58 @@ class TestTerminatedJobs:
 
         assert not running.vm().slots[JOB].releasing
 
-    def test_a_purged_jobs_slot_is_freed(self, running: Parts, tick):
+    def test_a_missing_workflows_slot_is_freed_at_the_second_look(self, running: Parts, tick):
         del running.durable.instances[JOB]
+        running.now += 31
+        tick(running)
+        kept = list(running.vm().slots)
+        running.now += running.policy.adrift_s
+
+        tick(running)
+
+        assert kept == [JOB]
+        assert running.vm().slots == {}
+        assert running.agent().live() == []
+
+    def test_a_suspended_jobs_slot_is_freed_once_its_agent_is_done(self, running: Parts, tick, do):
+        """It would keep the VM up, idle and billed, until the longest job's time is over."""
+        do(running.durable.suspend(JOB, "by hand"))
+        running.now += 31
+        tick(running)
+        running.agent().book = Book()
+        tick(running)
+        kept = list(running.vm().slots)
+        running.now += running.policy.adrift_s
+
+        tick(running)
+
+        assert kept == [JOB]
+        assert running.vm().slots == {}
+
+    def test_a_store_that_cannot_be_read_ends_no_slot_and_no_round(self, running: Parts, tick):
+        for _ in range(3):
+            running.durable.errors["get_status"] = [OSError("no storage")] * 3
+            running.now += running.policy.adrift_s
+            reply = tick(running)
+
+        assert reply["answer"] == "sleep"
+        assert list(running.vm().slots) == [JOB]
+
+    def test_an_offer_to_a_job_that_is_over_is_dropped_at_the_next_look(
+        self, running: Parts, tick
+    ):
+        """Its workflow may live: it was cancelled before its first step."""
+        running.jobs.insert(
+            JobRow(job_id=OTHER_JOB, created_at=running.now, state=JobState.CANCELLED)
+        )
+        running.apply(Enqueue(job_id=OTHER_JOB, fence=1))
+        offered = list(running.vm().slots)
         running.now += 31
 
         tick(running)
 
-        assert running.vm().slots == {}
+        assert offered == [JOB, OTHER_JOB]
+        assert list(running.vm().slots) == [JOB]
 
 
 class TestSweep:

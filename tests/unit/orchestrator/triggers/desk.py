@@ -79,6 +79,7 @@ class Desk:
             **common,
         )
         self.jobs = JobRoutes(
+            settlement=parts.settlement,
             acceptance=acceptance,
             jobs=parts.jobs,
             files=parts.files,
@@ -88,7 +89,7 @@ class Desk:
             exposes_durable=False,
             **common,
         )
-        self.instance = InstanceRoutes(jobs=parts.jobs, canceller=self.jobs)
+        self.instance = InstanceRoutes(jobs=parts.jobs, settlement=parts.settlement)
         self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
         self.pool = PoolRoutes(policy=parts.policy, intake=self.reader, **common)
 

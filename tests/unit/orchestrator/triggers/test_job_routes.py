@@ -380,6 +380,15 @@ class TestGet:
         assert desk.row(job_id).state.value == state
         assert "retry-after" not in heard.headers
 
+    def test_tells_that_somebody_holds_the_jobs_workflow(self, desk: Desk):
+        job_id = desk.post_json({"image_url": URL}).body["id"]
+        before = desk.get(job_id).body["suspended"]
+        desk.parts.durable.instances[job_id].runtime_status = "Suspended"
+
+        heard = desk.get(job_id).body
+
+        assert (before, heard["suspended"], heard["state"]) == (False, True, "queued")
+
     def test_does_not_ask_the_pool_about_a_job_that_is_over(self, desk: Desk):
         job_id = desk.post_json({"image_url": URL}).body["id"]
         desk.parts.jobs.change(

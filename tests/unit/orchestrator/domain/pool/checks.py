@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import orjson
 
+from orchestrator.domain.fence import ends_all
 from orchestrator.domain.pool import (
     Cancel,
     Command,
@@ -57,7 +58,11 @@ def check_staleness(
     vm = before.vms.get(getattr(command, "vm", ""))
     epoch = getattr(command, "epoch", None)
     is_stale = vm is not None and epoch is not None and epoch != vm.epoch
-    if isinstance(command, Tick) and command.generation is None and not command.ended:
+    if (
+        isinstance(command, Tick)
+        and command.generation is None
+        and not (command.ended or command.missing)
+    ):
         is_stale = all(
             (seen.epoch, seen.phase_since)
             != (before.vms[seen.vm].epoch, before.vms[seen.vm].phase_since)
@@ -81,7 +86,9 @@ def check_places(state: PoolState) -> None:
     assert len(jobs) == len(set(jobs)), "a job is in two places"
     for place in places(state):
         is_ending = isinstance(place, Slot) and place.releasing
-        assert is_ending or place.fence > state.over.get(place.job_id, -1), "an end came undone"
+        over = state.over.get(place.job_id, 0)
+        assert is_ending or place.fence > over, "an end came undone"
+        assert is_ending or not ends_all(over), "9: a cancelled job came back"
     for vm in state.vms.values():
         assert all(slot.job_id == job_id for job_id, slot in vm.slots.items())
     assert state.queue == sorted(state.queue, key=lambda ticket: ticket.order)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from orchestrator.domain.fence import MAX_TRIES, fence_ending_all_before, fence_of
+from orchestrator.domain.fence import MAX_TRIES, ends_all, fence_ending_all_before, fence_of
 from orchestrator.domain.pool import (
     Acquire,
     Cancel,
@@ -103,7 +103,8 @@ class PoolMachine(RuleBasedStateMachine):
             before = self.bench.state
             fence = self.fences[job]
             reply = self.tell(Acquire(job_id=job, fence=fence, round=round_number))
-            is_over = fence <= before.over.get(job, -1)
+            over = before.over.get(job, 0)
+            is_over = fence <= over or ends_all(over)
             if is_over:
                 assert reply["answer"] in ("over", "cancelled")
             elif reply["answer"] == "slot":
@@ -203,16 +204,25 @@ class PoolMachine(RuleBasedStateMachine):
         )
         self.sightings.append(seen)
 
-    @rule(late=st.integers(0, 3), generation=st.sampled_from([None, 0, 1]), gone=st.sets(jobs))
-    def the_reconciler_ticks(self, late: int, generation: int | None, gone: set[str]) -> None:
+    @rule(
+        late=st.integers(0, 3),
+        generation=st.sampled_from([None, 0, 1]),
+        gone=st.sets(jobs),
+        is_missing=booleans,
+    )
+    def the_reconciler_ticks(
+        self, late: int, generation: int | None, gone: set[str], *, is_missing: bool
+    ) -> None:
         seen = self.sightings[-1 - late :][: len(self.names)]
         number = None if generation is None else self.bench.state.generation - 1 + generation
-        ended = [
+        jobs = [
             JobSeen(job_id=job, fence=self.fences[job])
             for job in sorted(gone)
             if job in self.fences
         ]
-        self.tell(Tick(generation=number, seen=seen, ended=ended))
+        self.tell(
+            Tick(generation=number, seen=seen, **{"missing" if is_missing else "ended": jobs})
+        )
 
     @rule(count=st.integers(0, 3), for_s=st.sampled_from([0.0, 600.0, 7200.0]))
     def an_operator_prewarms(self, count: int, for_s: float) -> None:
@@ -250,7 +260,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert left == [], f"awake for ever: {left}"
         works = any(vm.phase is not VmPhase.BROKEN for vm in state.vms.values())
         if agents == "up" and works:
-            cancelled = {job for job, fence in self.fences.items() if fence <= state.over[job]}
+            cancelled = {
+                job
+                for job, fence in self.fences.items()
+                if fence <= state.over[job] or ends_all(state.over[job])
+            }
             assert set(world.finished) | cancelled == set(self.fences), "a job was never run"
         if works or agents != "up":
             assert state.queue == []

@@ -14,6 +14,7 @@ from orchestrator.domain.pool import (
     GrantSlot,
     JobSeen,
     Look,
+    PoolState,
     RecordInterval,
     Release,
     RetireVm,
@@ -42,13 +43,30 @@ class TestRule01Attempts:
 
         assert pool.vm().slots["a"].fence == 2
 
-    def test_an_older_attempt_cannot_cancel_a_newer_one(self):
+    @pytest.mark.parametrize("is_claimed", [False, True])
+    def test_a_cancellation_ends_an_attempt_that_is_newer_by_another_clock(self, is_claimed: bool):
+        """A cancellation's fence is made by the app's clock, an attempt's by Durable's."""
         pool = Bench()
-        pool.enqueue("a", fence=2)
+        fence = fence_of(6000, 1)
+        pool.run("a", fence=fence) if is_claimed else pool.enqueue("a", fence=fence)
 
-        pool.tell(Cancel(job_id="a", fence=1))
+        pool.tell(Cancel(job_id="a", fence=fence_ending_all_before(5.0)))
+        left = [(slot.job_id, slot.releasing) for slot in pool.vm().slots.values()]
 
-        assert pool.queued() == ["a"]
+        assert pool.queued() == []
+        assert left == ([("a", True)] if is_claimed else [])
+
+    def test_a_cancelled_job_stays_cancelled_whatever_fence_comes_later(self):
+        pool = Bench()
+        fence = fence_ending_all_before(BEGIN)
+        pool.tell(Cancel(job_id="a", fence=fence))
+        asked = pool.enqueue("a", fence=fence + 2)
+        pool.tell(Release(job_id="a", fence=fence + 2))
+
+        assert asked == {"answer": "cancelled"}
+        assert pool.enqueue("a", fence=fence + 1002) == {"answer": "cancelled"}
+        assert pool.queued() == []
+        assert pool.woken() == []
 
     def test_an_attempt_that_ended_is_told_that_it_is_over(self):
         pool = Bench()
@@ -577,6 +595,106 @@ class TestRule11Deadlines:
         assert BEGIN + 60 <= retry_at <= BEGIN + 72
         assert (answer["waiting_for"], answer["retry_at"]) == ("capacity", retry_at)
         assert pool.phase() == "starting"
+
+
+class TestSlotsAdrift:
+    """Invariant 8: a claimed slot whose job nobody works on is freed at the second look."""
+
+    @pytest.fixture
+    def pool(self) -> Bench:
+        pool = Bench()
+        pool.run("a")
+        return pool
+
+    def look(self, pool: Bench, *jobs: list, missing: bool = False, agent: str = "up") -> None:
+        gone = [JobSeen(job_id="a", fence=1)] if missing else []
+        held = [list(job) for job in jobs] if agent == "up" else None
+        pool.tick(pool.see(power="running", agent=agent, jobs=held), missing=gone)
+
+    def test_a_job_that_its_agent_does_not_hold_loses_its_slot_at_the_second_look(
+        self, pool: Bench
+    ):
+        self.look(pool)
+        kept = not pool.vm().slots["a"].releasing
+        pool.now += pool.policy.adrift_s
+        self.look(pool)
+
+        assert kept
+        assert pool.vm().slots["a"].releasing
+        assert pool.issued(StopJob) == [StopJob("gpu-1", "a", 1)]
+
+    def test_two_looks_in_the_same_minute_are_one(self, pool: Bench):
+        self.look(pool)
+        pool.now += pool.policy.adrift_s - 1
+        self.look(pool)
+
+        assert not pool.vm().slots["a"].releasing
+
+    def test_a_job_that_is_held_in_between_keeps_its_slot(self, pool: Bench):
+        self.look(pool)
+        pool.now += pool.policy.adrift_s
+        self.look(pool, ["a", 1])
+        pool.now += pool.policy.adrift_s
+        self.look(pool)
+
+        assert not pool.vm().slots["a"].releasing
+
+    def test_an_older_attempt_on_the_agent_is_not_this_one(self, pool: Bench):
+        self.look(pool, ["a", 0])
+        pool.now += pool.policy.adrift_s
+        self.look(pool, ["a", 0])
+
+        assert pool.vm().slots["a"].releasing
+
+    def test_a_silent_agent_is_no_second_look(self, pool: Bench):
+        self.look(pool)
+        pool.now += pool.policy.adrift_s - 1
+        self.look(pool, agent="unreachable")
+        pool.now += 1
+        self.look(pool, agent="unreachable")
+
+        assert not pool.vm().slots["a"].releasing
+
+    def test_what_was_seen_of_an_earlier_attempt_is_not_held_against_the_next(self, pool: Bench):
+        self.look(pool)
+        pool.tell(Release(job_id="a", fence=1))
+        pool.now += pool.policy.adrift_s
+        pool.enqueue("a", fence=2)
+        pool.acquire("a", fence=2)
+        self.look(pool)
+
+        assert not pool.vm().slots["a"].releasing
+
+    def test_a_job_whose_workflow_is_gone_loses_its_slot_although_the_agent_works(
+        self, pool: Bench
+    ):
+        self.look(pool, ["a", 1], missing=True)
+        kept = not pool.vm().slots["a"].releasing
+        pool.now += pool.policy.adrift_s
+        self.look(pool, ["a", 1], missing=True)
+
+        assert kept
+        assert pool.vm().slots["a"].releasing
+
+    def test_a_ticket_or_an_offer_without_a_workflow_is_dropped_at_once(self):
+        pool = Bench(slots_per_vm=1)
+        pool.enqueue("a")
+        pool.enqueue("b")
+        pool.bring_up()
+        offered = dict(pool.vm().slots)
+
+        pool.tick(missing=[JobSeen(job_id="a", fence=1), JobSeen(job_id="b", fence=1)])
+
+        assert list(offered) == ["a"]
+        assert pool.queued() == []
+        assert pool.vm().slots == {}
+
+    def test_the_state_says_nothing_of_it_to_an_older_app(self, pool: Bench):
+        self.look(pool)
+        written = pool.state.to_json()
+
+        assert written["vms"]["gpu-1"].pop("adrift") == {"a": pool.now}
+        assert PoolState.from_json(written).vms["gpu-1"].adrift == {}
 
 
 class TestRule12Generations:

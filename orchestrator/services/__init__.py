@@ -1,0 +1,1 @@
+"""The use cases that routes, activities and timers share."""
