@@ -1,6 +1,9 @@
 """Killing programs in mid-job: real processes, ``kill -9``, one result."""
 
+import shutil
+
 import pytest
+import requests
 
 pytestmark = pytest.mark.stack
 
@@ -40,6 +43,24 @@ class TestFunctionsHost:
         assert cloud.wait_for_job(job_id)["state"] == "succeeded"
         assert_one_result(cloud, job_id, attempt=1)
         assert cloud.stack.meter()["gpu-0"]["starts"] == 1
+
+    def test_that_lost_durables_store_lets_its_jobs_be_cancelled(self, start_cloud, photo):
+        """Nothing is left that could end the workflow; the agent is stopped and the slot freed."""
+        cloud = start_cloud(stage_s=60.0)
+        running, waiting = cloud.post(photo), cloud.post(photo, start_within_s="3600")
+        cloud.wait_for_stage(running, "fetch", "background", *RUNNING_STAGES)
+
+        cloud.stack.kill_functions_host()
+        shutil.rmtree(cloud.stack.folder / "functions_host")
+        cloud.stack.start_functions_host()
+        answers = [
+            requests.delete(f"{cloud.api}/jobs/{job_id}", timeout=30)
+            for job_id in (running, waiting)
+        ]
+
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert cloud.job(running)["state"] == cloud.job(waiting)["state"] == "cancelled"
+        cloud.wait_for(lambda: not cloud.vm()["slots"] and not cloud.pool()["queue"])
 
 
 class TestAgent:
