@@ -23,7 +23,8 @@ class Settings:
         vm_name: The VM's name, as the control plane knows it.
         image_version: Version of the disk image that the VM was made from, or None.
         machine_boot_id: Identity of the machine's boot, or None to ask the machine.
-        engine: Name of the engine.
+        engine: Name of the engine. There is no default: a GPU VM that missed it would serve the
+            models of `preview`.
         slots: Most live jobs, and the number of threads that work on them.
         threads: HTTP threads; all but a few may hang in long-polls.
         store_url: The blob service's endpoint, or None.
@@ -46,7 +47,7 @@ class Settings:
     vm_name: str
     image_version: str | None = None
     machine_boot_id: str | None = None
-    engine: str = "preview"
+    engine: str
     slots: int = 4
     threads: int = 64
     store_url: str | None = None
@@ -81,7 +82,7 @@ class Settings:
             vm_name=reader.required("VM_NAME"),
             image_version=reader.text("IMAGE_VERSION"),
             machine_boot_id=reader.text("MACHINE_BOOT_ID"),
-            engine=reader.text("ENGINE") or "preview",
+            engine=reader.required("ENGINE", "name the engine that makes the meshes"),
             slots=int(reader.number("SLOTS", 4, low=1, high=64, whole=True)),
             threads=int(reader.number("THREADS", 64, low=4, high=1024, whole=True)),
             store_url=store_url,
@@ -120,11 +121,12 @@ class EnvironReader:
         """Give a text; None if it is absent or blank."""
         return self._environ.get(self._prefix + name, "").strip() or None
 
-    def required(self, name: str) -> str:
+    def required(self, name: str, what_to_do: str = "") -> str:
         """Give a text that must be there; empty if it is not."""
         value = self.text(name)
         if value is None:
-            self.complain(f"{self._prefix}{name} is not set")
+            hint = f": {what_to_do}" if what_to_do else ""
+            self.complain(f"{self._prefix}{name} is not set{hint}")
         return value or ""
 
     def number(

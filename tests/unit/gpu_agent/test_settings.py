@@ -9,6 +9,7 @@ ENOUGH = {
     "GPU_AGENT_TOKEN": "s3cret",
     "GPU_AGENT_DATA_DIR": "/var/lib/agent",
     "GPU_AGENT_VM_NAME": "gpu-1",
+    "GPU_AGENT_ENGINE": "hunyuan3d",
     "GPU_AGENT_STORE_URL": "https://account.blob.core.windows.net",
 }
 
@@ -27,6 +28,10 @@ class TestSettings:
 
         for name in ("TOKEN", "DATA_DIR", "VM_NAME", "STORE_URL", "STORE_DIR", "PORT", "SLOTS"):
             assert f"GPU_AGENT_{name}" in str(caught.value)
+
+    def test_serves_no_toy_where_no_engine_is_named(self):
+        with pytest.raises(SettingsError, match="GPU_AGENT_ENGINE is not set: name the engine"):
+            Settings.from_environ({**ENOUGH, "GPU_AGENT_ENGINE": " "})
 
     def test_refuses_two_stores(self):
         with pytest.raises(SettingsError, match="exactly one"):
