@@ -84,14 +84,17 @@ class VmActivities:
             await RESERVE.run(self._power.start, candidate)
         except ArmError as error:
             await self._note_refusal(vm, at, error, client)
-            if classify_start_error(error.code, error.message) is StartProblem.BUSY:
+            problem = classify_start_error(error.code, error.message)
+            if problem is StartProblem.BUSY:
                 return {
                     "outcome": "later",
                     "code": error.code,
                     "retry_after_s": error.retry_after_s,
                 }
             # An earlier call, or somebody else, may have put it on before this one was refused.
-            may_be_on = power in ON
+            # But where there is no room now, a start that was still under way found none either.
+            found_no_room = power == "starting" and problem is StartProblem.CAPACITY
+            may_be_on = power in ON and not found_no_room
             await self._give_up(vm, error.code, error.message, client, may_be_on=may_be_on)
             return {"outcome": "failed", "code": error.code}
         accepted = StartAccepted(

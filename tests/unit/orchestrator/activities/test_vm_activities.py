@@ -104,6 +104,27 @@ class TestStartVm:
         assert answer["outcome"] == "failed"
         assert starting.vm().phase == "deallocating"
 
+    def test_a_start_without_an_answer_that_found_no_room_leaves_no_bill(
+        self, starting: Parts, do
+    ):
+        """Azure took it and looked for room, as the reconciler saw; then it refuses the next."""
+        starting.power.refuse_next(ArmError("Unreachable", "no answer"))
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.power.powers["gpu-1"] = "starting"
+        tick = {"generation": starting.state.generation}
+        do(starting.reconcile.tick_pool(tick, starting.durable))
+        seen_on = starting.vm().billed_since
+        starting.now += 20
+        starting.power.powers["gpu-1"] = "starting"
+        starting.power.refuse_next(ArmError("ZonalAllocationFailed", "no room"))
+
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+
+        assert seen_on is not None
+        assert starting.vm().phase == "no_capacity"
+        assert starting.vm().billed_since is None
+        assert starting.ledger.list_intervals("gpu-1") == []
+
     def test_a_refusal_has_begun_nothing(self, starting: Parts, do):
         starting.power.refuse_next(ArmError("TooManyRequests", "busy", retry_after_s=7.0))
 
