@@ -285,6 +285,19 @@ class TestDeallocateVm:
 
         assert idle.state.accounts["gpu-1"].billed_s == idle.policy.idle_window_s
 
+    def test_bills_nothing_for_a_start_that_has_failed_since(self, starting: Parts, do):
+        starting.power.failures["gpu-1"] = ("AllocationFailed", "no room")
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.now += 20
+        starting.power.refuse_next(ArmError("AllocationFailed", "no room"))
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        between = starting.vm().phase
+
+        answer = do(starting.vms.deallocate_vm(starting.order(), starting.durable))
+
+        assert (between, answer) == ("deallocating", {"outcome": "accepted"})
+        assert starting.state.accounts["gpu-1"].billed_s == 0
+
     def test_leaves_a_reopened_vm_alone(self, idle: Parts, do):
         order = idle.order()
         idle.apply(Enqueue(job_id=OTHER_JOB, fence=1))
