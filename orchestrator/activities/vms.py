@@ -76,25 +76,22 @@ class VmActivities:
         if found is None:
             return STALE
         candidate, vm = found
-        power = await self._read_power(candidate)
-        at = await self._announce(vm, client)
+        power, failed_at = await self._read_power(candidate)
+        at = await self._announce(vm, failed_at, client)
         if at is None:
             return STALE
         try:
             await RESERVE.run(self._power.start, candidate)
         except ArmError as error:
             await self._note_refusal(vm, at, error, client)
-            problem = classify_start_error(error.code, error.message)
-            if problem is StartProblem.BUSY:
+            if classify_start_error(error.code, error.message) is StartProblem.BUSY:
                 return {
                     "outcome": "later",
                     "code": error.code,
                     "retry_after_s": error.retry_after_s,
                 }
             # An earlier call, or somebody else, may have put it on before this one was refused.
-            # But where there is no room now, a start that was still under way found none either.
-            found_no_room = power == "starting" and problem is StartProblem.CAPACITY
-            may_be_on = power in ON and not found_no_room
+            may_be_on = power in ON
             await self._give_up(vm, error.code, error.message, client, may_be_on=may_be_on)
             return {"outcome": "failed", "code": error.code}
         accepted = StartAccepted(
@@ -220,8 +217,8 @@ class VmActivities:
         candidate, vm = found
         # One that was drained a moment ago is on.
         is_fresh = vm.receipt is not None and self._clock() - vm.phase_since < FRESH_S
-        power = "running" if is_fresh else await self._read_power(candidate)
-        at = await self._announce(vm, client)
+        power, failed_at = ("running", None) if is_fresh else await self._read_power(candidate)
+        at = await self._announce(vm, failed_at, client)
         if at is None:
             return STALE
         try:
@@ -258,21 +255,31 @@ class VmActivities:
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
 
-    async def _read_power(self, candidate: Candidate) -> str | None:
-        """Give a VM's power state, or None when that is not known."""
-        try:
-            return (await RESERVE.run(self._power.read, candidate)).power
-        except ArmError:
-            return None
+    async def _read_power(self, candidate: Candidate) -> tuple[str | None, float | None]:
+        """Look at a VM before ARM is asked for something.
 
-    async def _announce(self, vm: Vm, client: Durable) -> float | None:
+        Returns:
+            Its power state, None when that is not known; and, if its last start failed and left it
+            off, the moment of this look in epoch seconds.
+        """
+        at = self._clock()
+        try:
+            seen = await RESERVE.run(self._power.read, candidate)
+        except ArmError:
+            return None, None
+        is_failed = seen.power == "deallocated" and seen.failure_code is not None
+        return seen.power, at if is_failed else None
+
+    async def _announce(self, vm: Vm, failed_at: float | None, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.
 
         Returns:
             The moment in epoch seconds, or None if the pool does not want it any more.
         """
         at = self._clock()
-        asked = PowerAsked(vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at)
+        asked = PowerAsked(
+            vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at, found_failed_at=failed_at
+        )
         reply = await self._pool.apply(asked, client)
         return at if reply["answer"] == "done" else None
 

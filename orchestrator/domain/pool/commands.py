@@ -61,12 +61,17 @@ class PowerAsked:
 
     Whoever hears no answer, or ends before it, leaves this behind: the moment from which the VM
     may have been billed, or no longer. Reply ``stale`` if it must not be asked.
+
+    Attributes:
+        found_failed_at: When Azure was asked, just before, and said that the VM is off because its
+            last start failed; None: it did not say so.
     """
 
     vm: str
     epoch: int
     drain: int
     at: float
+    found_failed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

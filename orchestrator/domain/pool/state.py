@@ -82,6 +82,7 @@ class Vm:
         billed_since: Start of the open billed interval, or None.
         is_estimated: The open interval's start was discovered and not made by the pool, or the VM
             may have been off in it.
+        has_run: It has been on in the open interval for more than a start that may yet fail.
         seen_on_at: When it was last known to be on, in the open interval.
         machine_boot: Which boot of its machine the agent named in this interval; empty before.
         asked_at: When ARM was first asked for what this phase wants; None once it has answered.
@@ -113,6 +114,7 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    has_run: bool = False
     seen_on_at: float = 0.0
     machine_boot: str = ""
     asked_at: float | None = None

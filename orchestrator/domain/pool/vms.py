@@ -121,6 +121,9 @@ def power_asked(pool: Working, command: PowerAsked) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
     if vm is None or vm.drain != command.drain:
         return STALE
+    failed_at = command.found_failed_at
+    if failed_at is not None and vm.billed_since is not None and vm.billed_since < failed_at:
+        drop_failed_start(vm)
     if vm.asked_at is None:
         vm.asked_at = command.at
     return DONE
@@ -154,6 +157,9 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     if vm.billed_since is None:
         is_estimated = command.may_have_been_on or began_at < command.at
         open_interval(vm, at=began_at, estimated=is_estimated)
+        # What was observed before this says nothing any more, though the bill may be older.
+        if vm.phase is VmPhase.STARTING:
+            vm.phase_since = pool.now
     return DONE
 
 
@@ -161,6 +167,17 @@ def open_found(pool: Working, vm: Vm) -> None:
     """Open the billed interval of a VM that is found on, unless it is open."""
     if vm.billed_since is None:
         open_interval(vm, at=_asked_at(vm) or pool.now, estimated=True)
+
+
+def drop_failed_start(vm: Vm) -> None:
+    """Forget the billed interval of a VM whose start has failed since: it never had a host.
+
+    One that has run in it was billed, whatever has come of a later start.
+    """
+    if not vm.has_run:
+        drop_interval(vm)
+        # That start was what the calls without an answer had asked for.
+        vm.asked_at = None
 
 
 def close_found(pool: Working, vm: Vm) -> None:
@@ -177,6 +194,7 @@ def vm_running(pool: Working, command: VmRunning) -> Reply:
         return STALE
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
+    vm.has_run = True
     enter(pool, vm, VmPhase.WARMING, "the agent sets up")
     return DONE
 
@@ -192,6 +210,7 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm.last_busy_at = pool.now
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
+    vm.has_run = True
     vm.machine_boot = command.machine_boot
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
@@ -225,7 +244,7 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
     else:
         vm.reason = reason
         # ARM refused, or never found a host: nothing was allocated that could be billed.
-        drop_interval(vm)
+        drop_failed_start(vm)
         switched_off(pool, vm)
 
 

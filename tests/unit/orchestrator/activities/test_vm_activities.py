@@ -104,27 +104,6 @@ class TestStartVm:
         assert answer["outcome"] == "failed"
         assert starting.vm().phase == "deallocating"
 
-    def test_a_start_without_an_answer_that_found_no_room_leaves_no_bill(
-        self, starting: Parts, do
-    ):
-        """Azure took it and looked for room, as the reconciler saw; then it refuses the next."""
-        starting.power.refuse_next(ArmError("Unreachable", "no answer"))
-        do(starting.vms.start_vm(starting.order(), starting.durable))
-        starting.power.powers["gpu-1"] = "starting"
-        tick = {"generation": starting.state.generation}
-        do(starting.reconcile.tick_pool(tick, starting.durable))
-        seen_on = starting.vm().billed_since
-        starting.now += 20
-        starting.power.powers["gpu-1"] = "starting"
-        starting.power.refuse_next(ArmError("ZonalAllocationFailed", "no room"))
-
-        do(starting.vms.start_vm(starting.order(), starting.durable))
-
-        assert seen_on is not None
-        assert starting.vm().phase == "no_capacity"
-        assert starting.vm().billed_since is None
-        assert starting.ledger.list_intervals("gpu-1") == []
-
     def test_a_refusal_has_begun_nothing(self, starting: Parts, do):
         starting.power.refuse_next(ArmError("TooManyRequests", "busy", retry_after_s=7.0))
 
@@ -305,6 +284,19 @@ class TestDeallocateVm:
             idle.now += 100
 
         assert idle.state.accounts["gpu-1"].billed_s == idle.policy.idle_window_s
+
+    def test_bills_nothing_for_a_start_that_has_failed_since(self, starting: Parts, do):
+        starting.power.failures["gpu-1"] = ("AllocationFailed", "no room")
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.now += 20
+        starting.power.refuse_next(ArmError("AllocationFailed", "no room"))
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        between = starting.vm().phase
+
+        answer = do(starting.vms.deallocate_vm(starting.order(), starting.durable))
+
+        assert (between, answer) == ("deallocating", {"outcome": "accepted"})
+        assert starting.state.accounts["gpu-1"].billed_s == 0
 
     def test_leaves_a_reopened_vm_alone(self, idle: Parts, do):
         order = idle.order()
