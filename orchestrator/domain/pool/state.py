@@ -100,6 +100,8 @@ class Vm:
         drain: Number of the latest drain in this epoch.
         receipt: The agent's drain receipt, needed to deallocate without the workflow.
         unseen_since: First of the observations in a row in which the agent did not answer.
+        off_by: When the VM's switch deallocates it at the latest; None while that is not known.
+        max_uptime_s: Seconds from its boot until `off_by`; 0 while that is not known.
     """
 
     name: str
@@ -128,6 +130,8 @@ class Vm:
     drain: int = 0
     receipt: str | None = None
     unseen_since: float | None = None
+    off_by: float | None = None
+    max_uptime_s: float = 0.0
 
     def copy(self) -> "Vm":
         """Give a copy that shares nothing that is changed in place."""
