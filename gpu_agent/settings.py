@@ -8,11 +8,14 @@ from pathlib import Path
 from gpu_agent.errors import SettingsError
 
 _PREFIX = "GPU_AGENT_"
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the agent is told from outside. Each is the variable ``GPU_AGENT_<NAME>``.
+
+    The last two are the switch's, ``GPU_SWITCH_<NAME>``: the agent only tells them.
 
     Attributes:
         token: Bearer token that callers show.
@@ -37,6 +40,8 @@ class Settings:
             longer than the control plane's pause between two looks.
         keep_h: Age at which what a killed agent left behind is removed, in hours.
         least_free_gib: With less free space in the data folder it is removed at any age, in GiB.
+        max_uptime_s: Hard cap, in seconds from boot; None where none is set.
+        booted_at: When the machine booted, in seconds on the boot clock.
     """
 
     token: str = field(repr=False)
@@ -59,6 +64,8 @@ class Settings:
     unfit_s: float = 30.0
     keep_h: float = 24.0
     least_free_gib: float = 1.0
+    max_uptime_s: float | None = None
+    booted_at: float = 0.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -94,9 +101,22 @@ class Settings:
             unfit_s=reader.number("UNFIT_S", 30.0, low=0.0, high=600.0),
             keep_h=reader.number("KEEP_H", 24.0, low=0.01, high=8760.0),
             least_free_gib=reader.number("LEAST_FREE_GIB", 1.0, low=0.0, high=1e6),
+            max_uptime_s=read_max_uptime(reader),
+            booted_at=read_booted_at(reader),
         )
         reader.raise_complaints()
         return settings
+
+
+def read_max_uptime(reader: "EnvironReader") -> float | None:
+    """Read the hard cap on uptime, in seconds from boot; None if it is absent or wrong."""
+    switch = reader.under("GPU_SWITCH_")
+    return switch.number("MAX_UPTIME_S", 0.0, low=1.0, high=30 * _DAY_S) or None
+
+
+def read_booted_at(reader: "EnvironReader") -> float:
+    """Read when the machine booted, in seconds on the boot clock."""
+    return reader.under("GPU_SWITCH_").number("BOOTED_AT", 0.0, low=0.0, high=1e10)
 
 
 class EnvironReader:
@@ -112,6 +132,12 @@ class EnvironReader:
         self._environ = environ
         self._prefix = prefix
         self._complaints: list[str] = []
+
+    def under(self, prefix: str) -> "EnvironReader":
+        """Give a reader of another prefix that adds to the same complaints."""
+        other = EnvironReader(self._environ, prefix)
+        other._complaints = self._complaints
+        return other
 
     def complain(self, complaint: str) -> None:
         """Remember something that is wrong."""

@@ -330,6 +330,12 @@ class Judge:
             elif hashlib.sha256(data).hexdigest() != artifact["sha256"]:
                 self.break_rule("one result", f"{row.job_id}: {artifact['path']} has changed")
 
+    def see_cap(self, name: str) -> None:
+        """Check a VM that has reached its hard cap, before its switch deallocates it."""
+        live = self._region.agents[name].live
+        if live:
+            self.break_rule("cap", f"{name} reached its hard cap and holds {live}")
+
     def see_deallocation(self, name: str) -> None:
         """Check a deallocation that the control plane asks for, before it acts."""
         self._see_idle(name)

@@ -26,6 +26,7 @@ from orchestrator.domain.pool import (
     VmReady,
     VmRunning,
 )
+from orchestrator.domain.pool.cap import Cap, read_cap
 from orchestrator.domain.ports import AgentClient, Clock, Durable, VmPower
 from orchestrator.domain.start_errors import (
     StartProblem,
@@ -134,7 +135,8 @@ class VmActivities:
 
     async def _check_agent(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
         try:
-            boot = ""
+            boot, cap = "", Cap()
+            asked_at = self._clock()
             readiness = await self._agents.ready(candidate)
             is_drained = readiness.get("phase") == "draining"
             if readiness.get("ready") or is_drained:
@@ -143,6 +145,7 @@ class VmActivities:
                     candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s
                 )
                 boot = str(status.get("machine_boot", ""))
+                cap = read_cap(status, asked_at)
             if readiness.get("phase") == "failed":
                 # It says so for a moment and ends: no use in paying for the VM until the deadline.
                 detail = str(readiness.get("detail") or "the agent's set-up failed")
@@ -153,7 +156,8 @@ class VmActivities:
         except (AgentError, AgentUnreachableError) as error:
             logger.info("agent on %s is not ready: %s", vm.name, error)
             return "warming"
-        await self._pool.apply(VmReady(vm=vm.name, epoch=vm.epoch, machine_boot=boot), client)
+        ready = VmReady(vm=vm.name, epoch=vm.epoch, machine_boot=boot, **cap._asdict())
+        await self._pool.apply(ready, client)
         return "ready"
 
     async def _give_up(

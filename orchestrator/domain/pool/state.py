@@ -103,6 +103,8 @@ class Vm:
         unseen_since: First of the observations in a row in which the agent did not answer.
         adrift: Jobs with a claimed slot that no workflow or no agent was seen to work on, and when
             that was first seen.
+        off_by: When the VM's switch deallocates it at the latest; None while that is not known.
+        max_uptime_s: Seconds from its boot until `off_by`; 0 while that is not known.
     """
 
     name: str
@@ -133,6 +135,8 @@ class Vm:
     receipt: str | None = None
     unseen_since: float | None = None
     adrift: dict[str, float] = field(default_factory=dict)
+    off_by: float | None = None
+    max_uptime_s: float = 0.0
 
     def copy(self) -> "Vm":
         """Give a copy that shares nothing that is changed in place."""

@@ -65,6 +65,8 @@ def tick(pool: Working, command: Tick) -> bool:
 
 def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
     _compare_boot(vm, seen)
+    if seen.off_by is not None:
+        vm.off_by, vm.max_uptime_s = seen.off_by, seen.max_uptime_s
     if seen.power == GONE:
         _compare_deleted(pool, vm, seen)
     elif seen.power is not None:

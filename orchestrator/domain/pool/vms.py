@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.domain.pool.cap import drains_at, is_ending, why_ending
 from orchestrator.domain.pool.commands import (
     Deallocated,
     DeallocationAccepted,
@@ -72,6 +73,7 @@ def wake(pool: Working, vm: Vm, reason: str) -> None:
     vm.home = asdict(candidate) if candidate else vm.home
     vm.drain = 0
     vm.receipt = None
+    vm.off_by, vm.max_uptime_s = None, 0.0
     enter(pool, vm, VmPhase.STARTING, reason)
     pool.keep(WakeVm(vm.name, vm.epoch))
     pool.account(vm).wakes += 1
@@ -204,6 +206,15 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
         return STALE
+    vm.off_by, vm.max_uptime_s = command.off_by, command.max_uptime_s
+    if is_ending(vm, pool.now, pool.policy):
+        # It was on before this wake, unseen. A failure, so that no VM is woken like this for ever.
+        message = why_ending(vm)
+        failure = StartFailed(
+            vm=vm.name, epoch=vm.epoch, code="uptime_over", message=message, may_be_on=True
+        )
+        give_up_wake(pool, vm, failure)
+        return DONE
     pool.learn("wake_s", pool.now - vm.woken_at)
     vm.failures = vm.capacity_failures = 0
     vm.retry_at = 0.0
@@ -271,9 +282,10 @@ def drained(pool: Working, command: Drained) -> Reply:
         return {"answer": "deallocate"}
     note_on(pool, vm, at=pool.now)
     pool.drop_key(f"retire:{vm.name}")
-    if pool.policy.candidate(vm.name) is not None and (
-        pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)
-    ):
+    can_reopen = pool.policy.candidate(vm.name) is not None and not is_ending(
+        vm, pool.now, pool.policy
+    )
+    if can_reopen and (pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)):
         vm.epoch = max(vm.epoch + 1, int(pool.now))
         vm.drain = 0
         vm.last_busy_at = pool.now
@@ -356,11 +368,18 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
 
 
 def stop_idle(pool: Working) -> None:
-    """Drain every VM whose idle policy says so, the least preferred first."""
+    """Drain every VM whose idle policy says so, the least preferred first.
+
+    One that is no longer configured, or near its hard cap, is drained even while jobs wait.
+    """
     for vm in pool.state.vms.values():
-        is_free = vm.phase is VmPhase.READY and not vm.slots
-        if is_free and pool.policy.candidate(vm.name) is None:
+        if vm.phase is not VmPhase.READY or vm.slots:
+            continue
+        ends_at = drains_at(vm, pool.policy)
+        if pool.policy.candidate(vm.name) is None:
             begin_drain(pool, vm, "no longer configured")
+        elif ends_at is not None and pool.now >= ends_at:
+            begin_drain(pool, vm, why_ending(vm))
     if pool.state.queue:
         return
     for vm in reversed(list(pool.state.vms.values())):
@@ -379,6 +398,7 @@ def offer_slots(pool: Working) -> None:
             if vm.phase is VmPhase.READY
             and len(vm.slots) < pool.policy.slots_per_vm
             and pool.policy.candidate(vm.name) is not None
+            and not is_ending(vm, pool.now, pool.policy)
         ]
         if not free:
             return

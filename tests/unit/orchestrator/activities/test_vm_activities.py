@@ -174,6 +174,16 @@ class TestCheckWake:
         assert answer == {"outcome": "failed"}
         assert starting.vm().phase == "deallocating"
 
+    def test_tells_the_pool_when_the_vm_is_switched_off(self, starting: Parts, do):
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.power.powers["gpu-1"] = "running"
+        starting.agent().cap = {"cap_left_s": 43000.0, "max_uptime_s": 43200.0}
+
+        do(starting.vms.check_wake(starting.order(), starting.durable))
+
+        vm = starting.vm()
+        assert (vm.phase, vm.off_by, vm.max_uptime_s) == ("ready", starting.now + 43000, 43200)
+
     def test_an_agent_that_refuses_the_lease_is_not_ready(self, starting: Parts, do):
         do(starting.vms.start_vm(starting.order(), starting.durable))
         starting.power.powers["gpu-1"] = "running"
