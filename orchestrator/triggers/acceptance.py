@@ -68,15 +68,10 @@ class Reader(Protocol):
 
 
 class Place(Protocol):
-    """A request's place among those that wait to be read, and the bytes that it holds."""
-
-    held_bytes: int
+    """A request's place among those that wait to be read."""
 
     def grow(self, more_bytes: int) -> None:
         """Hold more; raises `BusyError` if all requests together hold too much."""
-
-    def shrink(self, less_bytes: int) -> None:
-        """Hold less."""
 
 
 class Admission(Protocol):
@@ -155,14 +150,10 @@ class Acceptance:
             InputError: Saying what is wrong with it.
             BusyError: There is no room for it now.
         """
-        before_bytes = place.held_bytes
-        try:
-            data = source.data
-            if data is None:
-                data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
-            return await self._reader.normalise(data)
-        finally:
-            place.shrink(place.held_bytes - before_bytes)
+        data = source.data
+        if data is None:
+            data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
+        return await self._reader.normalise(data)
 
     async def admit(self, count: int) -> None:
         """Refuse new jobs while too many are open.
