@@ -313,7 +313,7 @@ class Acceptance:
         """
         source = batch.source(number) or BatchSource(number=number)
         row = next(row for row in batch.rows if number_of(row.job_id) == number)
-        with self.place(source.size_bytes) as place:
+        with self._admission.admit(source.size_bytes) as place:
             image = await self.image(await self._reopen(source), place)
         await self._store_image(row, image.png, batch.asked)
         return list(image.notes)
