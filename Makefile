@@ -138,21 +138,21 @@ rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=la
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
-	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements-demo.txt
-	$(UV_COMPILE) --upgrade requirements/agent.in --constraint requirements-demo.txt \
-		--output-file requirements-agent.txt
-	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements-dev.txt
+	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements/demo.txt
+	$(UV_COMPILE) --upgrade requirements/agent.in --constraint requirements/demo.txt \
+		--output-file requirements/agent.txt
+	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements/dev.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) || \
 		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)
-	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
-	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
-	$(UV_COMPILE_ENGINE) --upgrade requirements/bench.in --output-file requirements-bench.txt
-	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements-checkov.txt
-	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements-engine.txt > .local/engine-pins.txt
-	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements-vm.txt
-	$(UV_COMPILE_VM) --upgrade requirements/vm-build.in --constraint requirements-vm.txt --output-file requirements-vm-build.txt
+	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements/engine.txt
+	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements/hy3dgen.txt
+	$(UV_COMPILE_ENGINE) --upgrade requirements/bench.in --output-file requirements/bench.txt
+	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements/checkov.txt
+	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements/engine.txt > .local/engine-pins.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements/vm.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm-build.in --constraint requirements/vm.txt --output-file requirements/vm-build.txt
 
-$(CHECKOV): requirements-checkov.txt | set-up
+$(CHECKOV): requirements/checkov.txt | set-up
 	$(BIN)/uv venv --quiet --no-config --clear --python $(BIN)/python .venv/checkov
 	$(BIN)/uv pip install --quiet --no-config --python .venv/checkov/bin/python \
 		--require-hashes --no-build -r $<

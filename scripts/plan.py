@@ -18,16 +18,16 @@ INSTALL_PEER = "install what the peer of a benchmark needs"
 INSTALL_NODE_PACKAGES = "install Azurite"
 
 LOCKS = {
-    "demo": "requirements-demo.txt",
-    "dev": "requirements-dev.txt",
-    "engine": "requirements-engine.txt",
+    "demo": "requirements/demo.txt",
+    "dev": "requirements/dev.txt",
+    "engine": "requirements/engine.txt",
 }
 """Lock of each profile; each holds all of the one before it at the same versions."""
 
-BARE_LOCK = "requirements-hy3dgen.txt"
+BARE_LOCK = "requirements/hy3dgen.txt"
 """What `engine` installs without its declared dependencies."""
 
-PEER_LOCK = "requirements-bench.txt"
+PEER_LOCK = "requirements/bench.txt"
 """What `bench` installs on top of `engine`."""
 
 PYTHONS = {"demo": SUPPORTED, "dev": SUPPORTED, "engine": ((3, 11),)}

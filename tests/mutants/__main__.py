@@ -21,12 +21,9 @@ from tests.mutants.verdict import PASSED, Outcome, Ran, Verdict, judge_run, read
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra", "benchmarks"),
+    *("docs", "infra", "benchmarks", "requirements"),
 )
-COPIED_FILES = (
-    *("pyproject.toml", "function_app.py", "host.json", "Makefile"),
-    *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
-)
+COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json", "Makefile")
 AT_ONCE = 2
 LIMIT_S = 120
 """For the test of one mutant."""

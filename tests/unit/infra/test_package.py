@@ -12,7 +12,7 @@ class TestChooseFiles:
             "function_app.py",
             "host.json",
             "requirements.txt",
-            "requirements-dev.txt",
+            "requirements/dev.txt",
             "orchestrator/bootstrap.py",
             "gpu_agent/wire.py",
             "gpu_agent/__init__.py",

@@ -95,6 +95,7 @@ class TestPlanSteps:
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path):
     """A checkout that has been set up completely, as far as the stamps tell."""
+    (tmp_path / "requirements").mkdir()
     for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK, PEER_LOCK):
         (tmp_path / name).write_text(name)
     (tmp_path / "package-lock.json").write_text("{}")
@@ -151,7 +152,7 @@ class TestReadFound:
 
 class TestReadWanted:
     def test_notices_a_new_lock(self, checkout):
-        (checkout / "requirements-dev.txt").write_text("another")
+        (checkout / "requirements/dev.txt").write_text("another")
 
         assert steps_in(checkout) == [INSTALL_PACKAGES]
 
