@@ -159,7 +159,7 @@ $(CHECKOV): requirements/checkov.txt | set-up
 	@cp $< $@
 
 clean: ## Remove everything that the other targets have made
-	rm -rf .venv node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules localcloud/azurite/node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 set-up: ## Install what the checks need (test, check and their like do it by themselves)

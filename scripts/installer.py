@@ -34,14 +34,16 @@ class Installer:
         command: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         count: tuple[str, int] | None = None,
     ) -> None:
         """Run a program to its end.
 
         Args:
             program: Its name, for the log and the message.
-            command: What to run, in the root of the checkout.
+            command: What to run.
             env: Additions to the environment.
+            folder: Where to run it, the root of the checkout unless told otherwise.
             count: Beginning of a line of output that means one more item is under way, and how
                 many there will be; shown as a counter on a terminal.
 
@@ -50,7 +52,9 @@ class Installer:
         """
         log = self.logs / f"set-up-{program}.log"
         with log.open("wb") as sink:
-            code = self._run_into(sink, command, env=env or {}, count=count)
+            code = self._run_into(
+                sink, command, env=env or {}, folder=folder or self.root, count=count
+            )
         if code:
             text = log.read_text("utf-8", errors="replace")
             where = os.path.relpath(log, self.root)
@@ -64,11 +68,12 @@ class Installer:
         command: Sequence[str],
         *,
         env: Mapping[str, str],
+        folder: Path,
         count: tuple[str, int] | None,
     ) -> int:
         with subprocess.Popen(  # noqa: S603 -- commands of our own
             command,
-            cwd=self.root,
+            cwd=folder,
             env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

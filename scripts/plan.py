@@ -35,7 +35,11 @@ PYTHONS = {"demo": SUPPORTED, "dev": SUPPORTED, "engine": ((3, 11),)}
 
 _SERVING = {"demo": ("demo", "dev", "engine"), "dev": ("dev", "engine"), "engine": ("engine",)}
 
-_NODE_INPUTS = ("package.json", "package-lock.json", ".npmrc")
+NODE_INPUTS = tuple(
+    f"localcloud/azurite/{name}" for name in ("package.json", "package-lock.json", ".npmrc")
+)
+"""What `npm ci` reads."""
+
 _PROJECT_TABLES = ("build-system", "project", "tool.hatch")
 
 
@@ -48,8 +52,8 @@ class Layout:
         self.python = self.venv / "bin" / "python"
         self.stamp = self.venv / "set-up.json"
         self.unfinished = self.venv / "set-up.unfinished"
-        self.node_modules = root / "node_modules"
-        self.node_stamp = self.node_modules / ".set-up"
+        self.azurite = root / "localcloud" / "azurite"
+        self.node_stamp = self.azurite / "node_modules" / ".set-up"
         self.logs = root / ".local"
 
 
@@ -116,7 +120,7 @@ def read_wanted(root: Path, *, python: tuple[int, int] | None) -> Wanted:
     return Wanted(
         locks={profile: _digest(content) for profile, content in locks.items()},
         project=_digest(_installed_part((root / "pyproject.toml").read_text("utf-8")).encode()),
-        node=_digest(b"".join((root / name).read_bytes() for name in _NODE_INPUTS)),
+        node=_digest(b"".join((root / name).read_bytes() for name in NODE_INPUTS)),
         peer=_digest((root / PEER_LOCK).read_bytes()),
         python=python,
     )

@@ -287,7 +287,7 @@ def _install_node_packages(wanted: Wanted, layout: Layout, installer: Installer)
     # Nothing that Azurite needs builds on installation, so no package gets to run code here.
     command = [str(node), str(npm), "ci", "--ignore-scripts", "--fetch-retries=2"]
     path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
-    installer.run("npm", command, env={"PATH": path})
+    installer.run("npm", command, env={"PATH": path}, folder=layout.azurite)
     write_stamp(layout.node_stamp, wanted.node)
 
 

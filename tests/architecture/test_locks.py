@@ -139,17 +139,22 @@ class TestSources:
                 assert re.search(r"(?m)^# ", block), block
 
 
+@pytest.fixture(name="node_lock")
+def _node_lock(root):
+    """The text of Azurite's lock."""
+    return (root / "localcloud" / "azurite" / "package-lock.json").read_text("utf-8")
+
+
 class TestNodeLock:
-    def test_names_hashes_and_no_registry(self, root):
-        text = (root / "package-lock.json").read_text("utf-8")
-        packages = json.loads(text)["packages"]
+    def test_names_hashes_and_no_registry(self, node_lock):
+        packages = json.loads(node_lock)["packages"]
 
         bare = [path for path, package in packages.items() if path and "integrity" not in package]
         assert bare == []
-        assert '"resolved"' not in text
+        assert '"resolved"' not in node_lock
 
-    def test_pins_the_azurite_that_the_storage_sdk_speaks_to(self, root):
-        packages = json.loads((root / "package-lock.json").read_text("utf-8"))["packages"]
+    def test_pins_the_azurite_that_the_storage_sdk_speaks_to(self, root, node_lock):
+        packages = json.loads(node_lock)["packages"]
 
         assert packages["node_modules/azurite"]["version"] == "3.35.0"
         assert read_lock(root / "requirements.txt")["azure-storage-blob"][0] == "12.27.1"

@@ -102,12 +102,13 @@ def run_tests(copy: Path, tests: Sequence[str], *, limit_s: float = LIMIT_S) -> 
 
 def copy_repository(target: Path) -> Path:
     """Copy what the tests need."""
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    ignored = shutil.ignore_patterns("__pycache__", "node_modules", ".*")
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     for name in COPIED_FILES:
         shutil.copy(ROOT / name, target / name)
-    (target / "node_modules").symlink_to(ROOT / "node_modules")
+    installed = Path("localcloud", "azurite", "node_modules")
+    (target / installed).symlink_to(ROOT / installed)
     return target
 
 

@@ -20,6 +20,7 @@ class TestChooseFiles:
             "infra/terraform/main.tf",
             "tests/unit/x.py",
             "coldforge/cli.py",
+            "localcloud/azurite/package.json",
             ".github/workflows/deploy.yml",
             "local.settings.json",
         ]

@@ -10,6 +10,7 @@ from scripts.plan import (
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
+    NODE_INPUTS,
     PEER_LOCK,
     Found,
     Layout,
@@ -95,10 +96,10 @@ class TestPlanSteps:
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path):
     """A checkout that has been set up completely, as far as the stamps tell."""
-    (tmp_path / "requirements").mkdir()
-    for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK, PEER_LOCK):
+    for folder in ("requirements", "localcloud/azurite"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in (*NODE_INPUTS, *LOCKS.values(), BARE_LOCK, PEER_LOCK):
         (tmp_path / name).write_text(name)
-    (tmp_path / "package-lock.json").write_text("{}")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nline = 1\n')
     wanted = read_wanted(tmp_path, python=None)
     layout = Layout(tmp_path)
