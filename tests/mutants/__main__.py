@@ -23,7 +23,7 @@ COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
     *("docs", "infra", "benchmarks", "requirements"),
 )
-COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json", "Makefile")
+COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json", "Makefile", ".funcignore")
 AT_ONCE = 2
 LIMIT_S = 120
 """For the test of one mutant."""
