@@ -22,6 +22,8 @@ ENV =
 BIN := .venv/bin
 # In an environment of its own: it asks for older releases of what the other tools use.
 CHECKOV := .venv/checkov/set-up.txt
+# Beside the engine: the web server that `make bench-agent` compares the agent with.
+PEER := .venv/peer.txt
 DEPLOY = $(BIN)/python -m infra.deploy --env "$(ENV)"
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
 NEED_PYTHON = "$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 7))" 2>/dev/null || { \
@@ -158,6 +160,10 @@ $(CHECKOV): requirements/checkov.txt | set-up
 		--require-hashes --no-build -r $<
 	@cp $< $@
 
+$(PEER): requirements/bench.txt | set-up-engine
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps -r $<
+	@cp $< $@
+
 clean: ## Remove everything that the other targets have made
 	rm -rf .venv node_modules localcloud/azurite/node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -170,9 +176,7 @@ set-up-demo: ## Install what the demo needs (demo and up do it by themselves)
 	@$(NEED_PYTHON)
 	@$(SET_UP) demo
 
-set-up-bench: ## Install what bench-agent needs: the engine, and the web server of its peer
-	@$(NEED_PYTHON)
-	@$(SET_UP) bench
+set-up-bench: $(PEER) ## Install what bench-agent needs: the engine, and the web server of its peer
 
 set-up-engine: ## Install what the hunyuan3d engine needs, on CPU (Linux x86-64, Python 3.11)
 	@$(NEED_PYTHON)
