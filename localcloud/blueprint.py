@@ -19,7 +19,7 @@ from localcloud.ports import choose_free_ports
 from localcloud.storage import ACCOUNT, blob_url, queue_url, table_url
 
 ROOT = Path(__file__).parents[1]
-"""The checkout: where ``node_modules`` and the programs are."""
+"""The checkout: where the programs are."""
 
 SUBSCRIPTION_ID = "00000000-0000-4000-8000-00000000c01d"
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
