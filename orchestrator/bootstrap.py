@@ -157,7 +157,6 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         },
         max_open_jobs=settings.max_open_jobs,
     )
-    image_activities = ImageActivities(jobs=jobs, images=acceptance, clock=clock)
     reconcile = ReconcileActivities(
         pool=pool,
         power=power,
@@ -182,6 +181,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
     instance_routes = InstanceRoutes(jobs=jobs, canceller=job_routes)
     batch_routes = BatchRoutes(acceptance=acceptance, jobs=jobs)
     pool_routes = PoolRoutes(pool=pool, policy=policy, clock=clock, intake=outside.reader)
+    image_activities = ImageActivities(jobs=jobs, images=acceptance, clock=clock)
     timers = TimerTriggers(sweeper=reconcile)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)

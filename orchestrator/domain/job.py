@@ -188,6 +188,7 @@ class JobRow:
     fence: int = 0
     vm: str | None = None
     batch_id: str | None = None
+    awaits_image: bool = False
     started_at: float | None = None
     attempt_at: float | None = None
     ended_at: float | None = None
@@ -198,7 +199,6 @@ class JobRow:
     error: dict[str, Any] | None = None
     expected_end_at: float | None = None
     notes: list[str] = field(default_factory=list)
-    awaits_image: bool = False
 
     def seconds_left(self, now: float) -> float | None:
         """Give what its agent expects, counted on since; None while it can't tell."""

@@ -99,8 +99,8 @@ class Desk:
             **common,
         )
         self.instance = InstanceRoutes(jobs=parts.jobs, canceller=self.jobs)
-        self.acceptance = acceptance
         self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
+        self.acceptance = acceptance
         self.images = ImageActivities(jobs=parts.jobs, images=acceptance, clock=lambda: parts.now)
         self.pool = PoolRoutes(policy=parts.policy, intake=self.reader, **common)
 
