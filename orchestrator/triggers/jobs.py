@@ -116,7 +116,7 @@ class JobRoutes:
         """Tell a job's status."""
         row = await self._row(request)
         if row.state.is_over:
-            return json_answer(view_job(row, None))
+            return json_answer(view_job(await self._settlement.add_cost(row), None))
         state, (row, seen) = await asyncio.gather(
             STORAGE.run(self._pool.read), self._settlement.settle(row, client)
         )
