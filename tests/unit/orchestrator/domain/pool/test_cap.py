@@ -48,8 +48,9 @@ def begin(*names: str, **numbers) -> Bench:
 def near_cap(*names: str, **numbers) -> Bench:
     """Give a pool whose first VM holds its last job: it has been up for too long for another."""
     pool = begin(*names, **numbers)
-    pool.now = LAST_OFFER - 1
+    pool.now += 30
     pool.tell(Release(job_id="first", fence=1, ran=True))
+    pool.now = LAST_OFFER - 1
     pool.enqueue("last")
     pool.acquire("last")
     pool.now = LAST_OFFER
