@@ -311,12 +311,9 @@ class Judge:
         if before is None or before.state is not row.state:
             why = f" ({row.error['code']})" if row.error else ""
             self._timeline.note(row.job_id, f"{row.state}{why}")
+        is_ended = before is not None and before.state.is_over
         # What an ended job has cost may be known only once its agent has confirmed.
-        if (
-            before is not None
-            and before.state.is_over
-            and replace(row, cost=before.cost) != before
-        ):
+        if before and is_ended and replace(row, cost=before.cost) != before:
             self.break_rule("one end", f"{row.job_id} was {before.state} and is {row.state}")
         if row.state is JobState.SUCCEEDED:
             self._see_result(row)

@@ -125,10 +125,10 @@ class Settlement:
         return await STORAGE.run(self._pool.read)
 
     async def _write(self, row: JobRow, state: JobState, pool: PoolState, **values: Any) -> JobRow:
-        end = {"state": state, "ended_at": self._clock(), "cost": _cost_of(row.job_id, pool)}
+        values |= {"state": state, "ended_at": self._clock(), "cost": _cost_of(row.job_id, pool)}
 
         def change(current: JobRow) -> JobRow | None:
-            return None if current.state.is_over else replace(current, **end, **values)
+            return None if current.state.is_over else replace(current, **values)
 
         return await STORAGE.run(self._jobs.change, row.job_id, change) or row
 
