@@ -164,6 +164,10 @@ class _Files:
         self._store.delete(path)
         self._trouble.after("files.delete")
 
+    def exists(self, path: str) -> bool:
+        self._trouble.before("files.exists")
+        return self._store.exists(path)
+
     def read(self, path: str) -> bytes | None:
         self._trouble.before("files.read")
         return self._store.read(path)

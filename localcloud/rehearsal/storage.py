@@ -257,6 +257,11 @@ class MemoryFileStore:
         self._files.pop(path, None)
         self._trouble.after("files.delete")
 
+    def exists(self, path: str) -> bool:
+        """Tell whether there is a file."""
+        self._trouble.before("files.exists")
+        return path in self._files
+
     def read(self, path: str) -> bytes | None:
         """Read a file, None if there is none."""
         self._trouble.before("files.read")

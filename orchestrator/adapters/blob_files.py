@@ -40,6 +40,9 @@ class BlobFileStore:
         with contextlib.suppress(ResourceNotFoundError):
             self._blob(path).delete_blob()
 
+    def exists(self, path: str) -> bool:
+        return bool(self._blob(path).exists())
+
     def read(self, path: str) -> bytes | None:
         try:
             data: bytes = self._blob(path).download_blob().readall()

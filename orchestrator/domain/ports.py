@@ -98,6 +98,9 @@ class FileStore(Protocol):
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone stays gone."""
 
+    def exists(self, path: str) -> bool:
+        """Tell whether there is such a file."""
+
     def read(self, path: str) -> bytes | None:
         """Read a file, None if there is none."""
 

@@ -50,6 +50,8 @@ class TestFileStore:
         files.delete(PATH)
         files.delete(PATH)
 
+        assert not files.exists(PATH)
+
         assert files.read(PATH) is None
 
     def test_tells_that_nothing_is_there(self, files: FileStore):

@@ -40,6 +40,10 @@ class FakeFileStore:
             self.files.pop(path, None)
             self.content_types.pop(path, None)
 
+    def exists(self, path: str) -> bool:
+        with self._lock:
+            return path in self.files
+
     def read(self, path: str) -> bytes | None:
         with self._lock:
             return self.files.get(path)
