@@ -1,25 +1,27 @@
 """A few processes that read what strangers send, so that the app itself never does.
 
-1. A thread of the lane `intake` takes an idle process, or starts one, and hands it an order.
-2. The process looks at the header and says how much memory the picture needs. It goes on once
+1. A thread of the lane `intake` has an idle template, or a new one, fork a child, and hands that
+   an order. A child serves one order, so that a file which takes it over meets no other's.
+2. The child looks at the header and says how much memory the picture needs. It goes on once
    that fits beside what the app and the others take (`MemoryBudget`).
 3. While it works, the thread watches its time and its resident memory; CPU and address space the
-   process limits itself. One that goes too far is killed and replaced, and the picture is refused
+   child limits itself. One that goes too far is killed, and the picture is refused
    (`image_too_costly`).
 
-A process must decode a picture of ours before it gets one of a stranger's. If that fails again and
-again, no new one is started for a while, and `is_failing` lets health say so.
+A template must decode a picture of ours before it forks. If that fails again and again, no new one
+is started for a while, and `is_failing` lets health say so.
 """
 
 import hashlib
 import logging
 import math
+import signal
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,7 +37,13 @@ from orchestrator.domain.input_errors import (
 )
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
-from orchestrator.intake.children import START_S, Child, KillReason, OverrunError, start_child
+from orchestrator.intake.children import (
+    Child,
+    KillReason,
+    OverrunError,
+    Template,
+    start_template,
+)
 from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
 from orchestrator.intake.refusals import refusal_from_json
 from orchestrator.lanes import Lane
@@ -47,9 +55,9 @@ SMALL_BODY_BYTES = 64 * 1024
 """Up to here a body is read in the app: a few milliseconds at the very most."""
 
 _IDLE_BYTES = 60 * MB
-"""Resident memory of an idle process, measured at 40 MB."""
-_REST_BYTES = 120 * MB
-"""A process that keeps more than this after its work is replaced."""
+"""Of a template and its child together beside what an order takes, measured at 40 MB."""
+_BASE_BYTES = 120 * MB
+"""What a child may have in memory before it works; most of it is its template's."""
 _SLACK_BYTES = 64 * MB
 """On top of what a picture needs: stacks of a codec's threads, libraries loaded for it."""
 _MAX_RESULT_BYTES = 64 * MB
@@ -64,7 +72,7 @@ _PARSED_TIMES = 4
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A process that ended over an order.
+    """A child that ended over an order.
 
     Attributes:
         reason: What it went beyond.
@@ -101,7 +109,7 @@ class Decoders:
         image_limits: What is taken.
         limits: What the processes may take.
         admission: Learns how long a picture takes.
-        start: Starts a process.
+        start: Starts a template.
         clock: Gives seconds that only go forward.
 
     Attributes:
@@ -114,7 +122,7 @@ class Decoders:
         limits: DecoderLimits | None = None,
         *,
         admission: Admission | None = None,
-        start: Callable[[Callable[[], float]], Child] = start_child,
+        start: Callable[[Callable[[], float]], Template] = start_template,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._image_limits = image_limits or ImageLimits()
@@ -124,14 +132,14 @@ class Decoders:
         self._clock = clock
         self._lane = Lane("intake", self._limits.processes)
         self._lock = threading.Lock()
-        self._children: set[Child] = set()
-        self._idle: list[Child] = []
+        self._idle: list[Template] = []
+        self._closed = threading.Event()
         self._app = psutil.Process()
         self._budget = MemoryBudget(self._limits.memory_bytes, self._resting_bytes)
         self._failed_starts = 0
         self._failing_until = 0.0
         self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
-        self._finalize = weakref.finalize(self, _end_all, self._children, self._lock)
+        self._finalize = weakref.finalize(self, _close, self._idle, self._closed, self._lock)
 
     @property
     def is_failing(self) -> bool:
@@ -170,8 +178,10 @@ class Decoders:
         try:
             with self._talk(order, data) as talk:
                 need_bytes = _SLACK_BYTES + _read_need(talk.hear(_SLACK_BYTES + len(data))[0])
+                waits_from = self._clock()
                 try:
                     with self._budget.take(need_bytes):
+                        talk.until += self._clock() - waits_from
                         talk.say({"go": need_bytes})
                         return _read_image(*talk.hear(need_bytes + len(data)))
                 except OutOfMemoryBudgetError as error:
@@ -198,59 +208,61 @@ class Decoders:
 
     @contextmanager
     def _talk(self, order: dict[str, Any], data: bytes) -> Iterator["_Talk"]:
-        """Give a process an order, and see that it is idle or gone afterwards."""
+        """Give a child an order, and see that it has ended afterwards."""
         began_at = self._clock()
-        child = self._begin({**order, "cpu_s": self._limits.cpu_s}, data)
+        child = self._fork(lambda: False)
+        child.max_resident_bytes = _BASE_BYTES + len(data)
+        talk = _Talk(child, self._clock() + self._limits.wall_s)
         try:
-            yield _Talk(child, self._clock, self._limits.wall_s)
+            talk.say({**order, "cpu_s": self._limits.cpu_s}, data)
+            yield talk
         except (InputError, ApiError):
-            self._put_back(child)
+            self._finish(child)
             raise
         except (OverrunError, EOFError, OSError, ValueError) as error:
-            ended_by = self._end(child, is_gone=isinstance(error, EOFError | ConnectionError))
-            reason = error.reason if isinstance(error, OverrunError) else ended_by
+            if isinstance(error, EOFError | ConnectionError):
+                reason = self._finish(child)
+            else:
+                child.end()
+                reason = error.reason if isinstance(error, OverrunError) else KillReason.CRASH
             raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
         except BaseException:
-            self._end(child)
+            child.end()
             raise
-        self._put_back(child)
+        self._finish(child)
 
-    def _begin(self, order: dict[str, Any], data: bytes) -> Child:
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        if child is not None:
-            try:
-                child.say(order, data)
-            except OSError:
-                # It ended while it was idle: that is not this order's doing.
-                self._end(child)
-            else:
-                return child
-        child = self._start_one()
+    def _fork(self, is_dropped: Callable[[], bool]) -> Child:
+        while (template := self._take_idle()) is not None:
+            # One that ended while it was idle is not this order's doing.
+            with suppress(OverrunError, EOFError, OSError):
+                return template.fork(is_dropped)
+            template.end()
+        template = self._start_one()
         try:
-            child.say(order, data)
-        except OSError as error:
-            self._end(child)
+            return template.fork(is_dropped)
+        except (OverrunError, EOFError, OSError) as error:
+            template.end()
             raise self._note_failed_start(error) from error
-        return child
 
-    def _start_one(self) -> Child:
+    def _take_idle(self) -> Template | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _start_one(self) -> Template:
         pause_s = self._failing_until - self._clock()
         if pause_s > 0:
             raise IntakeFailingError(retry_after_s=math.ceil(pause_s))
         try:
-            child = self._start(self._clock)
+            template = self._start(self._clock)
         except OSError as error:
             raise self._note_failed_start(error) from error
-        with self._lock:
-            self._children.add(child)
         try:
-            child.hear(until=self._clock() + START_S, max_resident_bytes=_REST_BYTES, max_bytes=0)
-        except (OverrunError, EOFError, OSError, ValueError) as error:
-            self._end(child)
+            template.wait_until_ready()
+        except (OverrunError, EOFError, OSError) as error:
+            template.end()
             raise self._note_failed_start(error) from error
         self._failed_starts = 0
-        return child
+        return template
 
     def _note_failed_start(self, error: Exception) -> IntakeFailingError:
         self._failed_starts += 1
@@ -264,17 +276,23 @@ class Decoders:
         )
         return IntakeFailingError(retry_after_s=max(1, math.ceil(pause_s)))
 
-    def _put_back(self, child: Child) -> None:
-        if child.resident_bytes() > _REST_BYTES:
-            self._end(child)
-            return
-        with self._lock:
-            self._idle.append(child)
+    def _finish(self, child: Child) -> KillReason:
+        """Let a child end by itself, keep its template, and tell what a failure came from."""
+        exit_code = child.finish()
+        if exit_code is None:
+            child.end()
+        else:
+            self._keep(child.template)
+        # SIGKILL that is not ours comes from the kernel, for lack of memory.
+        reasons = {-signal.SIGXCPU: KillReason.CPU, -signal.SIGKILL: KillReason.MEMORY}
+        return reasons.get(exit_code or 0, KillReason.CRASH)
 
-    def _end(self, child: Child, *, is_gone: bool = False) -> KillReason:
+    def _keep(self, template: Template) -> None:
         with self._lock:
-            self._children.discard(child)
-        return child.end(is_gone=is_gone)
+            if not self._closed.is_set():
+                self._idle.append(template)
+                return
+        template.end()
 
     def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> InputError:
         kill = Kill(reason, seconds, hashlib.sha256(data).hexdigest())
@@ -295,23 +313,26 @@ class Decoders:
 
 
 class _Talk:
-    """The rest of an order's conversation: refusals become errors."""
+    """An order's conversation: refusals become errors.
 
-    def __init__(self, child: Child, clock: Callable[[], float], wall_s: float) -> None:
+    Attributes:
+        until: When the time of the whole of it is over, by the clock.
+    """
+
+    def __init__(self, child: Child, until: float) -> None:
         self._child = child
-        self._clock = clock
-        self._wall_s = wall_s
+        self.until = until
 
-    def say(self, head: dict[str, Any]) -> None:
-        self._child.say(head)
+    def say(self, head: dict[str, Any], *blobs: bytes) -> None:
+        """Send it a message."""
+        self._child.until = self.until
+        self._child.say(head, *blobs)
 
     def hear(self, allowance_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Wait for an answer; the process may take so much more memory than an idle one."""
-        head, blobs = self._child.hear(
-            until=self._clock() + self._wall_s,
-            max_resident_bytes=_REST_BYTES + allowance_bytes,
-            max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes),
-        )
+        """Wait for an answer; from here on the child may take so much memory."""
+        self._child.until = self.until
+        self._child.max_resident_bytes = _BASE_BYTES + allowance_bytes
+        head, blobs = self._child.hear(max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes))
         if isinstance(refused := head.get("refused"), dict):
             raise refusal_from_json(refused)
         if head.get("spent"):
@@ -353,8 +374,9 @@ def _read_sources(
         raise ValueError("what came is not a body that was read") from error
 
 
-def _end_all(children: set[Child], lock: threading.Lock) -> None:
+def _close(idle: list[Template], closed: threading.Event, lock: threading.Lock) -> None:
     with lock:
-        doomed = list(children)
-    for child in doomed:
-        child.end()
+        closed.set()
+        doomed, idle[:] = idle[:], []
+    for template in doomed:
+        template.end()

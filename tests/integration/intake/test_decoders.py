@@ -25,7 +25,7 @@ from orchestrator.domain.input_errors import (
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
-from orchestrator.intake.children import KillReason, start_child
+from orchestrator.intake.children import KillReason, start_template
 from orchestrator.intake.images import normalise_image
 
 HUGE = huge_png(5000, 5000)
@@ -47,24 +47,43 @@ def reasons(decoders) -> list[KillReason]:
     return [kill.reason for kill in decoders.kills]
 
 
+def start_takeable(clock):
+    """Start a template whose children a file can take over, as `taken_over` says."""
+    return start_template(clock, ("-m", "tests.integration.intake.taken_over"))
+
+
 class TestNormalise:
-    def test_gives_what_the_pipeline_gives_in_one_process_kept_warm(self, make_decoders):
-        decoders = make_decoders()
+    def test_gives_what_the_pipeline_gives_in_one_process(self, make_decoders):
+        children = []
+        decoders = make_decoders(on_fork=children.append)
         photos = [encoded("JPEG"), encoded("PNG"), encoded("WEBP")]
 
         images = [normalise(decoders, photo) for photo in photos]
 
         assert images == [normalise_image(photo) for photo in photos]
-        assert len(decoders._children) == 1
+        assert len({child.template.pid for child in children}) == 1
 
-    def test_hands_refusals_on_and_keeps_the_process(self, make_decoders):
-        decoders = make_decoders()
+    def test_gives_each_image_a_process_that_read_no_other(self, make_decoders):
+        children = []
+        decoders = make_decoders(on_fork=children.append)
+
+        for _ in range(3):
+            normalise(decoders, encoded())
+
+        pids = {child.pid for child in children}
+        assert len(pids) == 3
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+
+    def test_hands_refusals_on_and_keeps_the_template(self, make_decoders):
+        children = []
+        decoders = make_decoders(on_fork=children.append)
 
         with pytest.raises(UnsupportedImageTypeError) as refused:
             normalise(decoders, b"GIF89a and more")
 
         assert refused.value.status == 415
         assert normalise(decoders, encoded()).width == 256
+        assert len({child.template.pid for child in children}) == 1
         assert list(decoders.kills) == []
 
     def test_ends_one_that_uses_up_its_cpu_and_goes_on_with_another(self, make_decoders):
@@ -85,48 +104,42 @@ class TestNormalise:
 
         assert reasons(decoders) == [KillReason.TIME]
 
+    def test_ends_one_that_drips_its_answer(self, make_decoders):
+        """Each byte is in time; the whole answer is not."""
+        decoders = make_decoders(start=start_takeable, wall_s=0.5)
+
+        with pytest.raises(ImageTooCostlyError):
+            normalise(decoders, b"drip\n")
+
+        assert reasons(decoders) == [KillReason.TIME]
+
+    def test_ends_one_that_does_not_read_its_order(self, make_decoders):
+        def stop(child):
+            os.kill(child.pid, signal.SIGSTOP)
+
+        decoders = make_decoders(on_fork=stop, wall_s=0.5)
+
+        with pytest.raises(ImageTooCostlyError):
+            normalise(decoders, bytes(20_000_000))
+
+        assert reasons(decoders) == [KillReason.TIME]
+
     def test_ends_one_that_takes_more_memory_than_it_announced(self, make_decoders):
         """Its parent watches as well: macOS has no limit on address space."""
 
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        child.resident_bytes = lambda: 10**12
+        def swell(child):
+            child.resident_bytes = lambda: 10**12
+
+        decoders = make_decoders(on_fork=swell)
 
         with pytest.raises(ImageTooCostlyError):
             normalise(decoders, HUGE)
 
         assert reasons(decoders) == [KillReason.MEMORY]
 
-    def test_replaces_one_that_keeps_too_much_after_its_work(self, make_decoders):
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        hear = child.hear
-
-        def hear_and_swell(**limits):
-            answer = hear(**limits)
-            if "done" in answer[0]:
-                child.resident_bytes = lambda: 10**12
-            return answer
-
-        child.hear = hear_and_swell
-        normalise(decoders, encoded())
-
-        assert decoders._children == set()
-        assert list(decoders.kills) == []
-
     def test_survives_a_process_that_crashes_over_an_image(self, make_decoders):
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        hear = child.hear
+        decoders = make_decoders(on_fork=lambda child: os.kill(child.pid, signal.SIGSEGV))
 
-        def crash(**limits):
-            os.kill(child.pid, signal.SIGSEGV)
-            return hear(**limits)
-
-        child.hear = crash
         with pytest.raises(UnreadableImageError):
             normalise(decoders, HUGE)
 
@@ -150,68 +163,100 @@ class TestNormalise:
         self, make_decoders, answer, position
     ):
         """As one that a stranger's file took over might give."""
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
         answers = [{"need": 1}] * position
-        child.hear = lambda **limits: (answers.pop() if answers else answer, [b""])
+
+        def lie(child):
+            child.hear = lambda **limits: (answers.pop() if answers else answer, [b""])
+
+        decoders = make_decoders(on_fork=lie)
 
         with pytest.raises(UnreadableImageError):
             normalise(decoders, encoded())
 
-        assert decoders._children == set()
-        assert decoders._idle == []
+        assert reasons(decoders) == [KillReason.CRASH]
 
     def test_gives_no_memory_to_the_others_for_a_need_below_zero(self, make_decoders):
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
         right = asdict(normalise_image(encoded()))
         png = right.pop("png")
         answers = [({"done": right}, [png]), ({"need": -(10**12)}, [])]
-        child.hear = lambda **limits: answers.pop()
+
+        def lie(child):
+            child.hear = lambda **limits: answers.pop()
+
+        decoders = make_decoders(on_fork=lie)
+
         with pytest.raises(UnreadableImageError):
             normalise(decoders, encoded())
 
-        assert decoders._children == set()
+        assert reasons(decoders) == [KillReason.CRASH]
 
-    def test_blames_no_image_for_a_process_that_ended_while_idle(self, make_decoders):
-        decoders = make_decoders()
+    def test_gives_nobody_what_one_that_was_taken_over_says_too_much(self, make_decoders):
+        decoders = make_decoders(start=start_takeable)
+        with pytest.raises(UnreadableImageError):
+            normalise(decoders, b"lie_in_wait\n")
+
+        assert normalise(decoders, encoded()) == normalise_image(encoded())
+
+    def test_shows_a_child_no_socket_but_its_own(self, make_decoders):
+        decoders = make_decoders(start=start_takeable)
+
+        with pytest.raises(InvalidRequestError) as told:
+            normalise(decoders, b"tell_sockets\n")
+
+        assert str(told.value) == "1"
+
+    def test_ends_one_that_goes_on_after_its_answer(self, make_decoders):
+        children = []
+        decoders = make_decoders(start=start_takeable, on_fork=children.append)
+
+        image = normalise(decoders, b"linger\n" + encoded())
+
+        assert image == normalise_image(encoded())
+        if psutil.pid_exists(children[0].pid):
+            psutil.Process(children[0].pid).wait(60)
+        assert decoders._idle == []
+        assert list(decoders.kills) == []
+
+    def test_blames_no_image_for_a_template_that_ended_while_idle(self, make_decoders):
+        children = []
+        decoders = make_decoders(on_fork=children.append)
         normalise(decoders, encoded())
-        (child,) = decoders._children
-        os.kill(child.pid, signal.SIGKILL)
-        psutil.Process(child.pid).wait(30)
+        template = psutil.Process(children[0].template.pid)
+        template.kill()
+        template.wait(30)
 
         assert normalise(decoders, encoded()).width == 256
         assert list(decoders.kills) == []
 
     def test_runs_no_more_processes_than_it_may(self, make_decoders):
-        decoders = make_decoders(processes=2)
+        children = []
+        decoders = make_decoders(processes=2, on_fork=children.append)
 
         async def run() -> list:
             return await asyncio.gather(*(decoders.normalise(encoded()) for _ in range(20)))
 
         assert len(asyncio.run(run())) == 20
-        assert len(decoders._children) <= 2
+        assert len({child.template.pid for child in children}) <= 2
 
     def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
-        decoders = make_decoders(memory_bytes=1)
+        children = []
+        decoders = make_decoders(memory_bytes=1, on_fork=children.append)
 
         with pytest.raises(IntakeBusyError):
             normalise(decoders, encoded())
         with pytest.raises(IntakeBusyError):
             normalise(decoders, encoded())
 
-        assert len(decoders._children) == 1
+        assert len({child.template.pid for child in children}) == 1
 
     def test_hears_of_a_crash_loop_and_starts_no_more_for_a_while(self, make_decoders):
         started = []
 
         def start(clock):
             started.append(clock())
-            child = start_child(clock)
-            child._process.kill()
-            return child
+            template = start_template(clock)
+            template._process.kill()
+            return template
 
         decoders = make_decoders(start=start)
 
@@ -230,7 +275,7 @@ class TestNormalise:
         def start(clock):
             if is_broken[0]:
                 raise OSError
-            return start_child(clock)
+            return start_template(clock)
 
         decoders = make_decoders(start=start)
         decoders._clock = lambda: now[0]
@@ -246,7 +291,8 @@ class TestNormalise:
 
 class TestParse:
     def test_reads_large_bodies_in_a_process(self, make_decoders):
-        decoders = make_decoders()
+        children = []
+        decoders = make_decoders(on_fork=children.append)
         photo = encoded() + bytes(100_000)
         body = (
             b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
@@ -259,17 +305,16 @@ class TestParse:
         (source,), fields = asyncio.run(decoders.parse("job", form, body))
 
         assert (source.data, source.name, fields) == (photo, "a.png", {"priority": "high"})
-        assert len(decoders._children) == 1
+        assert len(children) == 1
 
     def test_reads_small_bodies_on_the_spot(self, make_decoders):
-        decoders = make_decoders()
+        decoders = make_decoders(on_fork=pytest.fail)
 
         (source,), _ = asyncio.run(
             decoders.parse("job", JSON, b'{"image_url": "https://images.invalid/"}')
         )
 
         assert source.url == "https://images.invalid/"
-        assert decoders._children == set()
 
     @pytest.mark.parametrize(
         ("content_type", "body", "error"),
@@ -298,15 +343,15 @@ class TestParse:
         ids=repr,
     )
     def test_refuses_the_body_and_ends_a_process_whose_answer_is_none(self, make_decoders, done):
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        child.hear = lambda **limits: ({"done": done}, [])
+        def lie(child):
+            child.hear = lambda **limits: ({"done": done}, [])
+
+        decoders = make_decoders(on_fork=lie)
 
         with pytest.raises(UnreadableImageError):
             asyncio.run(decoders.parse("job", JSON, broken_base64(100_000)))
 
-        assert decoders._children == set()
+        assert reasons(decoders) == [KillReason.CRASH]
 
     def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
         decoders = make_decoders(memory_bytes=1)
@@ -316,10 +361,11 @@ class TestParse:
 
     def test_ends_a_process_whose_body_takes_too_much_memory(self, make_decoders):
         """By the limit that the process has set itself: its parent sees nothing here."""
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        child.resident_bytes = lambda: 0
+
+        def hide(child):
+            child.resident_bytes = lambda: 0
+
+        decoders = make_decoders(on_fork=hide)
 
         with pytest.raises(ImageTooCostlyError) as refused:
             asyncio.run(decoders.parse("job", JSON, nested_json()))
@@ -328,25 +374,24 @@ class TestParse:
         assert reasons(decoders) == [KillReason.MEMORY]
 
 
-class TestStartChild:
+class TestStartTemplate:
     def test_hands_no_setting_of_the_app_to_the_process(self, monkeypatch):
         monkeypatch.setenv("GPU_AGENT_TOKEN", "secret")
 
-        child = start_child(lambda: 0.0)
+        template = start_template(lambda: 0.0)
         try:
-            assert "GPU_AGENT_TOKEN" not in psutil.Process(child.pid).environ()
+            assert "GPU_AGENT_TOKEN" not in psutil.Process(template.pid).environ()
         finally:
-            child.end()
+            template.end()
 
     def test_starts_a_process_that_ends_with_its_parent(self, tmp_path):
         """The parent is another program in another folder, as the Functions worker is."""
         program = (
             f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
-            "from orchestrator.intake.children import START_S, start_child\n"
-            "child = start_child(time.monotonic)\n"
-            "until = time.monotonic() + START_S\n"
-            "child.hear(until=until, max_resident_bytes=10**12, max_bytes=0)\n"
-            "print(child.pid, flush=True)\n"
+            "from orchestrator.intake.children import start_template\n"
+            "template = start_template(time.monotonic)\n"
+            "template.wait_until_ready()\n"
+            "print(template.pid, flush=True)\n"
             "os._exit(1)\n"
         )
         parent = subprocess.run(
@@ -361,13 +406,20 @@ class TestStartChild:
         if psutil.pid_exists(pid):
             psutil.Process(pid).wait(60)
 
-    def test_limits_what_the_process_may_write_and_gives_way_to_the_app(self, make_decoders):
-        decoders = make_decoders()
-        normalise(decoders, encoded())
-        (child,) = decoders._children
-        process = psutil.Process(child.pid)
+    def test_limits_what_a_child_may_write_and_gives_way_to_the_app(self, make_decoders):
+        seen = []
 
-        assert process.nice() > psutil.Process().nice()
-        if sys.platform == "linux":
-            assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
-            assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        def look(child):
+            process = psutil.Process(child.pid)
+            limits = (
+                [process.rlimit(psutil.RLIMIT_FSIZE), process.rlimit(psutil.RLIMIT_CORE)]
+                if sys.platform == "linux"
+                else [(0, 0)]
+            )
+            seen.append((process.nice(), limits))
+
+        normalise(make_decoders(on_fork=look), encoded())
+
+        ((nice, limits),) = seen
+        assert nice > psutil.Process().nice()
+        assert set(limits) == {(0, 0)}
