@@ -12,6 +12,7 @@ A template must decode a picture of ours before it forks. If that fails again an
 is started for a while, and `is_failing` lets health say so.
 """
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -23,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psutil
 
@@ -39,6 +40,7 @@ from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
 from orchestrator.intake.children import (
     Child,
+    DroppedError,
     KillReason,
     OverrunError,
     Template,
@@ -68,6 +70,11 @@ _LONGEST_PAUSE_S = 60.0
 _KEPT_KILLS = 100
 _PARSED_TIMES = 4
 """Memory of reading a body, in times its size: text, base64 and images are held side by side."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_IsDropped = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,9 @@ class Decoders:
         self._failed_starts = 0
         self._failing_until = 0.0
         self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
-        self._finalize = weakref.finalize(self, _close, self._idle, self._closed, self._lock)
+        self._end = weakref.finalize(self, _close, self._idle, self._closed, self._lock)
+        # `atexit` comes after the threads were waited for, and so would wait for the whole queue.
+        threading._register_atexit(self._end)  # type: ignore[attr-defined]
 
     @property
     def is_failing(self) -> bool:
@@ -153,7 +162,7 @@ class Decoders:
             InputError: It is refused.
             BusyError: There is no memory for it now, or no process can be started.
         """
-        return await self._lane.run(self._normalise, data)
+        return await self._run(self._normalise, data)
 
     async def parse(
         self, posted: str, content_type: str, body: bytes
@@ -166,17 +175,39 @@ class Decoders:
         """
         if len(body) <= SMALL_BODY_BYTES:
             return PARSERS[posted](content_type, body, self._image_limits)
-        return await self._lane.run(self._parse, posted, content_type, body)
+        return await self._run(self._parse, posted, content_type, body)
 
     def close(self) -> None:
-        """End the processes. What is in work is refused."""
-        self._finalize()
+        """End the processes. What is in work, waits or comes is refused."""
+        self._end()
 
-    def _normalise(self, data: bytes) -> NormalisedImage:
+    async def _run(
+        self, function: Callable[Concatenate[_IsDropped, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run in a thread. Cancelled, it drops the order and ends once the thread is free."""
+        dropped, loop = threading.Event(), asyncio.get_running_loop()
+
+        def is_dropped() -> bool:
+            return dropped.is_set() or self._closed.is_set() or loop.is_closed()
+
+        work = self._lane.submit(function, is_dropped, *args, **kwargs)
+        waiting = asyncio.wrap_future(work)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            dropped.set()
+            work.cancel()
+            while not waiting.done():
+                # What it holds is taken until then, however often it is cancelled.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiting])
+            raise
+
+    def _normalise(self, is_dropped: _IsDropped, data: bytes) -> NormalisedImage:
         began_at = self._clock()
         order = {"do": "normalise", "limits": asdict(self._image_limits)}
         try:
-            with self._talk(order, data) as talk:
+            with self._talk(order, data, is_dropped) as talk:
                 need_bytes = _SLACK_BYTES + _read_need(talk.hear(_SLACK_BYTES + len(data))[0])
                 waits_from = self._clock()
                 try:
@@ -191,7 +222,7 @@ class Decoders:
             self._admission.learn(self._clock() - began_at)
 
     def _parse(
-        self, posted: str, content_type: str, body: bytes
+        self, is_dropped: _IsDropped, posted: str, content_type: str, body: bytes
     ) -> tuple[list[ImageSource], dict[str, Any]]:
         memory_bytes = _SLACK_BYTES + _PARSED_TIMES * len(body)
         order = {
@@ -201,16 +232,18 @@ class Decoders:
             "memory_bytes": memory_bytes,
         }
         try:
-            with self._budget.take(memory_bytes), self._talk(order, body) as talk:
+            with self._budget.take(memory_bytes), self._talk(order, body, is_dropped) as talk:
                 return _read_sources(*talk.hear(memory_bytes + len(body)))
         except OutOfMemoryBudgetError as error:
             raise self._admission.busy() from error
 
     @contextmanager
-    def _talk(self, order: dict[str, Any], data: bytes) -> Iterator["_Talk"]:
+    def _talk(
+        self, order: dict[str, Any], data: bytes, is_dropped: _IsDropped
+    ) -> Iterator["_Talk"]:
         """Give a child an order, and see that it has ended afterwards."""
         began_at = self._clock()
-        child = self._fork(lambda: False)
+        child = self._fork(is_dropped)
         child.max_resident_bytes = _BASE_BYTES + len(data)
         talk = _Talk(child, self._clock() + self._limits.wall_s)
         try:
@@ -226,12 +259,17 @@ class Decoders:
                 child.end()
                 reason = error.reason if isinstance(error, OverrunError) else KillReason.CRASH
             raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
+        except DroppedError as error:
+            child.end()
+            raise IntakeFailingError(retry_after_s=1) from error
         except BaseException:
             child.end()
             raise
         self._finish(child)
 
-    def _fork(self, is_dropped: Callable[[], bool]) -> Child:
+    def _fork(self, is_dropped: _IsDropped) -> Child:
+        if is_dropped():
+            raise IntakeFailingError(retry_after_s=1)
         while (template := self._take_idle()) is not None:
             # One that ended while it was idle is not this order's doing.
             with suppress(OverrunError, EOFError, OSError):

@@ -21,6 +21,11 @@ def drip(line: child.Line, _: bytes) -> None:
         time.sleep(0.01)
 
 
+def stall(line: child.Line, _: bytes) -> None:
+    """Give no answer."""
+    time.sleep(600)
+
+
 def linger(line: child.Line, data: bytes) -> None:
     """Answer as is right, and go on."""
     normalise(line, ImageLimits(), data)
@@ -53,7 +58,7 @@ def refusal(told: Any) -> dict[str, Any]:
     return {"refused": {"class": "InvalidRequestError", "code": "told", "message": message}}
 
 
-ATTACKS = {act.__name__.encode(): act for act in (drip, linger, lie_in_wait, tell_sockets)}
+ATTACKS = {act.__name__.encode(): act for act in (drip, stall, linger, lie_in_wait, tell_sockets)}
 
 
 def normalise_or_fall(line: child.Line, limits: ImageLimits, data: bytes) -> None:

@@ -289,6 +289,98 @@ class TestNormalise:
         assert not decoders.is_failing
 
 
+class TestCancel:
+    def test_holds_the_place_until_the_thread_is_free(self, make_decoders):
+        """Whoever is cancelled gives no place back while the work goes on."""
+        forked = []
+        decoders = make_decoders(start=start_takeable, on_fork=forked.append, wall_s=20.0)
+        alive_at_end = []
+
+        async def run():
+            task = asyncio.create_task(decoders.normalise(b"stall\n"))
+            while not forked:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            alive_at_end.append(psutil.pid_exists(forked[0].template.pid))
+
+        asyncio.run(run())
+
+        assert alive_at_end == [False]
+        assert list(decoders.kills) == []
+
+    def test_takes_what_waits_out_of_the_queue(self, make_decoders):
+        forked = []
+        decoders = make_decoders(start=start_takeable, on_fork=forked.append, processes=1)
+
+        async def run():
+            first = asyncio.create_task(decoders.normalise(b"stall\n"))
+            while not forked:
+                await asyncio.sleep(0)
+            second = asyncio.create_task(decoders.normalise(encoded()))
+            await asyncio.sleep(0)
+            for task in (second, first):
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+        asyncio.run(run())
+
+        assert len(forked) == 1
+
+    def test_leaves_no_trace_when_the_loop_is_closed_over_it(self, make_decoders):
+        forked = []
+        decoders = make_decoders(
+            start=start_takeable, on_fork=forked.append, processes=1, wall_s=20.0
+        )
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(decoders.normalise(b"stall\n"))
+        while not forked:
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+        assert normalise(decoders, encoded()).width == 256
+        assert list(decoders.kills) == []
+        task._log_destroy_pending = False
+
+
+class TestClose:
+    def test_refuses_what_waits_and_ends_what_is_in_work(self, make_decoders):
+        forked = []
+        decoders = make_decoders(start=start_takeable, on_fork=forked.append, processes=1)
+
+        async def run():
+            tasks = [asyncio.create_task(decoders.normalise(b"stall\n")) for _ in range(20)]
+            while not forked:
+                await asyncio.sleep(0)
+            decoders.close()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        refused = asyncio.run(run())
+
+        assert {type(error) for error in refused} == {IntakeFailingError}
+        assert len(forked) == 1
+        assert list(decoders.kills) == []
+
+    def test_comes_by_itself_when_the_app_ends(self):
+        """The loop is left as it is, with one order in work and others that wait for it."""
+        program = (
+            "import asyncio\n"
+            "from tests.integration.intake.test_decoders import start_takeable\n"
+            "from orchestrator.intake.decoders import Decoders, DecoderLimits\n"
+            "limits = DecoderLimits(processes=1, wall_s=500, memory_bytes=10**12)\n"
+            "decoders = Decoders(None, limits, start=start_takeable)\n"
+            "loop = asyncio.new_event_loop()\n"
+            "tasks = [loop.create_task(decoders.normalise(b'stall\\n')) for _ in range(5)]\n"
+            "loop.run_until_complete(asyncio.sleep(0))\n"
+        )
+
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program], timeout=60, cwd=ROOT)
+
+
 class TestParse:
     def test_reads_large_bodies_in_a_process(self, make_decoders):
         children = []
