@@ -37,7 +37,7 @@ from orchestrator.domain.input_errors import (
     UnreadableImageError,
 )
 from orchestrator.intake.admission import Admission
-from orchestrator.intake.body import PARSERS
+from orchestrator.intake.body import PARSERS, check_size
 from orchestrator.intake.children import (
     Child,
     DroppedError,
@@ -154,6 +154,10 @@ class Decoders:
     def is_failing(self) -> bool:
         """Whether no process can be started, so that no image can be taken."""
         return self._failed_starts >= _CRASH_LOOP
+
+    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
+        """Refuse the body of a POST by its size alone, as `body.check_size`."""
+        check_size(posted, content_type, size_bytes, self._image_limits)
 
     async def normalise(self, data: bytes) -> NormalisedImage:
         """Check and normalise an image.

@@ -9,10 +9,11 @@ from typing import Any
 import azure.functions as func
 
 from orchestrator.adapters.durable_client import DurableClient
+from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
 from orchestrator.intake.admission import Admission
-from orchestrator.intake.body import PARSERS
+from orchestrator.intake.body import PARSERS, check_size
 from orchestrator.triggers.acceptance import Acceptance
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
@@ -45,7 +46,11 @@ class FakeReader:
 
     def __init__(self) -> None:
         self.is_failing = False
+        self.limits = ImageLimits()
         self.notes: list[str] = []
+
+    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
+        check_size(posted, content_type, size_bytes, self.limits)
 
     async def parse(self, posted: str, content_type: str, body: bytes) -> Any:
         return PARSERS[posted](content_type, body)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from orchestrator import lanes
+from orchestrator.domain.image_rules import ImageLimits
+from orchestrator.intake import body
 from orchestrator.intake.admission import Admission, AdmissionLimits
 from tests.unit.orchestrator.parts import MANIFEST, run
 from tests.unit.orchestrator.triggers.desk import PNG, Desk
@@ -42,6 +44,17 @@ class TestPost:
         assert int(heard.headers["retry-after"]) >= 1
         assert desk.parts.files.files == {}
 
+    @pytest.mark.parametrize("post", ["post_form", "post_batch", "post_json"])
+    def test_is_told_of_a_body_that_is_too_large_whatever_waits(self, post, monkeypatch):
+        monkeypatch.setattr(body, "MAX_BATCH_BYTES", 1000)
+        desk = Desk(admission=Admission(AdmissionLimits(requests=0)))
+        desk.reader.limits = ImageLimits(max_bytes=1000)
+        sent = bytes(300_000) if post != "post_json" else {"image_base64": "A" * 300_000}
+
+        heard = getattr(desk, post)(sent)
+
+        assert (heard.status, heard.body["code"]) == (413, "image_too_large")
+
     def test_gives_its_place_back(self):
         desk = Desk(admission=Admission(AdmissionLimits(requests=1)))
 
@@ -51,14 +64,14 @@ class TestPost:
 
     def test_holds_the_bytes_of_one_url_of_a_batch_at_a_time(self):
         url = {"image_url": "https://images.invalid/cup.jpg"}
-        body = json.dumps({"images": [url] * 20}).encode()
-        desk = Desk(admission=Admission(AdmissionLimits(total_bytes=len(body) + len(PNG))))
+        sent = json.dumps({"images": [url] * 20}).encode()
+        desk = Desk(admission=Admission(AdmissionLimits(total_bytes=len(sent) + len(PNG))))
 
         heard = desk.ask(
             desk.batches.post,
             "batches",
             method="POST",
-            body=body,
+            body=sent,
             headers={"Content-Type": "application/json"},
         )
 
