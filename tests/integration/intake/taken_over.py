@@ -26,6 +26,15 @@ def stall(line: child.Line, _: bytes) -> None:
     time.sleep(600)
 
 
+def fork(line: child.Line, _: bytes) -> None:
+    """Leave a process that holds the socket, tell its id, and end."""
+    left = os.fork()
+    if left == 0:
+        time.sleep(600)
+    line.send({"need": left})
+    os._exit(0)
+
+
 def linger(line: child.Line, data: bytes) -> None:
     """Answer as is right, and go on."""
     normalise(line, ImageLimits(), data)
@@ -58,7 +67,9 @@ def refusal(told: Any) -> dict[str, Any]:
     return {"refused": {"class": "InvalidRequestError", "code": "told", "message": message}}
 
 
-ATTACKS = {act.__name__.encode(): act for act in (drip, stall, linger, lie_in_wait, tell_sockets)}
+ATTACKS = {
+    act.__name__.encode(): act for act in (drip, stall, fork, linger, lie_in_wait, tell_sockets)
+}
 
 
 def normalise_or_fall(line: child.Line, limits: ImageLimits, data: bytes) -> None:

@@ -22,11 +22,13 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.input_errors import (
     ImageTooCostlyError,
+    TooManyPixelsError,
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
 from orchestrator.intake.children import KillReason, start_template
 from orchestrator.intake.images import normalise_image
+from tests.unit.orchestrator.intake import heic_files
 
 HUGE = huge_png(5000, 5000)
 """Takes more than a CPU second anywhere."""
@@ -205,6 +207,28 @@ class TestNormalise:
 
         assert str(told.value) == "1"
 
+    def test_ends_what_one_that_was_taken_over_has_forked(self, make_decoders):
+        """It has ended itself, and what it left holds the socket."""
+        left = []
+
+        def listen(child):
+            hear = child.hear
+
+            def hear_and_note(**limits):
+                answer = hear(**limits)
+                left.append(answer[0]["need"])
+                return answer
+
+            child.hear = hear_and_note
+
+        decoders = make_decoders(start=start_takeable, on_fork=listen, wall_s=2.0)
+
+        with pytest.raises(ImageTooCostlyError):
+            normalise(decoders, b"fork\n")
+
+        if psutil.pid_exists(left[0]):
+            psutil.Process(left[0]).wait(60)
+
     def test_ends_one_that_goes_on_after_its_answer(self, make_decoders):
         children = []
         decoders = make_decoders(start=start_takeable, on_fork=children.append)
@@ -237,6 +261,32 @@ class TestNormalise:
 
         assert len(asyncio.run(run())) == 20
         assert len({child.template.pid for child in children}) <= 2
+
+    @pytest.mark.parametrize(
+        ("file", "error"),
+        [
+            (heic_files.announcing(heic_files.PLAIN, 8000, 8000), UnreadableImageError),
+            (heic_files.announcing(heic_files.PLAIN, 100_000, 100_000), TooManyPixelsError),
+            (heic_files.announcing(heic_files.PLAIN, 2**32 - 1, 2**32 - 1), UnreadableImageError),
+            (heic_files.announcing(heic_files.GRID, 8000, 8000), UnreadableImageError),
+            (heic_files.tiled(4, 4), UnreadableImageError),
+            (heic_files.tiled(250, 250), UnreadableImageError),
+            (heic_files.announcing(encoded("AVIF"), 8000, 8000), TooManyPixelsError),
+            (heic_files.announcing(encoded("AVIF"), 2**31, 2**31), UnreadableImageError),
+        ],
+        ids=[
+            *("heic 8000", "heic 100,000", "heic 2**32", "grid 8000", "16 tiles", "62,500 tiles"),
+            *("avif 8000", "avif 2**31"),
+        ],
+    )
+    def test_refuses_a_file_that_announces_more_than_it_holds(self, make_decoders, file, error):
+        """By what it says: no limit of the process is needed."""
+        decoders = make_decoders()
+
+        with pytest.raises(error):
+            normalise(decoders, file)
+
+        assert list(decoders.kills) == []
 
     def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
         children = []
