@@ -28,7 +28,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psutil
 
-from orchestrator.domain.errors import ApiError, IntakeFailingError
+from orchestrator.domain.errors import ApiError, IntakeFailingError, InvalidRequestError
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.image_source import ImageSource, NormalisedImage
 from orchestrator.domain.input_errors import (
@@ -47,7 +47,7 @@ from orchestrator.intake.children import (
     start_template,
 )
 from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
-from orchestrator.intake.refusals import refusal_from_json
+from orchestrator.intake.refusals import Refusal, refusal_from_json
 from orchestrator.lanes import Lane
 
 logger = logging.getLogger(__name__)
@@ -336,7 +336,7 @@ class Decoders:
                 return
         template.end()
 
-    def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> InputError:
+    def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> Refusal:
         kill = Kill(reason, seconds, hashlib.sha256(data).hexdigest())
         self.kills.append(kill)
         logger.warning(
@@ -346,9 +346,18 @@ class Decoders:
             len(data),
             kill.sha256,
         )
+        if do == "normalise":
+            crashed = reason is KillReason.CRASH
+            return (
+                UnreadableImageError.crashed() if crashed else ImageTooCostlyError.beyond(reason)
+            )
         if reason is KillReason.CRASH:
-            return UnreadableImageError.crashed()
-        return ImageTooCostlyError.beyond(reason, what="image" if do == "normalise" else "request")
+            return InvalidRequestError(
+                "the body breaks the program that reads it: let your HTTP library build the form "
+                "or the JSON, and send that",
+                code="body_unreadable",
+            )
+        return ImageTooCostlyError.of_request(reason)
 
     def _resting_bytes(self) -> int:
         return int(self._app.memory_info().rss) + self._limits.processes * _IDLE_BYTES

@@ -490,9 +490,11 @@ class TestParse:
 
         decoders = make_decoders(on_fork=lie)
 
-        with pytest.raises(UnreadableImageError):
+        with pytest.raises(InvalidRequestError) as refused:
             asyncio.run(decoders.parse("job", JSON, broken_base64(100_000)))
 
+        assert refused.value.code == "body_unreadable"
+        assert "image" not in str(refused.value)
         assert reasons(decoders) == [KillReason.CRASH]
 
     def test_tells_to_come_back_when_there_is_no_memory_for_it(self, make_decoders):
@@ -513,6 +515,7 @@ class TestParse:
             asyncio.run(decoders.parse("job", JSON, nested_json()))
 
         assert "request takes more memory" in refused.value.message
+        assert "photo" not in refused.value.message
         assert reasons(decoders) == [KillReason.MEMORY]
 
 
