@@ -221,9 +221,20 @@ class Template:
         """Its process id, and that of its group."""
         return self._process.pid
 
-    def wait_until_ready(self) -> None:
-        """Wait until it has decoded a picture of ours."""
-        self._control.read(1, self._within(START_S))
+    def wait_until_ready(self, is_dropped: Callable[[], bool]) -> None:
+        """Wait until it has decoded a picture of ours.
+
+        Args:
+            is_dropped: Tells whether nobody waits for that any more; `DroppedError` then.
+        """
+        in_time = self._within(START_S)
+
+        def watch() -> None:
+            if is_dropped():
+                raise DroppedError
+            in_time()
+
+        self._control.read(1, watch)
 
     def fork(self, is_dropped: Callable[[], bool]) -> Child:
         """Have it fork a child.

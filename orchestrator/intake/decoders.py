@@ -9,7 +9,7 @@
    (`image_too_costly`).
 
 A template must decode a picture of ours before it forks. If that fails again and again, no new one
-is started for a while, and `is_failing` lets health say so.
+is started for a while, and `is_failing` lets health say so. Health itself tries again (`probe`).
 """
 
 import asyncio
@@ -22,6 +22,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -67,6 +68,7 @@ _MAX_RESULT_BYTES = 64 * MB
 _CRASH_LOOP = 3
 """Failed starts in a row that are no accident."""
 _LONGEST_PAUSE_S = 60.0
+_PROBE_S = 5.0
 _KEPT_KILLS = 100
 _PARSED_TIMES = 4
 """Memory of reading a body, in times its size: text, base64 and images are held side by side."""
@@ -145,6 +147,7 @@ class Decoders:
         self._budget = MemoryBudget(self._limits.memory_bytes, self._resting_bytes)
         self._failed_starts = 0
         self._failing_until = 0.0
+        self._trial: Future[None] | None = None
         self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
         self._end = weakref.finalize(self, _close, self._idle, self._closed, self._lock)
         # `atexit` comes after the threads were waited for, and so would wait for the whole queue.
@@ -154,6 +157,17 @@ class Decoders:
     def is_failing(self) -> bool:
         """Whether no process can be started, so that no image can be taken."""
         return self._failed_starts >= _CRASH_LOOP
+
+    async def probe(self) -> None:
+        """Try to start a process while none can be started, as often as any caller's would be.
+
+        Waits for that no longer than `_PROBE_S`; it may go on then.
+        """
+        if not self.is_failing:
+            return
+        if self._trial is None or self._trial.done():
+            self._trial = self._lane.submit(self._try)
+        await asyncio.wait([asyncio.wrap_future(self._trial)], timeout=_PROBE_S)
 
     def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
         """Refuse the body of a POST by its size alone, as `body.check_size`."""
@@ -279,7 +293,7 @@ class Decoders:
             with suppress(OverrunError, EOFError, OSError):
                 return template.fork(is_dropped)
             template.end()
-        template = self._start_one()
+        template = self._start_one(is_dropped)
         try:
             return template.fork(is_dropped)
         except (OverrunError, EOFError, OSError) as error:
@@ -290,7 +304,7 @@ class Decoders:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _start_one(self) -> Template:
+    def _start_one(self, is_dropped: _IsDropped) -> Template:
         pause_s = self._failing_until - self._clock()
         if pause_s > 0:
             raise IntakeFailingError(retry_after_s=math.ceil(pause_s))
@@ -299,12 +313,19 @@ class Decoders:
         except OSError as error:
             raise self._note_failed_start(error) from error
         try:
-            template.wait_until_ready()
+            template.wait_until_ready(is_dropped)
         except (OverrunError, EOFError, OSError) as error:
             template.end()
             raise self._note_failed_start(error) from error
+        except DroppedError as error:
+            template.end()
+            raise IntakeFailingError(retry_after_s=1) from error
         self._failed_starts = 0
         return template
+
+    def _try(self) -> None:
+        with suppress(IntakeFailingError):
+            self._keep(self._start_one(self._closed.is_set))
 
     def _note_failed_start(self, error: Exception) -> IntakeFailingError:
         self._failed_starts += 1

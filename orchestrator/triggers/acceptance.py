@@ -43,6 +43,9 @@ class Reader(Protocol):
     def is_failing(self) -> bool:
         """Whether no image can be read."""
 
+    async def probe(self) -> None:
+        """If so, try again, and take a few seconds for that at most."""
+
     def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
         """Refuse the body of a POST by its size alone."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 
 import psutil
@@ -318,7 +319,8 @@ class TestNormalise:
         assert decoders.is_failing
         assert refused.value.retry_after_s >= 1
 
-    def test_recovers_from_a_crash_loop(self, make_decoders):
+    @pytest.mark.parametrize("act", ["normalise", "probe"])
+    def test_recovers_from_a_crash_loop(self, make_decoders, act):
         now = [0.0]
         is_broken = [True]
 
@@ -335,8 +337,56 @@ class TestNormalise:
         is_broken[0] = False
         now[0] += 60.0
 
-        assert normalise(decoders, encoded()).width == 256
+        asyncio.run(decoders.probe() if act == "probe" else decoders.normalise(encoded()))
+
         assert not decoders.is_failing
+
+
+class TestProbe:
+    def test_tries_no_more_often_than_a_caller_would(self, make_decoders):
+        started = []
+
+        def start(clock):
+            started.append(clock())
+            raise OSError
+
+        decoders = make_decoders(start=start)
+        decoders._clock = lambda: 0.0
+        for _ in range(3):
+            with pytest.raises(IntakeFailingError):
+                normalise(decoders, encoded())
+
+        for _ in range(3):
+            asyncio.run(decoders.probe())
+
+        assert len(started) == 3
+
+    def test_starts_nothing_while_all_is_well(self, make_decoders):
+        asyncio.run(make_decoders(start=pytest.fail).probe())
+
+    def test_tries_once_for_all_that_ask_meanwhile(self, make_decoders):
+        """Anybody may ask for health."""
+        asked, release = [], threading.Event()
+        decoders = make_decoders()
+        decoders._failed_starts = 3
+
+        def start(clock):
+            asked.append(clock())
+            release.wait()
+            raise OSError
+
+        decoders._start = start
+
+        async def run():
+            probes = [asyncio.create_task(decoders.probe()) for _ in range(20)]
+            while not asked:
+                await asyncio.sleep(0)
+            release.set()
+            await asyncio.gather(*probes)
+
+        asyncio.run(run())
+
+        assert decoders._lane.ran["Decoders._try"] == 1
 
 
 class TestCancel:
@@ -535,7 +585,7 @@ class TestStartTemplate:
             f"import os, sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
             "from orchestrator.intake.children import start_template\n"
             "template = start_template(time.monotonic)\n"
-            "template.wait_until_ready()\n"
+            "template.wait_until_ready(lambda: False)\n"
             "print(template.pid, flush=True)\n"
             "os._exit(1)\n"
         )

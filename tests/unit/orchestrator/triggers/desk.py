@@ -46,8 +46,12 @@ class FakeReader:
 
     def __init__(self) -> None:
         self.is_failing = False
+        self.is_mended = False
         self.limits = ImageLimits()
         self.notes: list[str] = []
+
+    async def probe(self) -> None:
+        self.is_failing = self.is_failing and not self.is_mended
 
     def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
         check_size(posted, content_type, size_bytes, self.limits)

@@ -103,3 +103,9 @@ class TestHealth:
         heard = desk.ask(desk.pool.health, "health")
 
         assert (heard.status, heard.body["code"]) == (503, "intake_failing")
+
+    def test_tries_by_itself_whether_images_can_be_read_again(self):
+        desk = Desk()
+        desk.reader.is_failing = desk.reader.is_mended = True
+
+        assert desk.ask(desk.pool.health, "health").status == 200
