@@ -5,7 +5,7 @@ come over it. For each it forks a child that serves one order there. It ends whe
 
 Template (struct ``>i``)::
 
-    ready  ->  one byte
+    ready  ->  one byte: 1 if the kernel filters a child's calls (`confinement.seal`), else 0
     a byte with a socket  ->  the child's process id, then its exit code
 
 Orders and answers of a child (`frames`)::
@@ -34,7 +34,7 @@ from orchestrator.domain.errors import ApiError, BodyTooLargeError
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
 from orchestrator.intake.body import PARSERS
-from orchestrator.intake.confinement import confine, limit_cpu, limited_memory
+from orchestrator.intake.confinement import confine, limit_cpu, limited_memory, seal
 from orchestrator.intake.frames import encode, receive
 from orchestrator.intake.images import announce, normalise
 from orchestrator.intake.refusals import refusal_to_json
@@ -80,13 +80,14 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     confine()
     check_decoders()
-    control.sendall(b"r")
+    can_filter = wait_for(fork(_rehearse)) == 0
+    control.sendall(bytes([can_filter]))
     while True:
         _, sides, _, _ = socket.recv_fds(control, 1, 1)
         if not sides:
             return
         side = socket.socket(fileno=sides[0])
-        child = fork(partial(serve, control, side))
+        child = fork(partial(serve, control, side, can_filter=can_filter))
         side.close()
         control.sendall(_NUMBER.pack(child))
         control.sendall(_NUMBER.pack(wait_for(child)))
@@ -118,12 +119,18 @@ def check_decoders() -> None:
     normalise(file.getvalue(), announce(file.getvalue(), limits), limits)
 
 
-def serve(control: socket.socket, side: socket.socket) -> None:
+def _rehearse() -> None:
+    seal(filters_calls=True)
+    check_decoders()
+
+
+def serve(control: socket.socket, side: socket.socket, *, can_filter: bool) -> None:
     """Do one order in a child."""
     # A file that takes the child over shall reach neither the template nor the app's log.
     control.close()
     os.dup2(0, 1)
     os.dup2(0, 2)
+    seal(filters_calls=can_filter)
     line = Line(side)
     order, blobs = line.receive(max_bytes=MAX_ORDER_BYTES)
     limit_cpu(order["cpu_s"])

@@ -221,8 +221,8 @@ class Template:
         """Its process id, and that of its group."""
         return self._process.pid
 
-    def wait_until_ready(self, is_dropped: Callable[[], bool]) -> None:
-        """Wait until it has decoded a picture of ours.
+    def wait_until_ready(self, is_dropped: Callable[[], bool]) -> bool:
+        """Wait until it has decoded a picture of ours, and tell whether its children are sealed.
 
         Args:
             is_dropped: Tells whether nobody waits for that any more; `DroppedError` then.
@@ -234,7 +234,7 @@ class Template:
                 raise DroppedError
             in_time()
 
-        self._control.read(1, watch)
+        return self._control.read(1, watch) != b"\0"
 
     def fork(self, is_dropped: Callable[[], bool]) -> Child:
         """Have it fork a child.

@@ -313,7 +313,8 @@ class Decoders:
         except OSError as error:
             raise self._note_failed_start(error) from error
         try:
-            template.wait_until_ready(is_dropped)
+            if not template.wait_until_ready(is_dropped):
+                logger.warning("the kernel filters no calls of decoding processes")
         except (OverrunError, EOFError, OSError) as error:
             template.end()
             raise self._note_failed_start(error) from error

@@ -1,7 +1,13 @@
 """A decoding process that a file can take over: the file's first line names what it does then."""
 
+import errno
 import json
 import os
+import resource
+import socket
+import stat
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -49,16 +55,41 @@ def lie_in_wait(line: child.Line, data: bytes) -> None:
 
 
 def tell_sockets(line: child.Line, _: bytes) -> None:
-    """Say how many files beside 0, 1 and 2 are open."""
-    line.send(refusal(sum(attempt(lambda fd=fd: os.fstat(fd)) for fd in range(3, 64))))
+    """Say how many sockets it has."""
+    found = (attempt(lambda fd=fd: stat.S_ISSOCK(os.fstat(fd).st_mode)) for fd in range(64))
+    line.send(refusal(sum(found)))
+
+
+def tell_ways_out(line: child.Line, app: bytes) -> None:
+    """Say which ways out of the process are open: files, calls, a thread."""
+    pid = int(app)
+    paths = (f"/proc/{pid}/environ", f"/proc/{pid}/mem", f"/proc/{os.getppid()}/mem", __file__)
+    thread = threading.Thread(target=int)
+    ways = {
+        "files": [attempt(lambda path=path: os.open(path, os.O_RDONLY)) for path in paths],
+        "socket": attempt(socket.socket),
+        "fork": attempt(lambda: os._exit(0) if os.fork() == 0 else True),
+        "exec": could_exec(),
+        "signal": attempt(lambda: os.kill(pid, 0)),
+        "limits": attempt(lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE)),
+        "thread": attempt(lambda: thread.start() or thread.join()),
+    }
+    line.send(refusal(ways))
+
+
+def could_exec() -> bool:
+    """Whether another program could be run; there is none, so that this one goes on."""
+    try:
+        os.execv("/nowhere", ["nowhere"])
+    except OSError as error:
+        return error.errno == errno.ENOENT
 
 
 def attempt(act: Callable[[], object]) -> bool:
     try:
-        act()
+        return act() is not False
     except OSError:
         return False
-    return True
 
 
 def refusal(told: Any) -> dict[str, Any]:
@@ -68,7 +99,8 @@ def refusal(told: Any) -> dict[str, Any]:
 
 
 ATTACKS = {
-    act.__name__.encode(): act for act in (drip, stall, fork, linger, lie_in_wait, tell_sockets)
+    act.__name__.encode(): act
+    for act in (drip, stall, fork, linger, lie_in_wait, tell_sockets, tell_ways_out)
 }
 
 
@@ -81,5 +113,9 @@ def normalise_or_fall(line: child.Line, limits: ImageLimits, data: bytes) -> Non
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "unfiltered":
+        # As where the kernel filters no calls.
+        del sys.argv[1]
+        child._rehearse = lambda: os._exit(1)
     child._normalise = normalise_or_fall
     child.main()

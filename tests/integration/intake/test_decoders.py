@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from dataclasses import asdict
 
 import psutil
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from benchmarks.hostile.inputs import broken_base64, crowded_form, huge_png, nested_json
 from localcloud.blueprint import ROOT
@@ -34,6 +36,7 @@ from tests.unit.orchestrator.intake import heic_files
 HUGE = huge_png(5000, 5000)
 """Takes more than a CPU second anywhere."""
 JSON = "application/json"
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def encoded(image_format: str = "PNG", **options) -> bytes:
@@ -53,6 +56,17 @@ def reasons(decoders) -> list[KillReason]:
 def start_takeable(clock):
     """Start a template whose children a file can take over, as `taken_over` says."""
     return start_template(clock, ("-m", "tests.integration.intake.taken_over"))
+
+
+def start_unfiltered(clock):
+    """Likewise, where the kernel filters no calls."""
+    return start_template(clock, ("-m", "tests.integration.intake.taken_over", "unfiltered"))
+
+
+def ways_out(decoders) -> dict:
+    with pytest.raises(InvalidRequestError) as told:
+        normalise(decoders, b"tell_ways_out\n%d" % os.getpid())
+    return json.loads(str(told.value))
 
 
 class TestNormalise:
@@ -201,7 +215,7 @@ class TestNormalise:
         assert normalise(decoders, encoded()) == normalise_image(encoded())
 
     def test_shows_a_child_no_socket_but_its_own(self, make_decoders):
-        decoders = make_decoders(start=start_takeable)
+        decoders = make_decoders(start=start_unfiltered)
 
         with pytest.raises(InvalidRequestError) as told:
             normalise(decoders, b"tell_sockets\n")
@@ -222,7 +236,7 @@ class TestNormalise:
 
             child.hear = hear_and_note
 
-        decoders = make_decoders(start=start_takeable, on_fork=listen, wall_s=2.0)
+        decoders = make_decoders(start=start_unfiltered, on_fork=listen, wall_s=2.0)
 
         with pytest.raises(ImageTooCostlyError):
             normalise(decoders, b"fork\n")
@@ -340,6 +354,37 @@ class TestNormalise:
         asyncio.run(decoders.probe() if act == "probe" else decoders.normalise(encoded()))
 
         assert not decoders.is_failing
+
+
+class TestSeal:
+    @pytest.mark.skipif(
+        (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="has no filter"
+    )
+    def test_leaves_a_file_that_takes_a_process_over_no_way_out(self, make_decoders):
+        ways = ways_out(make_decoders(start=start_takeable))
+
+        assert ways.pop("files") == [False] * 4
+        assert ways.pop("thread") is True
+        assert set(ways.values()) == {False}
+
+    def test_leaves_it_no_file_where_calls_are_not_filtered(self, make_decoders, caplog):
+        ways = ways_out(make_decoders(start=start_unfiltered))
+
+        assert ways["files"] == [False] * 4
+        assert ways["socket"] is False
+        assert ways["exec"] is True
+        assert "filters no calls" in caplog.text
+
+    @pytest.mark.parametrize(
+        "file",
+        [
+            *(encoded(name, icc_profile=PROFILE) for name in ("PNG", "JPEG", "WEBP", "AVIF")),
+            *(heic_files.GRID, heic_files.DEEP, heic_files.DISPLAY_P3),
+        ],
+        ids=["png", "jpeg", "webp", "avif", "heic grid", "deep heic", "heic of Display P3"],
+    )
+    def test_changes_no_image(self, make_decoders, file):
+        assert normalise(make_decoders(), file) == normalise_image(file)
 
 
 class TestProbe:
