@@ -424,7 +424,11 @@ def _read_need(head: dict[str, Any]) -> int:
 def _read_image(head: dict[str, Any], blobs: list[bytes]) -> NormalisedImage:
     try:
         done = head["done"]
-        return NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
+        image = NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
+        texts = (*image.notes, image.sha256, image.source_format)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a text of an image is none")
+        return image
     except (LookupError, TypeError) as error:
         raise ValueError("what came is not an image") from error
 
@@ -442,6 +446,8 @@ def _read_sources(
             )
             for source in head["done"]["sources"]
         ]
+        if not all(isinstance(text, str | None) for s in sources for text in (s.url, s.name)):
+            raise TypeError("a text of a source is none")
         return sources, dict(head["done"]["fields"])
     except (LookupError, TypeError, StopIteration) as error:
         raise ValueError("what came is not a body that was read") from error

@@ -35,6 +35,10 @@ from tests.unit.orchestrator.intake import heic_files
 
 HUGE = huge_png(5000, 5000)
 """Takes more than a CPU second anywhere."""
+NO_IMAGE = {
+    **{"width": 1, "height": 1, "has_alpha": False, "sha256": "", "source_format": "PNG"},
+    "notes": [],
+}
 JSON = "application/json"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -168,6 +172,8 @@ class TestNormalise:
         "answer",
         [
             *({}, {"need": "many"}, {"need": None}, {"need": -(10**12)}, {"done": []}),
+            {"done": {**NO_IMAGE, "notes": [{}]}},
+            {"done": {**NO_IMAGE, "source_format": None}},
             *({"done": {"notes": []}}, {"refused": "no"}, {"refused": {"code": "x"}}),
             *(
                 {"refused": {"class": name, "code": "x", "message": "m"}}
@@ -575,6 +581,7 @@ class TestParse:
             None,
             {"sources": [{}], "fields": {}},
             {"sources": [{"url": None, "name": None, "has_data": True}], "fields": {}},
+            {"sources": [{"url": 1, "name": None, "has_data": False}], "fields": {}},
             {"sources": [], "fields": 1},
         ],
         ids=repr,
