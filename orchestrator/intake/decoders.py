@@ -425,12 +425,12 @@ def _read_image(head: dict[str, Any], blobs: list[bytes]) -> NormalisedImage:
     try:
         done = head["done"]
         image = NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
-        texts = (*image.notes, image.sha256, image.source_format)
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a text of an image is none")
-        return image
     except (LookupError, TypeError) as error:
         raise ValueError("what came is not an image") from error
+    texts = (*image.notes, image.sha256, image.source_format)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text of an image is none")
+    return image
 
 
 def _read_sources(
@@ -446,11 +446,12 @@ def _read_sources(
             )
             for source in head["done"]["sources"]
         ]
-        if not all(isinstance(text, str | None) for s in sources for text in (s.url, s.name)):
-            raise TypeError("a text of a source is none")
-        return sources, dict(head["done"]["fields"])
+        fields = dict(head["done"]["fields"])
     except (LookupError, TypeError, StopIteration) as error:
         raise ValueError("what came is not a body that was read") from error
+    if not all(isinstance(text, str | None) for s in sources for text in (s.url, s.name)):
+        raise ValueError("a text of a source is none")
+    return sources, fields
 
 
 def _close(idle: list[Template], closed: threading.Event, lock: threading.Lock) -> None:

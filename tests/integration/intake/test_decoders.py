@@ -36,7 +36,11 @@ from tests.unit.orchestrator.intake import heic_files
 HUGE = huge_png(5000, 5000)
 """Takes more than a CPU second anywhere."""
 NO_IMAGE = {
-    **{"width": 1, "height": 1, "has_alpha": False, "sha256": "", "source_format": "PNG"},
+    "width": 1,
+    "height": 1,
+    "has_alpha": False,
+    "sha256": "",
+    "source_format": "PNG",
     "notes": [],
 }
 JSON = "application/json"
@@ -500,8 +504,13 @@ class TestCancel:
 
 class TestClose:
     def test_refuses_what_waits_and_ends_what_is_in_work(self, make_decoders):
-        forked = []
-        decoders = make_decoders(start=start_takeable, on_fork=forked.append, processes=1)
+        started, forked = [], []
+
+        def start(clock):
+            started.append(clock())
+            return start_takeable(clock)
+
+        decoders = make_decoders(start=start, on_fork=forked.append, processes=1)
 
         async def run():
             tasks = [asyncio.create_task(decoders.normalise(b"stall\n")) for _ in range(20)]
@@ -513,7 +522,7 @@ class TestClose:
         refused = asyncio.run(run())
 
         assert {type(error) for error in refused} == {IntakeFailingError}
-        assert len(forked) == 1
+        assert len(started) == len(forked) == 1
         assert list(decoders.kills) == []
 
     def test_comes_by_itself_when_the_app_ends(self):
@@ -627,9 +636,13 @@ class TestStartTemplate:
 
         template = start_template(lambda: 0.0)
         try:
-            assert "GPU_AGENT_TOKEN" not in psutil.Process(template.pid).environ()
+            template.wait_until_ready(lambda: False)
+            environ = psutil.Process(template.pid).environ()
         finally:
             template.end()
+
+        assert "PYTHONPATH" in environ
+        assert "GPU_AGENT_TOKEN" not in environ
 
     def test_starts_a_process_that_ends_with_its_parent(self, tmp_path):
         """The parent is another program in another folder, as the Functions worker is."""
