@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -31,9 +31,13 @@ class Lane:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in one of the threads, and give what it returns."""
+        return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have a blocking function run in one of the threads; its future tells when it is over."""
         self.ran[getattr(function, "__qualname__", repr(function))] += 1
-        call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        call = partial(function, *args, **kwargs)
+        return self._executor.submit(contextvars.copy_context().run, call)
 
 
 RESERVE = Lane("reserve", 32)

@@ -111,8 +111,8 @@ def check_memory(header: ImageHeader, memory_bytes: int, limits: ImageLimits) ->
     other_bytes = memory_bytes - header.pixels * header.pixel_bytes
     fitting = max(0.0, (limits.max_memory_bytes - other_bytes) / header.pixel_bytes)
     raise TooManyPixelsError(
-        f"The image has {header.width_px:,} x {header.height_px:,} pixels; of a "
-        f"{header.image_format.label} of this kind at most {floor(fitting / 1e6)} megapixels are "
+        f"The image has {header.width_px:,} x {header.height_px:,} pixels; of "
+        f"this kind of {header.image_format.label} at most {floor(fitting / 1e6)} megapixels are "
         "taken, because decoding needs memory for all of them at once. "
         "Send it reduced to 2048 pixels on the longest edge, or as a baseline JPEG."
     )

@@ -148,11 +148,20 @@ class ImageTooCostlyError(ImageError):
     code = "image_too_costly"
 
     @classmethod
-    def beyond(cls, limit: str, *, what: str = "image") -> Self:
-        """Name what was read and the limit: ``cpu``, ``memory`` or ``time``."""
+    def beyond(cls, limit: str) -> Self:
+        """Name the limit: ``cpu``, ``memory`` or ``time``."""
         return cls(
-            f"Reading this {what} takes more {limit} than one {what} may take. "
+            f"Reading this image takes more {limit} than one image may take. "
             "Open the photo in an editor, save it as a plain JPEG or PNG, and send that."
+        )
+
+    @classmethod
+    def of_request(cls, limit: str) -> Self:
+        """Likewise for the body of a request, before any image of it is looked at."""
+        return cls(
+            f"Reading this request takes more {limit} than one request may take. "
+            "Send its images as files of a form (multipart/form-data) that your HTTP library "
+            "builds, and little beside them."
         )
 
 

@@ -43,6 +43,33 @@ _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE | re.ASCII)
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
+def check_size(posted: str, content_type: str, size_bytes: int, limits: ImageLimits) -> None:
+    """Refuse a body that is larger than any of its kind, before anything is kept for it.
+
+    Args:
+        posted: ``job`` or ``batch``.
+        content_type: As the header has it, or empty.
+        size_bytes: Of the body.
+        limits: Tells how large an image may be.
+
+    Raises:
+        ImageTooLargeError: It is.
+    """
+    if posted == "batch":
+        max_bytes = MAX_BATCH_BYTES
+    elif _is_form(content_type):
+        max_bytes = limits.max_bytes + 256 * 1024
+    else:
+        # Base64 takes four bytes for three, and escaped line ends 5 % more.
+        max_bytes = limits.max_bytes * 3 // 2
+    if size_bytes > max_bytes:
+        raise ImageTooLargeError(
+            f"The request has {size_bytes / 1e6:.1f} MB, more than the {max_bytes / 1e6:.0f} MB "
+            f"that it may have: an image may have {limits.max_bytes / 1e6:.0f} MB. "
+            "Send less, or smaller images."
+        )
+
+
 def parse_job(
     content_type: str, body: bytes, limits: ImageLimits = _LIMITS
 ) -> tuple[list[ImageSource], dict[str, Any]]:
@@ -61,8 +88,8 @@ def parse_job(
         BodyTooLargeError: The form has too many parts, or a field of it is too long.
         ImageTooLargeError: The body is larger than the largest image can make it.
     """
+    check_size("job", content_type, len(body), limits)
     if _is_form(content_type):
-        _limit(body, limits.max_bytes + 256 * 1024, limits)
         form = _read_form(content_type, body)
         if len(form.images) != 1:
             raise InvalidRequestError(
@@ -71,8 +98,6 @@ def parse_job(
                 code="image_missing" if not form.images else "too_many_images",
             )
         return form.images, form.fields
-    # Base64 takes four bytes for three, and escaped line ends 5 % more.
-    _limit(body, limits.max_bytes * 3 // 2, limits)
     fields = _json_object(body)
     source = _json_image(fields)
     return [source], {name: value for name, value in fields.items() if name not in IMAGE_FIELDS}
@@ -96,7 +121,7 @@ def parse_batch(
         BodyTooLargeError: As for `parse_job`.
         ImageTooLargeError: The body is larger than the host takes.
     """
-    _limit(body, MAX_BATCH_BYTES, limits)
+    check_size("batch", content_type, len(body), limits)
     if _is_form(content_type):
         form = _read_form(content_type, body)
         _check_count(len(form.images))
@@ -123,15 +148,6 @@ def _check_count(count: int) -> None:
 
 def _is_form(content_type: str) -> bool:
     return content_type.strip().lower().startswith("multipart/form-data")
-
-
-def _limit(body: bytes, max_bytes: int, limits: ImageLimits) -> None:
-    if len(body) > max_bytes:
-        raise ImageTooLargeError(
-            f"The request has {len(body) / 1e6:.1f} MB, more than the {max_bytes / 1e6:.0f} MB "
-            f"that it may have: an image may have {limits.max_bytes / 1e6:.0f} MB. "
-            "Send less, or smaller images."
-        )
 
 
 # Forms

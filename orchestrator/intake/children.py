@@ -1,6 +1,12 @@
-"""One decoding process as its parent sees it: started, spoken to, watched, ended."""
+"""Decoding processes as their parent sees them: started, forked, spoken to, watched, ended.
+
+A template process is started by `subprocess`; it decodes a picture of ours and never reads a
+stranger's byte. For each order it forks a child, which gets a socket of its own and ends with the
+order, so that whatever a file does to its child can't reach the next stranger's.
+"""
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -9,32 +15,37 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from orchestrator.intake.frames import receive, send
+from orchestrator.intake.frames import encode, receive
 
 START_S = 60.0
 """For a process to start, on a machine that is busy with something else."""
+PROGRAM = ("-m", "orchestrator.intake.child")
 
 _ROOT = Path(__file__).parents[2]
 _GONE_S = 5.0
+"""For a child to end by itself once its socket is closed."""
 _WATCH_S = 0.05
-"""How often the time and memory of a process at work are looked at, in seconds."""
+"""How often the time and memory of a child at work are looked at, in seconds."""
+_PIECE_BYTES = 1024 * 1024
+_NUMBER = struct.Struct(">i")
 _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 _ALLOCATOR = {
-    # glibc keeps one heap and gives large blocks back at once, so that an idle process is small.
+    # glibc keeps one heap and gives large blocks back at once, so that a process stays small.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "131072",
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 
+Watch = Callable[[], None]
+
 
 class KillReason(StrEnum):
-    """Why a process did not outlive its order."""
+    """Why a child did not finish its order."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -43,110 +54,260 @@ class KillReason(StrEnum):
 
 
 class OverrunError(Exception):
-    """The process went beyond a limit that its parent watches."""
+    """The child went beyond a limit that its parent watches."""
 
     def __init__(self, reason: KillReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class Child:
-    """A process and the pipe to it. Used by one thread at a time.
+class DroppedError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class _Pipe:
+    """A socket. The watch is asked again and again while it is read or written, and may raise.
 
     Raises:
-        EOFError: From `say` and `hear`: the process has ended.
-        OSError: Likewise, or it stopped reading or writing in the middle of a message.
+        EOFError: From `read`: the other side is gone.
+        OSError: Likewise.
+    """
+
+    def __init__(self, side: socket.socket) -> None:
+        side.setblocking(False)
+        self._side = side
+
+    def read(self, size: int, watch: Watch) -> bytes:
+        """Read exactly so many bytes."""
+        data = bytearray()
+        while len(data) < size:
+            self._wait(select.POLLIN, watch)
+            with suppress(BlockingIOError):
+                piece = self._side.recv(min(size - len(data), _PIECE_BYTES))
+                if not piece:
+                    raise EOFError
+                data += piece
+        return bytes(data)
+
+    def write(self, data: bytes, watch: Watch) -> None:
+        """Write all of it."""
+        left = memoryview(data)
+        while left:
+            self._wait(select.POLLOUT, watch)
+            with suppress(BlockingIOError):
+                left = left[self._side.send(left) :]
+
+    def hand_over(self, other: socket.socket) -> None:
+        """Send a byte, and the other socket with it."""
+        socket.send_fds(self._side, [b"f"], [other.fileno()])
+
+    def close(self) -> None:
+        self._side.close()
+
+    def _wait(self, event: int, watch: Watch) -> None:
+        # Asked before each piece: one that drips is always ready.
+        watch()
+        poll = select.poll()
+        poll.register(self._side, event)
+        while not poll.poll(_WATCH_S * 1000):
+            watch()
+
+
+class Child:
+    """A process for one order. Used by one thread at a time.
+
+    Attributes:
+        pid: Its process id.
+        template: The process that it was forked from.
+        until: When its time is over, by the clock.
+        max_resident_bytes: What it may have in memory.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], connection: Connection, clock: Callable[[], float]
+        self,
+        template: "Template",
+        pid: int,
+        pipe: _Pipe,
+        *,
+        clock: Callable[[], float],
+        is_dropped: Callable[[], bool],
     ) -> None:
-        self._process = process
-        self._connection = connection
+        self.pid = pid
+        self.template = template
+        self.until = 0.0
+        self.max_resident_bytes = 0
+        self._pipe = pipe
         self._clock = clock
-        self._watched = psutil.Process(process.pid)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        self._is_dropped = is_dropped
+        self._watched: psutil.Process | None = None
+        with suppress(psutil.Error):
+            self._watched = psutil.Process(pid)
 
     def resident_bytes(self) -> int:
         """Give its resident memory; 0 once it is gone."""
         try:
-            return int(self._watched.memory_info().rss)
+            return int(self._watched.memory_info().rss) if self._watched else 0
         except psutil.Error:
             return 0
 
     def say(self, head: dict[str, Any], *blobs: bytes) -> None:
-        """Send it a message."""
-        send(self._connection, head, *blobs)
+        """Send it a message.
 
-    def hear(
-        self, *, until: float, max_resident_bytes: int, max_bytes: int
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        """Wait for its answer.
+        Raises:
+            OverrunError: It went beyond its limits before it had read all.
+            DroppedError: Nobody waits any more.
+            OSError: It has ended.
+        """
+        for piece in encode(head, *blobs):
+            self._pipe.write(piece, self._watch)
+
+    def hear(self, *, max_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Wait for its answer, the whole of it.
 
         Args:
-            until: When its time is over, by the clock.
-            max_resident_bytes: What it may have in memory meanwhile.
             max_bytes: Of the answer's blobs together.
 
         Raises:
-            OverrunError: It took too long, or too much.
+            OverrunError: It went beyond its limits before the last byte was there.
+            DroppedError: Nobody waits any more.
+            EOFError: It has ended.
+            OSError: Likewise.
+            ValueError: What came is not a message.
         """
-        while not self._connection.poll(_WATCH_S):
-            if self._clock() > until:
-                raise OverrunError(KillReason.TIME)
-            if self.resident_bytes() > max_resident_bytes:
-                raise OverrunError(KillReason.MEMORY)
-        return receive(self._connection, max_bytes=max_bytes)
+        return receive(lambda size: self._pipe.read(size, self._watch), max_bytes=max_bytes)
 
-    def end(self, *, is_gone: bool = False) -> KillReason:
-        """Kill it, if it lives, and tell what ended it.
+    def finish(self) -> int | None:
+        """Hang up and let it end by itself.
+
+        Returns:
+            Its exit code, below 0 the signal that ended it. None if it goes on, or its template
+            is gone: `end` it.
+        """
+        self._pipe.close()
+        return self.template.reap()
+
+    def end(self) -> None:
+        """Kill it together with its template."""
+        self._pipe.close()
+        self.template.end()
+
+    def _watch(self) -> None:
+        if self._is_dropped():
+            raise DroppedError
+        if self._clock() > self.until:
+            raise OverrunError(KillReason.TIME)
+        if self.resident_bytes() > self.max_resident_bytes:
+            raise OverrunError(KillReason.MEMORY)
+
+
+class Template:
+    """A process that forks a child for each order. Used by one thread at a time.
+
+    Raises:
+        OverrunError: From `wait_until_ready` and `fork`: it does not answer.
+        EOFError: Likewise: it has ended.
+        OSError: Likewise.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, clock: Callable[[], float]
+    ) -> None:
+        self._process = process
+        self._control = _Pipe(control)
+        self._clock = clock
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and that of its group."""
+        return self._process.pid
+
+    def wait_until_ready(self, is_dropped: Callable[[], bool]) -> bool:
+        """Wait until it has decoded a picture of ours, and tell whether its children are sealed.
 
         Args:
-            is_gone: Whether its end of the pipe was closed, so that it must be ending by itself.
+            is_dropped: Tells whether nobody waits for that any more; `DroppedError` then.
         """
-        # The pipe of a process that ends is closed a moment before its status is known.
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GONE_S if is_gone else 0)
-        status = self._process.poll()
-        self._process.kill()
+        in_time = self._within(START_S)
+
+        def watch() -> None:
+            if is_dropped():
+                raise DroppedError
+            in_time()
+
+        return self._control.read(1, watch) != b"\0"
+
+    def fork(self, is_dropped: Callable[[], bool]) -> Child:
+        """Have it fork a child.
+
+        Args:
+            is_dropped: Tells whether the child's answer is no longer waited for.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._control.hand_over(theirs)
+            pid = self._read_number(START_S)
+        except BaseException:
+            ours.close()
+            raise
+        return Child(self, pid, _Pipe(ours), clock=self._clock, is_dropped=is_dropped)
+
+    def reap(self) -> int | None:
+        """Give the exit code of its child once that has ended, None if that takes too long."""
+        try:
+            return self._read_number(_GONE_S)
+        except (OverrunError, EOFError, OSError):
+            return None
+
+    def end(self) -> None:
+        """Kill it, with its child and what that may have forked."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._connection.close()
-        # SIGKILL that is not ours comes from the kernel, for lack of memory.
-        reasons = {-signal.SIGXCPU: KillReason.CPU, -signal.SIGKILL: KillReason.MEMORY}
-        return KillReason.CRASH if status is None else reasons.get(status, KillReason.CRASH)
+        self._control.close()
+
+    def _read_number(self, within_s: float) -> int:
+        number: int
+        (number,) = _NUMBER.unpack(self._control.read(_NUMBER.size, self._within(within_s)))
+        return number
+
+    def _within(self, seconds: float) -> Watch:
+        until = self._clock() + seconds
+
+        def watch() -> None:
+            if self._clock() > until:
+                raise OverrunError(KillReason.TIME)
+
+        return watch
 
 
-def start_child(clock: Callable[[], float]) -> Child:
+def start_template(clock: Callable[[], float], program: tuple[str, ...] = PROGRAM) -> Template:
     """Start a process that can import what the app can, and knows none of its settings.
 
     Not by `multiprocessing`, which would import the main module once more: in Azure that is the
     Functions worker.
+
+    Args:
+        clock: Gives seconds that only go forward.
+        program: Arguments of the interpreter.
 
     Raises:
         OSError: There is no memory or no process left.
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        # Neither side may be held for good by one that stopped in the middle of a message.
-        time_limit = struct.pack("ll", int(START_S), 0)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time_limit)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_limit)
-        connection = Connection(ours.detach())
         environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         paths = [str(_ROOT), *(path for path in sys.path if path)]
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module, nothing of a caller's
-                [sys.executable, "-m", "orchestrator.intake.child", str(theirs.fileno())],
+                [sys.executable, *program, str(theirs.fileno())],
                 cwd=_ROOT,
                 env={**environ, **_ALLOCATOR, "PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                process_group=0,
             )
         except BaseException:
-            connection.close()
+            ours.close()
             raise
-    return Child(process, connection, clock)
+    return Template(process, ours, clock)

@@ -1,31 +1,35 @@
 """A few processes that read what strangers send, so that the app itself never does.
 
-1. A thread of the lane `intake` takes an idle process, or starts one, and hands it an order.
-2. The process looks at the header and says how much memory the picture needs. It goes on once
+1. A thread of the lane `intake` has an idle template, or a new one, fork a child, and hands that
+   an order. A child serves one order, so that a file which takes it over meets no other's.
+2. The child looks at the header and says how much memory the picture needs. It goes on once
    that fits beside what the app and the others take (`MemoryBudget`).
 3. While it works, the thread watches its time and its resident memory; CPU and address space the
-   process limits itself. One that goes too far is killed and replaced, and the picture is refused
+   child limits itself. One that goes too far is killed, and the picture is refused
    (`image_too_costly`).
 
-A process must decode a picture of ours before it gets one of a stranger's. If that fails again and
-again, no new one is started for a while, and `is_failing` lets health say so.
+A template must decode a picture of ours before it forks. If that fails again and again, no new one
+is started for a while, and `is_failing` lets health say so. Health itself tries again (`probe`).
 """
 
+import asyncio
 import hashlib
 import logging
 import math
+import signal
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psutil
 
-from orchestrator.domain.errors import ApiError, IntakeFailingError
+from orchestrator.domain.errors import ApiError, IntakeFailingError, InvalidRequestError
 from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.image_source import ImageSource, NormalisedImage
 from orchestrator.domain.input_errors import (
@@ -34,10 +38,17 @@ from orchestrator.domain.input_errors import (
     UnreadableImageError,
 )
 from orchestrator.intake.admission import Admission
-from orchestrator.intake.body import PARSERS
-from orchestrator.intake.children import START_S, Child, KillReason, OverrunError, start_child
+from orchestrator.intake.body import PARSERS, check_size
+from orchestrator.intake.children import (
+    Child,
+    DroppedError,
+    KillReason,
+    OverrunError,
+    Template,
+    start_template,
+)
 from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
-from orchestrator.intake.refusals import refusal_from_json
+from orchestrator.intake.refusals import Refusal, refusal_from_json
 from orchestrator.lanes import Lane
 
 logger = logging.getLogger(__name__)
@@ -47,9 +58,9 @@ SMALL_BODY_BYTES = 64 * 1024
 """Up to here a body is read in the app: a few milliseconds at the very most."""
 
 _IDLE_BYTES = 60 * MB
-"""Resident memory of an idle process, measured at 40 MB."""
-_REST_BYTES = 120 * MB
-"""A process that keeps more than this after its work is replaced."""
+"""Of a template and its child together beside what an order takes, measured at 40 MB."""
+_BASE_BYTES = 120 * MB
+"""What a child may have in memory before it works; most of it is its template's."""
 _SLACK_BYTES = 64 * MB
 """On top of what a picture needs: stacks of a codec's threads, libraries loaded for it."""
 _MAX_RESULT_BYTES = 64 * MB
@@ -57,14 +68,20 @@ _MAX_RESULT_BYTES = 64 * MB
 _CRASH_LOOP = 3
 """Failed starts in a row that are no accident."""
 _LONGEST_PAUSE_S = 60.0
+_PROBE_S = 5.0
 _KEPT_KILLS = 100
 _PARSED_TIMES = 4
 """Memory of reading a body, in times its size: text, base64 and images are held side by side."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+_IsDropped = Callable[[], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A process that ended over an order.
+    """A child that ended over an order.
 
     Attributes:
         reason: What it went beyond.
@@ -101,7 +118,7 @@ class Decoders:
         image_limits: What is taken.
         limits: What the processes may take.
         admission: Learns how long a picture takes.
-        start: Starts a process.
+        start: Starts a template.
         clock: Gives seconds that only go forward.
 
     Attributes:
@@ -114,7 +131,7 @@ class Decoders:
         limits: DecoderLimits | None = None,
         *,
         admission: Admission | None = None,
-        start: Callable[[Callable[[], float]], Child] = start_child,
+        start: Callable[[Callable[[], float]], Template] = start_template,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._image_limits = image_limits or ImageLimits()
@@ -124,19 +141,37 @@ class Decoders:
         self._clock = clock
         self._lane = Lane("intake", self._limits.processes)
         self._lock = threading.Lock()
-        self._children: set[Child] = set()
-        self._idle: list[Child] = []
+        self._idle: list[Template] = []
+        self._closed = threading.Event()
         self._app = psutil.Process()
         self._budget = MemoryBudget(self._limits.memory_bytes, self._resting_bytes)
         self._failed_starts = 0
         self._failing_until = 0.0
+        self._trial: Future[None] | None = None
         self.kills: deque[Kill] = deque(maxlen=_KEPT_KILLS)
-        self._finalize = weakref.finalize(self, _end_all, self._children, self._lock)
+        self._end = weakref.finalize(self, _close, self._idle, self._closed, self._lock)
+        # `atexit` comes after the threads were waited for, and so would wait for the whole queue.
+        threading._register_atexit(self._end)  # type: ignore[attr-defined]
 
     @property
     def is_failing(self) -> bool:
         """Whether no process can be started, so that no image can be taken."""
         return self._failed_starts >= _CRASH_LOOP
+
+    async def probe(self) -> None:
+        """Try to start a process while none can be started, as often as any caller's would be.
+
+        Waits for that no longer than `_PROBE_S`; it may go on then.
+        """
+        if not self.is_failing:
+            return
+        if self._trial is None or self._trial.done():
+            self._trial = self._lane.submit(self._try)
+        await asyncio.wait([asyncio.wrap_future(self._trial)], timeout=_PROBE_S)
+
+    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
+        """Refuse the body of a POST by its size alone, as `body.check_size`."""
+        check_size(posted, content_type, size_bytes, self._image_limits)
 
     async def normalise(self, data: bytes) -> NormalisedImage:
         """Check and normalise an image.
@@ -145,7 +180,7 @@ class Decoders:
             InputError: It is refused.
             BusyError: There is no memory for it now, or no process can be started.
         """
-        return await self._lane.run(self._normalise, data)
+        return await self._run(self._normalise, data)
 
     async def parse(
         self, posted: str, content_type: str, body: bytes
@@ -158,20 +193,44 @@ class Decoders:
         """
         if len(body) <= SMALL_BODY_BYTES:
             return PARSERS[posted](content_type, body, self._image_limits)
-        return await self._lane.run(self._parse, posted, content_type, body)
+        return await self._run(self._parse, posted, content_type, body)
 
     def close(self) -> None:
-        """End the processes. What is in work is refused."""
-        self._finalize()
+        """End the processes. What is in work, waits or comes is refused."""
+        self._end()
 
-    def _normalise(self, data: bytes) -> NormalisedImage:
+    async def _run(
+        self, function: Callable[Concatenate[_IsDropped, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run in a thread. Cancelled, it drops the order and ends once the thread is free."""
+        dropped, loop = threading.Event(), asyncio.get_running_loop()
+
+        def is_dropped() -> bool:
+            return dropped.is_set() or self._closed.is_set() or loop.is_closed()
+
+        work = self._lane.submit(function, is_dropped, *args, **kwargs)
+        waiting = asyncio.wrap_future(work)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            dropped.set()
+            work.cancel()
+            while not waiting.done():
+                # What it holds is taken until then, however often it is cancelled.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiting])
+            raise
+
+    def _normalise(self, is_dropped: _IsDropped, data: bytes) -> NormalisedImage:
         began_at = self._clock()
         order = {"do": "normalise", "limits": asdict(self._image_limits)}
         try:
-            with self._talk(order, data) as talk:
+            with self._talk(order, data, is_dropped) as talk:
                 need_bytes = _SLACK_BYTES + _read_need(talk.hear(_SLACK_BYTES + len(data))[0])
+                waits_from = self._clock()
                 try:
                     with self._budget.take(need_bytes):
+                        talk.until += self._clock() - waits_from
                         talk.say({"go": need_bytes})
                         return _read_image(*talk.hear(need_bytes + len(data)))
                 except OutOfMemoryBudgetError as error:
@@ -181,7 +240,7 @@ class Decoders:
             self._admission.learn(self._clock() - began_at)
 
     def _parse(
-        self, posted: str, content_type: str, body: bytes
+        self, is_dropped: _IsDropped, posted: str, content_type: str, body: bytes
     ) -> tuple[list[ImageSource], dict[str, Any]]:
         memory_bytes = _SLACK_BYTES + _PARSED_TIMES * len(body)
         order = {
@@ -191,66 +250,83 @@ class Decoders:
             "memory_bytes": memory_bytes,
         }
         try:
-            with self._budget.take(memory_bytes), self._talk(order, body) as talk:
+            with self._budget.take(memory_bytes), self._talk(order, body, is_dropped) as talk:
                 return _read_sources(*talk.hear(memory_bytes + len(body)))
         except OutOfMemoryBudgetError as error:
             raise self._admission.busy() from error
 
     @contextmanager
-    def _talk(self, order: dict[str, Any], data: bytes) -> Iterator["_Talk"]:
-        """Give a process an order, and see that it is idle or gone afterwards."""
+    def _talk(
+        self, order: dict[str, Any], data: bytes, is_dropped: _IsDropped
+    ) -> Iterator["_Talk"]:
+        """Give a child an order, and see that it has ended afterwards."""
         began_at = self._clock()
-        child = self._begin({**order, "cpu_s": self._limits.cpu_s}, data)
+        child = self._fork(is_dropped)
+        child.max_resident_bytes = _BASE_BYTES + len(data)
+        talk = _Talk(child, self._clock() + self._limits.wall_s)
         try:
-            yield _Talk(child, self._clock, self._limits.wall_s)
+            talk.say({**order, "cpu_s": self._limits.cpu_s}, data)
+            yield talk
         except (InputError, ApiError):
-            self._put_back(child)
+            self._finish(child)
             raise
         except (OverrunError, EOFError, OSError, ValueError) as error:
-            ended_by = self._end(child, is_gone=isinstance(error, EOFError | ConnectionError))
-            reason = error.reason if isinstance(error, OverrunError) else ended_by
-            raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
-        except BaseException:
-            self._end(child)
-            raise
-        self._put_back(child)
-
-    def _begin(self, order: dict[str, Any], data: bytes) -> Child:
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        if child is not None:
-            try:
-                child.say(order, data)
-            except OSError:
-                # It ended while it was idle: that is not this order's doing.
-                self._end(child)
+            if isinstance(error, EOFError | ConnectionError):
+                reason = self._finish(child)
             else:
-                return child
-        child = self._start_one()
-        try:
-            child.say(order, data)
-        except OSError as error:
-            self._end(child)
-            raise self._note_failed_start(error) from error
-        return child
+                child.end()
+                reason = error.reason if isinstance(error, OverrunError) else KillReason.CRASH
+            raise self._note(reason, self._clock() - began_at, data, order["do"]) from error
+        except DroppedError as error:
+            child.end()
+            raise IntakeFailingError(retry_after_s=1) from error
+        except BaseException:
+            child.end()
+            raise
+        self._finish(child)
 
-    def _start_one(self) -> Child:
+    def _fork(self, is_dropped: _IsDropped) -> Child:
+        if is_dropped():
+            raise IntakeFailingError(retry_after_s=1)
+        while (template := self._take_idle()) is not None:
+            # One that ended while it was idle is not this order's doing.
+            with suppress(OverrunError, EOFError, OSError):
+                return template.fork(is_dropped)
+            template.end()
+        template = self._start_one(is_dropped)
+        try:
+            return template.fork(is_dropped)
+        except (OverrunError, EOFError, OSError) as error:
+            template.end()
+            raise self._note_failed_start(error) from error
+
+    def _take_idle(self) -> Template | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _start_one(self, is_dropped: _IsDropped) -> Template:
         pause_s = self._failing_until - self._clock()
         if pause_s > 0:
             raise IntakeFailingError(retry_after_s=math.ceil(pause_s))
         try:
-            child = self._start(self._clock)
+            template = self._start(self._clock)
         except OSError as error:
             raise self._note_failed_start(error) from error
-        with self._lock:
-            self._children.add(child)
         try:
-            child.hear(until=self._clock() + START_S, max_resident_bytes=_REST_BYTES, max_bytes=0)
-        except (OverrunError, EOFError, OSError, ValueError) as error:
-            self._end(child)
+            if not template.wait_until_ready(is_dropped):
+                logger.warning("the kernel filters no calls of decoding processes")
+        except (OverrunError, EOFError, OSError) as error:
+            template.end()
             raise self._note_failed_start(error) from error
+        except DroppedError as error:
+            template.end()
+            raise IntakeFailingError(retry_after_s=1) from error
         self._failed_starts = 0
-        return child
+        return template
+
+    def _try(self) -> None:
+        with suppress(IntakeFailingError):
+            self._keep(self._start_one(self._closed.is_set))
 
     def _note_failed_start(self, error: Exception) -> IntakeFailingError:
         self._failed_starts += 1
@@ -264,19 +340,25 @@ class Decoders:
         )
         return IntakeFailingError(retry_after_s=max(1, math.ceil(pause_s)))
 
-    def _put_back(self, child: Child) -> None:
-        if child.resident_bytes() > _REST_BYTES:
-            self._end(child)
-            return
-        with self._lock:
-            self._idle.append(child)
+    def _finish(self, child: Child) -> KillReason:
+        """Let a child end by itself, keep its template, and tell what a failure came from."""
+        exit_code = child.finish()
+        if exit_code is None:
+            child.end()
+        else:
+            self._keep(child.template)
+        # SIGKILL that is not ours comes from the kernel, for lack of memory.
+        reasons = {-signal.SIGXCPU: KillReason.CPU, -signal.SIGKILL: KillReason.MEMORY}
+        return reasons.get(exit_code or 0, KillReason.CRASH)
 
-    def _end(self, child: Child, *, is_gone: bool = False) -> KillReason:
+    def _keep(self, template: Template) -> None:
         with self._lock:
-            self._children.discard(child)
-        return child.end(is_gone=is_gone)
+            if not self._closed.is_set():
+                self._idle.append(template)
+                return
+        template.end()
 
-    def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> InputError:
+    def _note(self, reason: KillReason, seconds: float, data: bytes, do: str) -> Refusal:
         kill = Kill(reason, seconds, hashlib.sha256(data).hexdigest())
         self.kills.append(kill)
         logger.warning(
@@ -286,32 +368,44 @@ class Decoders:
             len(data),
             kill.sha256,
         )
+        if do == "normalise":
+            crashed = reason is KillReason.CRASH
+            return (
+                UnreadableImageError.crashed() if crashed else ImageTooCostlyError.beyond(reason)
+            )
         if reason is KillReason.CRASH:
-            return UnreadableImageError.crashed()
-        return ImageTooCostlyError.beyond(reason, what="image" if do == "normalise" else "request")
+            return InvalidRequestError(
+                "the body breaks the program that reads it: let your HTTP library build the form "
+                "or the JSON, and send that",
+                code="body_unreadable",
+            )
+        return ImageTooCostlyError.of_request(reason)
 
     def _resting_bytes(self) -> int:
         return int(self._app.memory_info().rss) + self._limits.processes * _IDLE_BYTES
 
 
 class _Talk:
-    """The rest of an order's conversation: refusals become errors."""
+    """An order's conversation: refusals become errors.
 
-    def __init__(self, child: Child, clock: Callable[[], float], wall_s: float) -> None:
+    Attributes:
+        until: When the time of the whole of it is over, by the clock.
+    """
+
+    def __init__(self, child: Child, until: float) -> None:
         self._child = child
-        self._clock = clock
-        self._wall_s = wall_s
+        self.until = until
 
-    def say(self, head: dict[str, Any]) -> None:
-        self._child.say(head)
+    def say(self, head: dict[str, Any], *blobs: bytes) -> None:
+        """Send it a message."""
+        self._child.until = self.until
+        self._child.say(head, *blobs)
 
     def hear(self, allowance_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Wait for an answer; the process may take so much more memory than an idle one."""
-        head, blobs = self._child.hear(
-            until=self._clock() + self._wall_s,
-            max_resident_bytes=_REST_BYTES + allowance_bytes,
-            max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes),
-        )
+        """Wait for an answer; from here on the child may take so much memory."""
+        self._child.until = self.until
+        self._child.max_resident_bytes = _BASE_BYTES + allowance_bytes
+        head, blobs = self._child.hear(max_bytes=max(_MAX_RESULT_BYTES, allowance_bytes))
         if isinstance(refused := head.get("refused"), dict):
             raise refusal_from_json(refused)
         if head.get("spent"):
@@ -330,9 +424,13 @@ def _read_need(head: dict[str, Any]) -> int:
 def _read_image(head: dict[str, Any], blobs: list[bytes]) -> NormalisedImage:
     try:
         done = head["done"]
-        return NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
+        image = NormalisedImage(**{**done, "notes": tuple(done["notes"]), "png": blobs[0]})
     except (LookupError, TypeError) as error:
         raise ValueError("what came is not an image") from error
+    texts = (*image.notes, image.sha256, image.source_format)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text of an image is none")
+    return image
 
 
 def _read_sources(
@@ -348,13 +446,17 @@ def _read_sources(
             )
             for source in head["done"]["sources"]
         ]
-        return sources, dict(head["done"]["fields"])
+        fields = dict(head["done"]["fields"])
     except (LookupError, TypeError, StopIteration) as error:
         raise ValueError("what came is not a body that was read") from error
+    if not all(isinstance(text, str | None) for s in sources for text in (s.url, s.name)):
+        raise ValueError("a text of a source is none")
+    return sources, fields
 
 
-def _end_all(children: set[Child], lock: threading.Lock) -> None:
+def _close(idle: list[Template], closed: threading.Event, lock: threading.Lock) -> None:
     with lock:
-        doomed = list(children)
-    for child in doomed:
-        child.end()
+        closed.set()
+        doomed, idle[:] = idle[:], []
+    for template in doomed:
+        template.end()

@@ -1,50 +1,47 @@
-"""What crosses the pipe to a decoding process: a small JSON object, then blobs of bytes.
+"""What crosses the socket to a decoding process: a small JSON object, then blobs of bytes.
 
 No pickle: a process that a stranger's file took over must not be able to take over its parent.
 """
 
 import json
-from multiprocessing.connection import Connection
+import struct
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_HEAD_BYTES = 1024 * 1024
 MAX_BLOBS = 256
-"""A form has fewer parts; empty blobs without end would never use up their bytes."""
+"""A form has fewer parts."""
+
+_LENGTH = struct.Struct(">I")
 
 
-def send(connection: Connection, head: dict[str, Any], *blobs: bytes) -> None:
-    """Send a message.
-
-    Raises:
-        OSError: The other side is gone, or has not read for longer than the pipe's time-out.
-    """
-    connection.send_bytes(json.dumps({**head, "blobs": len(blobs)}).encode())
-    for blob in blobs:
-        connection.send_bytes(blob)
+def encode(head: dict[str, Any], *blobs: bytes) -> Iterator[bytes]:
+    """Yield the pieces of a message, to be sent one after the other."""
+    data = json.dumps({**head, "blobs": [len(blob) for blob in blobs]}).encode()
+    yield _LENGTH.pack(len(data)) + data
+    yield from blobs
 
 
-def receive(connection: Connection, *, max_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
+def receive(read: Callable[[int], bytes], *, max_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
     """Receive a message.
 
     Args:
-        connection: The pipe.
+        read: Gives exactly as many bytes as it is asked for, or raises.
         max_bytes: Of all blobs together.
 
     Raises:
-        EOFError: The other side is gone.
-        OSError: Likewise, or it sent more than was allowed.
-        ValueError: What came is not a message.
+        ValueError: What came is not a message, or is larger than allowed.
     """
+    (length,) = _LENGTH.unpack(read(_LENGTH.size))
+    if length > MAX_HEAD_BYTES:
+        raise ValueError("the head of a message is too long")
     try:
-        head = json.loads(connection.recv_bytes(MAX_HEAD_BYTES))
+        head = json.loads(read(length))
     except RecursionError as error:
         raise ValueError("a message is nested too deep") from error
-    count = head.pop("blobs", None) if isinstance(head, dict) else None
-    if not isinstance(count, int) or not 0 <= count <= MAX_BLOBS:
-        raise ValueError("a message does not tell its blobs")
-    blobs: list[bytes] = []
-    left = max_bytes
-    for _ in range(count):
-        blobs.append(connection.recv_bytes(left))
-        left -= len(blobs[-1])
-    return head, blobs
+    sizes = head.pop("blobs", None) if isinstance(head, dict) else None
+    if not isinstance(sizes, list) or len(sizes) > MAX_BLOBS:
+        raise ValueError("a message does not list its blobs")
+    if any(type(size) is not int or size < 0 for size in sizes) or sum(sizes) > max_bytes:
+        raise ValueError("the blobs of a message have impossible sizes")
+    return head, [read(size) for size in sizes]

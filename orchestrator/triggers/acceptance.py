@@ -58,6 +58,12 @@ class Reader(Protocol):
     def is_failing(self) -> bool:
         """Whether no image can be read."""
 
+    async def probe(self) -> None:
+        """If so, try again, and take a few seconds for that at most."""
+
+    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
+        """Refuse the body of a POST by its size alone."""
+
     async def parse(
         self, posted: str, content_type: str, body: bytes
     ) -> tuple[list[ImageSource], dict[str, Any]]:
@@ -123,13 +129,15 @@ class Acceptance:
         self._defaults = defaults
         self._max_open_jobs = max_open_jobs
 
-    def place(self, size_bytes: int) -> AbstractContextManager[Place]:
+    def place(self, posted: str, content_type: str, body: bytes) -> AbstractContextManager[Place]:
         """Hold a place among those that wait to be read, for a ``with`` block.
 
         Raises:
+            InputError: The body is too large, whatever waits.
             BusyError: Too much waits already.
         """
-        return self._admission.admit(size_bytes)
+        self._reader.check_size(posted, content_type, len(body))
+        return self._admission.admit(len(body))
 
     async def read(
         self, posted: str, content_type: str, body: bytes

@@ -28,9 +28,9 @@ class BatchRoutes:
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a batch in: 202 with a job for each image. Its workflow reads the images."""
         key, origin = key_of(request), origin_of(request)
-        sent = body_of(request)
-        with self._acceptance.place(len(sent)):
-            sources, asked = await self._acceptance.read("batch", content_type_of(request), sent)
+        posted = "batch", content_type_of(request), body_of(request)
+        with self._acceptance.place(*posted):
+            sources, asked = await self._acceptance.read(*posted)
             body_hash = hash_of("batches", sources, asked)
             # A batch that was accepted stays so: it is found even while new ones are refused.
             first_id = await self._acceptance.find(key, body_hash)

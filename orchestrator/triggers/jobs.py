@@ -78,9 +78,9 @@ class JobRoutes:
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a job in: 202 with Location, status URLs and the id."""
         key, origin = key_of(request), origin_of(request)
-        body = body_of(request)
-        with self._acceptance.place(len(body)) as place:
-            (source,), asked = await self._acceptance.read("job", content_type_of(request), body)
+        posted = "job", content_type_of(request), body_of(request)
+        with self._acceptance.place(*posted) as place:
+            (source,), asked = await self._acceptance.read(*posted)
             body_hash = hash_of("jobs", [source], asked)
             # A job that was accepted stays so: it is found even while new ones are refused.
             first_id = await self._acceptance.find(key, body_hash)

@@ -26,6 +26,9 @@ class IntakeState(Protocol):
     def is_failing(self) -> bool:
         """Whether no image can be read."""
 
+    async def probe(self) -> None:
+        """If so, try again, and take a few seconds for that at most."""
+
 
 class PoolRoutes:
     """Handlers of ``/api/pool`` and ``/api/health``."""
@@ -89,6 +92,7 @@ class PoolRoutes:
                 f"The app runs, its storage does not answer ({type(error).__name__}).",
                 retryable=True,
             )
+        await self._intake.probe()
         if self._intake.is_failing:
             return problem(
                 503,

@@ -28,8 +28,10 @@ HEALTH_CODES = {
         "Look at the findings on storage and roles above; without any, at Azure's own status.",
     ),
     "intake_failing": (
-        "The app can't start the processes that read images: every POST answers 503.",
-        "az functionapp restart -n NAME -g RESOURCE_GROUP. If it comes back, the app's log says "
+        "The app can't start the processes that read images: every POST answers 503. It tries "
+        "again when it is asked for health, at most once a minute.",
+        "Look again in two minutes. If it is still so, az functionapp restart -n NAME "
+        "-g RESOURCE_GROUP. If it comes back, the app's log says "
         "why ('a decoding process failed to start'): too little memory (INTAKE_MEMORY_MB and the "
         "instance's size), or a deployment that lacks packages (make deploy ENV=…)",
     ),

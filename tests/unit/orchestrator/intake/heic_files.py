@@ -6,6 +6,7 @@ with a ``grid`` item over the four.
 """
 
 import base64
+import struct
 
 
 def _file(text: str) -> bytes:
@@ -171,3 +172,30 @@ bBW-n)Kij3oTFF!v2_p5bUb?qs1U~`C`)j@L(K3!2d}DjoIe<RHv6i&H27gqm9S8K`ImfC1RY_(z#}{m
 """
 )
 """(200, 100, 50) above black; the container says that these are levels of Display P3."""
+
+
+def announcing(data: bytes, width_px: int, height_px: int) -> bytes:
+    """Have a HEIC or AVIF announce another size than its pixels have."""
+    first, *others = data.split(b"ispe\0\0\0\0")
+    size = struct.pack(">II", width_px, height_px)
+    return first + b"".join(b"ispe\0\0\0\0" + size + other[8:] for other in others)
+
+
+def tiled(across: int, down: int) -> bytes:
+    """Build a grid of so many tiles, 64 x 64 each; all of them are one item."""
+    size = struct.pack(">II", 64 * across, 64 * down)
+    file = GRID.replace(struct.pack(">II", 120, 100), size)
+    tiles = struct.pack(">HH", 1, across * down) + struct.pack(">H", 2) * (across * down)
+    dimg = struct.pack(">I4s", 8 + len(tiles), b"dimg") + tiles
+    file = _with_box(file, b"iref", bytes(4) + dimg)
+    file = _with_box(file, b"idat", struct.pack(">4B", 0, 1, down - 1, across - 1) + size)
+    return file.replace(struct.pack(">III", 1, 0, 8), struct.pack(">III", 1, 0, 12))
+
+
+def _with_box(file: bytes, kind: bytes, body: bytes) -> bytes:
+    """Put another body into a box of ``meta``."""
+    at, meta = file.index(kind) - 4, file.index(b"meta") - 4
+    (old,), (whole,) = (struct.unpack_from(">I", file, place) for place in (at, meta))
+    longer = struct.pack(">I", whole + 8 + len(body) - old)
+    box = struct.pack(">I4s", 8 + len(body), kind) + body
+    return file[:meta] + longer + file[meta + 4 : at] + box + file[at + old :]

@@ -322,7 +322,7 @@ HOSTILE = {
         lambda: animation_of_one_dot(7_000),
         422,
         "image_too_many_pixels",
-        "of a WebP of this kind at most",
+        "of this kind of WebP at most",
     ),
     "flipped bit": (
         lambda: saved(picture()).replace(b"IDATx", b"IDATy"),

@@ -10,10 +10,11 @@ import azure.functions as func
 
 from orchestrator.activities.images import ImageActivities
 from orchestrator.adapters.durable_client import DurableClient
+from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
 from orchestrator.intake.admission import Admission
-from orchestrator.intake.body import PARSERS
+from orchestrator.intake.body import PARSERS, check_size
 from orchestrator.triggers.acceptance import Acceptance
 from orchestrator.triggers.answers import Handler, answer
 from orchestrator.triggers.batches import BatchRoutes
@@ -55,7 +56,15 @@ class FakeReader:
 
     def __init__(self) -> None:
         self.is_failing = False
+        self.is_mended = False
+        self.limits = ImageLimits()
         self.notes: list[str] = []
+
+    async def probe(self) -> None:
+        self.is_failing = self.is_failing and not self.is_mended
+
+    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
+        check_size(posted, content_type, size_bytes, self.limits)
 
     async def parse(self, posted: str, content_type: str, body: bytes) -> Any:
         return PARSERS[posted](content_type, body)

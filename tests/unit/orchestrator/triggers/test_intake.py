@@ -3,6 +3,8 @@
 import pytest
 
 from orchestrator import lanes
+from orchestrator.domain.image_rules import ImageLimits
+from orchestrator.intake import body
 from orchestrator.intake.admission import Admission, AdmissionLimits
 from tests.unit.orchestrator.parts import MANIFEST, run
 from tests.unit.orchestrator.triggers.desk import PNG, Desk
@@ -39,6 +41,17 @@ class TestPost:
         assert heard.body["retryable"] is True
         assert int(heard.headers["retry-after"]) >= 1
         assert desk.parts.files.files == {}
+
+    @pytest.mark.parametrize("post", ["post_form", "post_batch", "post_json"])
+    def test_is_told_of_a_body_that_is_too_large_whatever_waits(self, post, monkeypatch):
+        monkeypatch.setattr(body, "MAX_BATCH_BYTES", 1000)
+        desk = Desk(admission=Admission(AdmissionLimits(requests=0)))
+        desk.reader.limits = ImageLimits(max_bytes=1000)
+        sent = bytes(300_000) if post != "post_json" else {"image_base64": "A" * 300_000}
+
+        heard = getattr(desk, post)(sent)
+
+        assert (heard.status, heard.body["code"]) == (413, "image_too_large")
 
     def test_gives_its_place_back(self):
         desk = Desk(admission=Admission(AdmissionLimits(requests=1)))
@@ -81,3 +94,9 @@ class TestHealth:
         heard = desk.ask(desk.pool.health, "health")
 
         assert (heard.status, heard.body["code"]) == (503, "intake_failing")
+
+    def test_tries_by_itself_whether_images_can_be_read_again(self):
+        desk = Desk()
+        desk.reader.is_failing = desk.reader.is_mended = True
+
+        assert desk.ask(desk.pool.health, "health").status == 200
