@@ -32,7 +32,7 @@ class Chaos:
     Args:
         names: Which may happen.
         unlisted: VMs that are not configured now; the next life of the host reads it.
-        draw: Gives each fault a source of chance of its own, so that one fault more moves no other.
+        draw: Gives each fault a source of chance of its own: one fault more moves no other.
     """
 
     def __init__(
@@ -173,7 +173,6 @@ class Chaos:
 
     def _cost_of_end(self, instance_id: str) -> tuple[str | None, float]:
         """Tell whose things the end of a workflow puts off, and until which deadline at most."""
-        policy = self._policy
         workflow, _, rest = instance_id.partition("-")
         if workflow == "pool":
             return None, self._judge.next_reconciler_s

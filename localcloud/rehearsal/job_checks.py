@@ -139,7 +139,7 @@ class JobChecks:
         if now - since > allowed_s:
             self._break_rule(
                 "no workflow",
-                f"{self._timeline.name_of(row.job_id)} is {row.state} and has had no live workflow "
+                f"{self._timeline.name_of(row.job_id)} is {row.state}, without a live workflow "
                 f"since {missed_at:.0f} s; it may for {since + allowed_s - missed_at:.0f} s",
             )
 
