@@ -227,11 +227,13 @@ class Chaos:
         """Empty Durable's store under running jobs; all else stays as it is."""
         if not self._held() or not self._host.lose_store():
             return False
-        name = FaultName.STORE_LOST
         self._judge.note_store_lost()
-        self._faults.strike(name, None, costs_s=RESTART_S + self._judge.next_reconciler_s)
+        self._faults.strike(FaultName.STORE_LOST, None)
+        # As if the reconciler and every retirement had been terminated.
+        excuse = self._faults.excuse
+        excuse(FaultName.TERMINATED, None, self._judge.next_reconciler_s)
         for vm in self._judge.pool.vms.values():
-            self._faults.excuse(name, vm.name, self._cost_of_lost_retirement(vm))
+            excuse(FaultName.TERMINATED, vm.name, self._cost_of_lost_retirement(vm))
         return True
 
     def _unlist(self, vm: str) -> bool:

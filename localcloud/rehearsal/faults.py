@@ -106,8 +106,8 @@ PACES: dict[FaultName, Pace] = {
     FaultName.DEALLOCATED_BY_HAND: Pace(4000),
     # A job holds up no VM but by its slot.
     FaultName.SUSPENDED: Pace(900),
-    # By a restart, the next reconciler, and the deadlines of the retirements under way.
-    FaultName.STORE_LOST: Pace(6000),
+    # By a restart; what the end of the workflows puts off counts as `terminated`.
+    FaultName.STORE_LOST: Pace(6000, costs_s=RESTART_S),
     FaultName.CANCELLED_AT_BIRTH: Pace(1500, (200, 800), share=0.3, hits_one=False),
     # Each of its two restarts costs as much as a crash.
     FaultName.VM_UNLISTED: Pace(3000, costs_s=RESTART_S),

@@ -135,6 +135,9 @@ class JobChecks:
             base_s = 2 * policy.look_awake_s + policy.adrift_s + FORGOTTEN_S + SWEEP_S
             since = max(since, min(self._deep_at.get(row.job_id, since), since + policy.ticket_s))
         hits = _with_sweeps(self._faults.hits_made)
+        if row.state is JobState.RUNNING:
+            # Sweeps need no workflow.
+            hits = [hit for hit in hits if hit.name is not FaultName.TERMINATED]
         allowed_s = allowance(hits, row.vm or "", since, base_s + 2 * ROUND_S)
         if now - since > allowed_s:
             self._break_rule(
