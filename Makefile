@@ -22,6 +22,8 @@ ENV =
 BIN := .venv/bin
 # In an environment of its own: it asks for older releases of what the other tools use.
 CHECKOV := .venv/checkov/set-up.txt
+# Beside the engine: the web server that `make bench-agent` compares the agent with.
+PEER := .venv/peer.txt
 DEPLOY = $(BIN)/python -m infra.deploy --env "$(ENV)"
 # The set-up itself runs on 3.7 and later, and from there explains what else is missing.
 NEED_PYTHON = "$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 7))" 2>/dev/null || { \
@@ -138,28 +140,32 @@ rehearse: set-up ## Rehearse faults in virtual time (SEEDS=20, SEED=7, FAULTS=la
 
 lock: set-up ## Make the locks again from requirements/*.in, at the newest versions they allow
 	$(UV_COMPILE) --upgrade requirements/app.in --output-file requirements.txt
-	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements-demo.txt
-	$(UV_COMPILE) --upgrade requirements/agent.in --constraint requirements-demo.txt \
-		--output-file requirements-agent.txt
-	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements-dev.txt
+	$(UV_COMPILE) --upgrade requirements/demo.in --output-file requirements/demo.txt
+	$(UV_COMPILE) --upgrade requirements/agent.in --constraint requirements/demo.txt \
+		--output-file requirements/agent.txt
+	$(UV_COMPILE) --upgrade requirements/dev.in --output-file requirements/dev.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) || \
 		$(BIN)/pip download -q --no-deps --only-binary=:all: --dest .local/torch $(TORCH) --index-url $(TORCH_INDEX)
-	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements-engine.txt
-	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements-hy3dgen.txt
-	$(UV_COMPILE_ENGINE) --upgrade requirements/bench.in --output-file requirements-bench.txt
-	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements-checkov.txt
-	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements-engine.txt > .local/engine-pins.txt
-	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements-vm.txt
-	$(UV_COMPILE_VM) --upgrade requirements/vm-build.in --constraint requirements-vm.txt --output-file requirements-vm-build.txt
+	$(UV_COMPILE_ENGINE) --upgrade --find-links .local/torch requirements/engine.in --output-file requirements/engine.txt
+	$(UV_COMPILE_ENGINE) --upgrade --no-deps requirements/hy3dgen.in --output-file requirements/hy3dgen.txt
+	$(UV_COMPILE_ENGINE) --upgrade requirements/bench.in --output-file requirements/bench.txt
+	$(UV_COMPILE) --upgrade requirements/checkov.in --output-file requirements/checkov.txt
+	sed -n 's/^\([a-z0-9-]*==[^ +]*\).*/\1/p' requirements/engine.txt > .local/engine-pins.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm.in --constraint .local/engine-pins.txt --output-file requirements/vm.txt
+	$(UV_COMPILE_VM) --upgrade requirements/vm-build.in --constraint requirements/vm.txt --output-file requirements/vm-build.txt
 
-$(CHECKOV): requirements-checkov.txt | set-up
+$(CHECKOV): requirements/checkov.txt | set-up
 	$(BIN)/uv venv --quiet --no-config --clear --python $(BIN)/python .venv/checkov
 	$(BIN)/uv pip install --quiet --no-config --python .venv/checkov/bin/python \
 		--require-hashes --no-build -r $<
 	@cp $< $@
 
+$(PEER): requirements/bench.txt | set-up-engine
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps -r $<
+	@cp $< $@
+
 clean: ## Remove everything that the other targets have made
-	rm -rf .venv node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules localcloud/azurite/node_modules out .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 set-up: ## Install what the checks need (test, check and their like do it by themselves)
@@ -170,9 +176,7 @@ set-up-demo: ## Install what the demo needs (demo and up do it by themselves)
 	@$(NEED_PYTHON)
 	@$(SET_UP) demo
 
-set-up-bench: ## Install what bench-agent needs: the engine, and the web server of its peer
-	@$(NEED_PYTHON)
-	@$(SET_UP) bench
+set-up-bench: $(PEER) ## Install what bench-agent needs: the engine, and the web server of its peer
 
 set-up-engine: ## Install what the hunyuan3d engine needs, on CPU (Linux x86-64, Python 3.11)
 	@$(NEED_PYTHON)

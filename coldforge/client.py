@@ -330,6 +330,9 @@ class Client:
     ) -> BatchStatus:
         """Hand in many photos in one call. One that is refused does not hold up the others.
 
+        The photos are fetched and checked after this returns: `batch` and `wait_batch` tell which
+        were refused.
+
         Args:
             images: As for `submit`.
             options: For each of them.

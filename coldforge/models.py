@@ -129,8 +129,9 @@ class BatchStatus:
     Attributes:
         id: The batch's id.
         is_over: Whether none of its images can change any more.
-        items: One per image, in order: ``number``, ``name``, ``job_id`` (absent when the image
-            was refused), ``state``, ``error`` and more, as the server says it.
+        items: One per image, in order: ``number``, ``name``, ``job_id``, ``state``, ``error``
+            and more, as the server says it. The answer to `submit_batch` has no ``state`` yet.
+            Older servers gave no ``job_id`` to an image that they refused.
         retry_after_s: When the server wants to be asked again, or None.
         raw: The server's answer.
     """

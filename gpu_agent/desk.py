@@ -53,6 +53,8 @@ class Desk:
         engine: ``{name, version, description}``.
         image_version: Version of the VM's disk image, or empty.
         machine_boot: Identity of the machine's boot, or empty.
+        max_uptime_s: Hard cap that the switch keeps, in seconds from boot; None if none is set.
+        booted_at: When the machine booted, on the boot clock.
         clock: Seconds on the boot clock.
         condition: Makes what its threads wait on.
 
@@ -71,6 +73,8 @@ class Desk:
         engine: Mapping[str, str],
         image_version: str = "",
         machine_boot: str = "",
+        max_uptime_s: float | None = None,
+        booted_at: float = 0.0,
         clock: Callable[[], float] = read_boot_clock,
         condition: Callable[[threading.RLock], threading.Condition] = threading.Condition,
     ) -> None:
@@ -88,6 +92,8 @@ class Desk:
         self._engine = dict(engine)
         self._image_version = image_version
         self._machine_boot = machine_boot
+        self._max_uptime_s = max_uptime_s
+        self._booted_at = booted_at
         self._clock = clock
         self._began_at = clock()
         self._set_up = SetUp(phase="setting_up", percent=0, detail="Waiting for the engine.")
@@ -457,6 +463,9 @@ class Desk:
     def _status(self) -> AgentStatus:
         now = self._clock()
         left = None if self._lease_until is None else max(0.0, self._lease_until - now)
+        cap_left = None
+        if self._max_uptime_s is not None:
+            cap_left = round(max(0.0, self._booted_at + self._max_uptime_s - now), 3)
         return AgentStatus(
             vm=self._vm_name,
             boot_id=self.boot_id,
@@ -469,6 +478,8 @@ class Desk:
             engine=dict(self._engine),
             image_version=self._image_version,
             machine_boot=self._machine_boot,
+            cap_left_s=cap_left,
+            max_uptime_s=self._max_uptime_s,
         )
 
 

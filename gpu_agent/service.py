@@ -81,6 +81,8 @@ class Service:
             },
             image_version=settings.image_version or "",
             machine_boot=machine_boot,
+            max_uptime_s=settings.max_uptime_s,
+            booted_at=settings.booted_at,
         )
         metrics = metrics or Metrics()
         self._runner = Runner(

@@ -8,11 +8,14 @@ from pathlib import Path
 from gpu_agent.errors import SettingsError
 
 _PREFIX = "GPU_AGENT_"
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the agent is told from outside. Each is the variable ``GPU_AGENT_<NAME>``.
+
+    The last two are the switch's, ``GPU_SWITCH_<NAME>``: the agent only tells them.
 
     Attributes:
         token: Bearer token that callers show.
@@ -23,7 +26,8 @@ class Settings:
         vm_name: The VM's name, as the control plane knows it.
         image_version: Version of the disk image that the VM was made from, or None.
         machine_boot_id: Identity of the machine's boot, or None to ask the machine.
-        engine: Name of the engine.
+        engine: Name of the engine. There is no default: a GPU VM that missed it would serve the
+            models of `preview`.
         slots: Most live jobs, and the number of threads that work on them.
         threads: HTTP threads; all but a few may hang in long-polls.
         store_url: The blob service's endpoint, or None.
@@ -36,6 +40,8 @@ class Settings:
             longer than the control plane's pause between two looks.
         keep_h: Age at which what a killed agent left behind is removed, in hours.
         least_free_gib: With less free space in the data folder it is removed at any age, in GiB.
+        max_uptime_s: Hard cap, in seconds from boot; None where none is set.
+        booted_at: When the machine booted, in seconds on the boot clock.
     """
 
     token: str = field(repr=False)
@@ -46,7 +52,7 @@ class Settings:
     vm_name: str
     image_version: str | None = None
     machine_boot_id: str | None = None
-    engine: str = "preview"
+    engine: str
     slots: int = 4
     threads: int = 64
     store_url: str | None = None
@@ -58,6 +64,8 @@ class Settings:
     unfit_s: float = 30.0
     keep_h: float = 24.0
     least_free_gib: float = 1.0
+    max_uptime_s: float | None = None
+    booted_at: float = 0.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -81,7 +89,7 @@ class Settings:
             vm_name=reader.required("VM_NAME"),
             image_version=reader.text("IMAGE_VERSION"),
             machine_boot_id=reader.text("MACHINE_BOOT_ID"),
-            engine=reader.text("ENGINE") or "preview",
+            engine=reader.required("ENGINE", "name the engine that makes the meshes"),
             slots=int(reader.number("SLOTS", 4, low=1, high=64, whole=True)),
             threads=int(reader.number("THREADS", 64, low=4, high=1024, whole=True)),
             store_url=store_url,
@@ -93,9 +101,22 @@ class Settings:
             unfit_s=reader.number("UNFIT_S", 30.0, low=0.0, high=600.0),
             keep_h=reader.number("KEEP_H", 24.0, low=0.01, high=8760.0),
             least_free_gib=reader.number("LEAST_FREE_GIB", 1.0, low=0.0, high=1e6),
+            max_uptime_s=read_max_uptime(reader),
+            booted_at=read_booted_at(reader),
         )
         reader.raise_complaints()
         return settings
+
+
+def read_max_uptime(reader: "EnvironReader") -> float | None:
+    """Read the hard cap on uptime, in seconds from boot; None if it is absent or wrong."""
+    switch = reader.under("GPU_SWITCH_")
+    return switch.number("MAX_UPTIME_S", 0.0, low=1.0, high=30 * _DAY_S) or None
+
+
+def read_booted_at(reader: "EnvironReader") -> float:
+    """Read when the machine booted, in seconds on the boot clock."""
+    return reader.under("GPU_SWITCH_").number("BOOTED_AT", 0.0, low=0.0, high=1e10)
 
 
 class EnvironReader:
@@ -112,6 +133,12 @@ class EnvironReader:
         self._prefix = prefix
         self._complaints: list[str] = []
 
+    def under(self, prefix: str) -> "EnvironReader":
+        """Give a reader of another prefix that adds to the same complaints."""
+        other = EnvironReader(self._environ, prefix)
+        other._complaints = self._complaints
+        return other
+
     def complain(self, complaint: str) -> None:
         """Remember something that is wrong."""
         self._complaints.append(complaint)
@@ -120,11 +147,12 @@ class EnvironReader:
         """Give a text; None if it is absent or blank."""
         return self._environ.get(self._prefix + name, "").strip() or None
 
-    def required(self, name: str) -> str:
+    def required(self, name: str, what_to_do: str = "") -> str:
         """Give a text that must be there; empty if it is not."""
         value = self.text(name)
         if value is None:
-            self.complain(f"{self._prefix}{name} is not set")
+            hint = f": {what_to_do}" if what_to_do else ""
+            self.complain(f"{self._prefix}{name} is not set{hint}")
         return value or ""
 
     def number(

@@ -195,6 +195,9 @@ class AgentStatus(_Message):
         lease_left_s: Seconds until the lease runs out, or None before the first lease.
         engine: ``{name, version, description}``.
         image_version: Version of the disk image that the VM was made from, or empty.
+        cap_left_s: Seconds until the VM's switch deallocates it, jobs or not, on the boot clock;
+            None where no cap is set. Older agents omit it, and `max_uptime_s`.
+        max_uptime_s: The cap itself, in seconds from boot, or None.
     """
 
     vm: str
@@ -208,6 +211,8 @@ class AgentStatus(_Message):
     engine: dict[str, Any] = field(default_factory=dict)
     image_version: str = ""
     machine_boot: str = ""
+    cap_left_s: float | None = None
+    max_uptime_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

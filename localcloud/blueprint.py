@@ -19,7 +19,7 @@ from localcloud.ports import choose_free_ports
 from localcloud.storage import ACCOUNT, blob_url, queue_url, table_url
 
 ROOT = Path(__file__).parents[1]
-"""The checkout: where ``node_modules`` and the programs are."""
+"""The checkout: where the programs are."""
 
 SUBSCRIPTION_ID = "00000000-0000-4000-8000-00000000c01d"
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
@@ -267,7 +267,11 @@ def list_vms(blueprint: Blueprint) -> dict[str, Any]:
                 "start_during_deallocation": vm.start_during_deallocation,
                 "agent": {
                     "command": list(blueprint.agent_command),
-                    "env": {**_agent_environ(blueprint, vm), **vm.agent_environ},
+                    "env": {
+                        **(vm.switch_environ or {}),
+                        **_agent_environ(blueprint, vm),
+                        **vm.agent_environ,
+                    },
                     "cwd": str(ROOT),
                     "log": str(blueprint.log(vm.name)),
                 },
@@ -309,6 +313,8 @@ def _agent_environ(blueprint: Blueprint, vm: LocalVm) -> dict[str, str]:
         # A VM that goes is given `stop_grace_s` and no more.
         "GPU_AGENT_DRAIN_S": "0",
         "GPU_AGENT_STORE_URL": blueprint.urls.blob,
+        # The agent tells of the switch's cap, as in Azure, where both have the same settings.
+        "GPU_SWITCH_BOOTED_AT": BOOTED_AT_PLACEHOLDER,
     }
 
 

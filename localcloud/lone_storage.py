@@ -12,7 +12,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from localcloud.arm.identity import TokenIssuer
-from localcloud.blueprint import ROOT, base_environ
+from localcloud.blueprint import base_environ
 from localcloud.certificate import Certificate
 from localcloud.ports import choose_free_ports
 from localcloud.storage import blob_url, build_storage, table_url
@@ -54,7 +54,6 @@ def run_lone_storage(folder: Path, certificate: Certificate) -> Iterator[LoneSto
     """
     ports = choose_free_ports(3)
     component = build_storage(
-        root=ROOT,
         ports=(ports[0], ports[1], ports[2]),
         data=None,
         certificate=certificate,

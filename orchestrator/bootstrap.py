@@ -13,6 +13,7 @@ import azure.functions as func
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
+from orchestrator.activities.images import ImageActivities
 from orchestrator.activities.jobs import JobActivities
 from orchestrator.activities.pool import PoolActivities, PoolGate
 from orchestrator.activities.reconcile import ReconcileActivities
@@ -158,6 +159,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         max_open_jobs=settings.max_open_jobs,
     )
     settlement = Settlement(jobs=jobs, files=files, pool=pool, clock=clock)
+    image_activities = ImageActivities(jobs=jobs, images=acceptance, clock=clock)
     reconcile = ReconcileActivities(
         pool=pool,
         power=power,
@@ -224,6 +226,7 @@ def join(settings: Settings, outside: Outside) -> df.DFApp:
         (Activity.SUBMIT_JOB, job_activities.submit_job),
         (Activity.FOLLOW_JOB, job_activities.follow_job),
         (Activity.STOP_JOB, job_activities.stop_job),
+        (Activity.PREPARE_IMAGE, image_activities.prepare_image),
     ):
         _add_activity(app, activity, effect)
     for activity, pool_effect in (

@@ -6,23 +6,22 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from scripts.errors import SetUpError
+from scripts.installer import SetUpError
 
 SUPPORTED = ((3, 11), (3, 12))
 """Versions with wheels for every pin of the locks but the engine's."""
 
+# Debian packs venv and ensurepip apart.
 _PROBE = """
 import importlib.util, json, sys
-names = ("venv", "ensurepip")
-print(json.dumps({
-    "path": getattr(sys, "_base_executable", None) or sys.executable,
-    "version": list(sys.version_info[:2]),
-    "has_venv": all(importlib.util.find_spec(name) for name in names),
-}))
+print(json.dumps([
+    getattr(sys, "_base_executable", None) or sys.executable,
+    sys.version_info[:2],
+    all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")),
+]))
 """
 
 
@@ -32,7 +31,7 @@ class Interpreter(NamedTuple):
     Attributes:
         path: Its executable, outside of any virtual environment.
         version: Major and minor number.
-        has_venv: Whether it can make an environment with pip in it. Debian packs that apart.
+        has_venv: Whether it can make an environment with pip in it.
     """
 
     path: str
@@ -41,49 +40,12 @@ class Interpreter(NamedTuple):
 
     def __str__(self) -> str:
         """Name it for a message."""
-        return f"Python {self.version[0]}.{self.version[1]} ({self.path})"
+        return f"Python {name_version(self.version)} ({self.path})"
 
 
-def find_interpreter(
-    *, only_this: bool, supported: tuple[tuple[int, int], ...] = SUPPORTED
-) -> Interpreter:
-    """Find a Python that can carry the environment: this one, or another on the PATH.
-
-    Args:
-        only_this: Look no further than the running Python, because the user named it.
-        supported: Versions that will do, the oldest first.
-
-    Raises:
-        SetUpError: There is none; the message says what to install.
-    """
-    others = (
-        () if only_this else [f"python{major}.{minor}" for major, minor in reversed(supported)]
-    )
-    return choose_interpreter(
-        [sys.executable, *others], probe=probe_interpreter, supported=supported
-    )
-
-
-def choose_interpreter(
-    commands: Sequence[str],
-    *,
-    probe: Callable[[str], Interpreter | None],
-    supported: tuple[tuple[int, int], ...] = SUPPORTED,
-) -> Interpreter:
-    """Give the first command's interpreter that is supported and complete.
-
-    Raises:
-        SetUpError: None is; the message is about the one that came nearest.
-    """
-    found = []
-    for command in commands:
-        interpreter = probe(command)
-        if interpreter is None:
-            continue
-        if interpreter.version in supported and interpreter.has_venv:
-            return interpreter
-        found.append(interpreter)
-    raise SetUpError(_explain(found, supported))
+def name_version(version: tuple[int, int]) -> str:
+    """Write a version as in the name of an executable."""
+    return f"{version[0]}.{version[1]}"
 
 
 def probe_interpreter(command: str) -> Interpreter | None:
@@ -101,25 +63,36 @@ def probe_interpreter(command: str) -> Interpreter | None:
             timeout=30,
             check=True,
         ).stdout
-        facts = json.loads(answer.decode())
+        base, (major, minor), has_venv = json.loads(answer.decode())
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    major, minor = facts["version"]
-    return Interpreter(facts["path"], (major, minor), facts["has_venv"])
+    return Interpreter(base, (major, minor), has_venv)
 
 
-def _explain(found: Iterable[Interpreter], supported: tuple[tuple[int, int], ...]) -> str:
-    for interpreter in found:
-        if interpreter.version in supported:
-            version = f"{interpreter.version[0]}.{interpreter.version[1]}"
-            return (
-                f"{interpreter} cannot make virtual environments: install its venv module "
-                f"(on Debian and Ubuntu: apt-get install python{version}-venv), or name another "
-                "Python with PYTHON=/path/to/python."
-            )
-    names = ", ".join(str(interpreter) for interpreter in found) or "none"
-    needs = " or ".join(f"{major}.{minor}" for major, minor in supported)
-    return (
-        f"Coldforge needs Python {needs}, but found {names}: install one of them, or name "
-        "one that is already there with PYTHON=/path/to/python."
+def choose_interpreter(
+    commands: Sequence[str],
+    *,
+    probe: Callable[[str], Interpreter | None] = probe_interpreter,
+    supported: tuple[tuple[int, int], ...] = SUPPORTED,
+) -> Interpreter:
+    """Give the first command's interpreter that is supported and complete.
+
+    Raises:
+        SetUpError: None is; the message is about the one that came nearest.
+    """
+    found = [interpreter for interpreter in map(probe, commands) if interpreter]
+    near = [interpreter for interpreter in found if interpreter.version in supported]
+    for interpreter in near:
+        if interpreter.has_venv:
+            return interpreter
+    if near:
+        raise SetUpError(
+            f"{near[0]} cannot make virtual environments: install its venv module (on Debian and "
+            f"Ubuntu: apt-get install python{name_version(near[0].version)}-venv), or name "
+            "another Python with PYTHON=/path/to/python."
+        )
+    names = ", ".join(map(str, found)) or "none"
+    raise SetUpError(
+        f"Coldforge needs Python {' or '.join(map(name_version, supported))}, but found {names}: "
+        "install one of them, or name one that is already there with PYTHON=/path/to/python."
     )

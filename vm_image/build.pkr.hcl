@@ -9,9 +9,7 @@ build {
     sources = [
       "${var.repository}/vm_image",
       "${var.repository}/gpu_agent",
-      "${var.repository}/requirements-vm.txt",
-      "${var.repository}/requirements-vm-build.txt",
-      "${var.repository}/requirements-hy3dgen.txt",
+      "${var.repository}/requirements",
     ]
     destination = "${local.staging}/"
   }
@@ -38,9 +36,9 @@ build {
     inline = [
       "cd ${local.staging}/vm_image/scripts",
       "bash check-nvidia-driver.sh ${local.versions.kernel_release} ${local.versions.nvidia_version}",
-      "bash install-agent.sh ${local.home} ${local.staging}/gpu_agent ${local.staging}/requirements-vm.txt ${local.staging}/requirements-hy3dgen.txt",
+      "bash install-agent.sh ${local.home} ${local.staging}/gpu_agent ${local.staging}/requirements/vm.txt ${local.staging}/requirements/hy3dgen.txt",
       "bash check-agent.sh ${local.home}",
-      "bash install-extensions.sh ${local.home} ${local.staging}/requirements-vm-build.txt ${local.versions.hunyuan3d_source.repository} ${local.versions.hunyuan3d_source.commit} '${local.versions.cuda_architectures}'",
+      "bash install-extensions.sh ${local.home} ${local.staging}/requirements/vm-build.txt ${local.versions.hunyuan3d_source.repository} ${local.versions.hunyuan3d_source.commit} '${local.versions.cuda_architectures}'",
       "bash check-extensions.sh ${local.home} '${local.versions.cuda_architectures}'",
       "bash install-weights.sh ${local.home} ../versions.json",
       "bash check-weights.sh ${local.home}",

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gpu_agent.settings import EnvironReader
+from gpu_agent.settings import EnvironReader, read_booted_at, read_max_uptime
 from gpu_agent.switch.decision import Policy
 
 _DAY_S = 86400.0
@@ -63,9 +63,7 @@ class Settings:
                 reader, "GPU_SWITCH_STOP_COMMAND", "systemctl stop gpu-agent"
             ),
             policy=Policy(
-                max_uptime_s=reader.number(
-                    "GPU_SWITCH_MAX_UPTIME_S", own.max_uptime_s, low=1.0, high=30 * _DAY_S
-                ),
+                max_uptime_s=read_max_uptime(reader) or own.max_uptime_s,
                 warning_s=reader.number(
                     "GPU_SWITCH_WARNING_S", own.warning_s, low=0.0, high=_DAY_S
                 ),
@@ -76,7 +74,7 @@ class Settings:
             poll_s=reader.number("GPU_SWITCH_POLL_S", 15.0, low=0.1, high=300.0),
             answer_s=reader.number("GPU_SWITCH_ANSWER_S", 5.0, low=0.1, high=60.0),
             retry_s=reader.number("GPU_SWITCH_RETRY_S", 5.0, low=0.1, high=60.0),
-            booted_at=reader.number("GPU_SWITCH_BOOTED_AT", 0.0, low=0.0, high=1e10),
+            booted_at=read_booted_at(reader),
         )
         if not settings.arm_url.startswith("https://"):
             reader.complain("GPU_SWITCH_ARM_URL must be https: a token is sent there")

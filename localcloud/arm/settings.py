@@ -14,7 +14,7 @@ BOOT_ID_PLACEHOLDER = "${BOOT_ID}"
 """In an agent's environment: replaced by an id that is new at every boot of its VM."""
 
 BOOTED_AT_PLACEHOLDER = "${BOOTED_AT}"
-"""In a switch's environment: replaced by its VM's boot, in seconds on the boot clock."""
+"""In a program's environment: replaced by its VM's boot, in seconds on the boot clock."""
 
 
 class SettingsError(ValueError):

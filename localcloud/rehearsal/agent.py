@@ -87,6 +87,8 @@ class SimulatedAgent:
 
     Attributes:
         desk: The desk of the running process, or None.
+        booted_at: Virtual second at which its machine booted last.
+        max_uptime_s: Its machine's hard cap, in seconds from boot.
         hangs_until: Virtual second until which the process does nothing at all.
         idle_from: Virtual second at which it got ready or last had a job; None before.
     """
@@ -96,6 +98,7 @@ class SimulatedAgent:
         vm: str,
         *,
         slots: int,
+        max_uptime_s: float,
         loop: VirtualLoop,
         chance: Random,
         files: SeenFiles,
@@ -103,8 +106,10 @@ class SimulatedAgent:
     ) -> None:
         self.vm = vm
         self.desk: Desk | None = None
+        self.booted_at = 0.0
         self.hangs_until = 0.0
         self.idle_from: float | None = None
+        self.max_uptime_s = max_uptime_s
         self._slots = slots
         self._loop = loop
         self._chance = chance
@@ -118,10 +123,14 @@ class SimulatedAgent:
         self._gone: asyncio.Future[None] = loop.create_future()
         self._gpu = asyncio.Lock()
         self._boots = self._machine_boots = 0
+        self._has_booted = True
 
     def start(self) -> None:
         """Begin a process."""
         self._boots += 1
+        if self._has_booted:
+            self._has_booted = False
+            self.booted_at = self._loop.time()
         self.hangs_until = 0.0
         self._gpu = asyncio.Lock()
         self._gone = self._loop.create_future()
@@ -132,6 +141,8 @@ class SimulatedAgent:
             token="rehearsal",  # noqa: S106 - signs receipts that nobody else can see
             engine={"name": "rehearsal", "version": "1", "description": "Makes nothing."},
             machine_boot=str(self._machine_boots),
+            max_uptime_s=self.max_uptime_s,
+            booted_at=self.booted_at,
             clock=self._loop.time,
             condition=lambda _lock: cast(Any, self._no_wait),
         )
@@ -143,6 +154,7 @@ class SimulatedAgent:
     def end(self, *, is_power_lost: bool) -> None:
         """End the process at once, as a kill does or as the loss of power."""
         self._machine_boots += is_power_lost
+        self._has_booted |= is_power_lost
         if self.desk is None:
             return
         self._timeline.note(self.vm, "agent ends")

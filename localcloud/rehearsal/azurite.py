@@ -153,6 +153,21 @@ class _Files:
         self._store.write(path, data, content_type)
         self._trouble.after("files.write")
 
+    def create(self, path: str, data: bytes, content_type: str) -> bool:
+        self._trouble.before("files.write")
+        is_first = self._store.create(path, data, content_type)
+        self._trouble.after("files.write")
+        return is_first
+
+    def delete(self, path: str) -> None:
+        self._trouble.before("files.delete")
+        self._store.delete(path)
+        self._trouble.after("files.delete")
+
+    def exists(self, path: str) -> bool:
+        self._trouble.before("files.exists")
+        return self._store.exists(path)
+
     def read(self, path: str) -> bytes | None:
         self._trouble.before("files.read")
         return self._store.read(path)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -321,7 +321,9 @@ class Judge:
         if before is None or before.state is not row.state:
             why = f" ({row.error['code']})" if row.error else ""
             self._timeline.note(row.job_id, f"{row.state}{why}")
-        if before is not None and before.state.is_over:
+        is_ended = before is not None and before.state.is_over
+        # What an ended job has cost may be known only once its agent has confirmed.
+        if before and is_ended and replace(row, cost=before.cost) != before:
             self.break_rule("one end", f"{row.job_id} was {before.state} and is {row.state}")
         if row.state is JobState.SUCCEEDED:
             self._see_result(row)
@@ -340,6 +342,12 @@ class Judge:
                 self.break_rule("one result", f"{row.job_id}: {artifact['path']} is not there")
             elif hashlib.sha256(data).hexdigest() != artifact["sha256"]:
                 self.break_rule("one result", f"{row.job_id}: {artifact['path']} has changed")
+
+    def see_cap(self, name: str) -> None:
+        """Check a VM that has reached its hard cap, before its switch deallocates it."""
+        live = self._region.agents[name].live
+        if live:
+            self.break_rule("cap", f"{name} reached its hard cap and holds {live}")
 
     def see_deallocation(self, name: str) -> None:
         """Check a deallocation that the control plane asks for, before it acts."""

@@ -41,6 +41,7 @@ class Region:
         names: Of the VMs.
         boot: Makes the agent that a VM keeps for life.
         on_deallocate: Called with a VM's name when a deallocation is taken, before it acts.
+        on_cap: Called with a VM's name when it reaches its hard cap, before its switch acts.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Region:
         timeline: Timeline,
         boot: Callable[[str], SimulatedAgent],
         on_deallocate: Callable[[str], None],
+        on_cap: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._chance = chance
         self._faults = faults
         self._timeline = timeline
         self._on_deallocate = on_deallocate
+        self._on_cap = on_cap
         self._numbers = 0
         self.reads: dict[str, list[float]] = {name: [] for name in names}
         self._vms = {name: machine.new_vm(name, now=loop.wall()) for name in names}
@@ -183,7 +186,10 @@ class Region:
         match machine.plan_agent(vm, AGENT_PACE, now=self._now()):
             case AgentStep.SPAWN:
                 self._numbers += 1
-                self.agents[name].start()
+                agent = self.agents[name]
+                agent.start()
+                end = agent.booted_at + agent.max_uptime_s
+                self._loop.call_at(end, self._reach_cap, name, agent.booted_at)
                 self._put(machine.note_agent(vm, Agent(pid=self._numbers)))
                 return
             case AgentStep.END:
@@ -206,6 +212,13 @@ class Region:
         restarts_at = self._restarts_at(vm)
         if vm != self._vms[name] or (restarts_at is not None and restarts_at <= self._now()):
             self._put(vm)
+
+    def _reach_cap(self, name: str, booted_at: float) -> None:
+        """Deallocate a VM as its switch does, if it is still in that boot."""
+        agent = self.agents[name]
+        if agent.desk is not None and agent.booted_at == booted_at:
+            self._on_cap(name)
+            self.deallocate_by_hand(name)
 
     def _now(self) -> float:
         return self._loop.wall()

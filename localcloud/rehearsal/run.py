@@ -64,12 +64,14 @@ class Plan:
 
     Attributes:
         arrivals: Virtual seconds of the posts; None draws them.
+        max_uptime_s: Hard cap of the VMs, in seconds from boot.
     """
 
     seed: int
     jobs: int = 100
     faults: frozenset[FaultName] = frozenset(FaultName)
     arrivals: tuple[float, ...] | None = None
+    max_uptime_s: float = 43200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ class Rehearsal:
             return SimulatedAgent(
                 name,
                 slots=self.settings.pool.slots_per_vm,
+                max_uptime_s=self._plan.max_uptime_s,
                 loop=self.loop,
                 chance=chance,
                 files=files,
@@ -173,6 +176,7 @@ class Rehearsal:
             timeline=self.timeline,
             boot=boot,
             on_deallocate=lambda name: self.judge.see_deallocation(name),
+            on_cap=lambda name: self.judge.see_cap(name),
         )
 
     def _make_app(self) -> Any:

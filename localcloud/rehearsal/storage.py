@@ -247,6 +247,21 @@ class MemoryFileStore:
         self._files[path] = data
         self._trouble.after("files.write")
 
+    def create(self, path: str, data: bytes, content_type: str) -> bool:
+        """Write a file unless there is one; False if there is."""
+        return self.write_if_absent(path, data)
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        self._trouble.before("files.delete")
+        self._files.pop(path, None)
+        self._trouble.after("files.delete")
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is a file."""
+        self._trouble.before("files.exists")
+        return path in self._files
+
     def read(self, path: str) -> bytes | None:
         """Read a file, None if there is none."""
         self._trouble.before("files.read")

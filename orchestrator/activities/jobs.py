@@ -123,6 +123,8 @@ class JobActivities:
         candidate = await self._pool.reach(order["vm"])
         if candidate is None:
             return {"outcome": "unknown"}
+        # An alert reads this line: the VM named in it is not idle (`observability/alerts.tf`).
+        logger.info("following on %s job %s", candidate.name, job_id)
         began_at = self._clock()
         after, stage = int(order["after"]), order.get("stage")
         quiet_s = float(order.get("quiet_s", 0.0))

@@ -21,6 +21,7 @@ from orchestrator.domain.pool import (
     VmPhase,
     VmSeen,
 )
+from orchestrator.domain.pool.cap import read_cap
 from orchestrator.domain.pool.tick import GONE
 from orchestrator.domain.ports import (
     AgentClient,
@@ -204,6 +205,7 @@ class ReconcileActivities:
         return await self._observe_agent(candidate, vm, seen)
 
     async def _observe_agent(self, candidate: Candidate, vm: Vm, seen: VmSeen) -> VmSeen:
+        asked_at = self._clock()
         try:
             status = await self._agents.lease(
                 candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s
@@ -219,7 +221,8 @@ class ReconcileActivities:
         ]
         agent = "closed" if status["phase"] == "closed" else "up"
         boot = str(status.get("machine_boot", ""))
-        return replace(seen, agent=agent, jobs=live, machine_boot=boot)
+        cap = read_cap(status, asked_at)
+        return replace(seen, agent=agent, jobs=live, machine_boot=boot, **cap._asdict())
 
     def _has_only_overdue_slots(self, vm: Vm) -> bool:
         limit = self._policy.job_timeout_s + self._policy.slot_grace_s

@@ -26,6 +26,7 @@ from orchestrator.domain.pool import (
     VmReady,
     VmRunning,
 )
+from orchestrator.domain.pool.cap import Cap, read_cap
 from orchestrator.domain.ports import AgentClient, Clock, Durable, VmPower
 from orchestrator.domain.start_errors import (
     StartProblem,
@@ -76,8 +77,8 @@ class VmActivities:
         if found is None:
             return STALE
         candidate, vm = found
-        power = await self._read_power(candidate)
-        at = await self._announce(vm, client)
+        power, failed_at = await self._read_power(candidate)
+        at = await self._announce(vm, failed_at, client)
         if at is None:
             return STALE
         try:
@@ -134,7 +135,8 @@ class VmActivities:
 
     async def _check_agent(self, candidate: Candidate, vm: Vm, client: Durable) -> str:
         try:
-            boot = ""
+            boot, cap = "", Cap()
+            asked_at = self._clock()
             readiness = await self._agents.ready(candidate)
             is_drained = readiness.get("phase") == "draining"
             if readiness.get("ready") or is_drained:
@@ -143,6 +145,7 @@ class VmActivities:
                     candidate, epoch=vm.epoch, ttl_s=self._policy.lease_s
                 )
                 boot = str(status.get("machine_boot", ""))
+                cap = read_cap(status, asked_at)
             if readiness.get("phase") == "failed":
                 # It says so for a moment and ends: no use in paying for the VM until the deadline.
                 detail = str(readiness.get("detail") or "the agent's set-up failed")
@@ -153,7 +156,8 @@ class VmActivities:
         except (AgentError, AgentUnreachableError) as error:
             logger.info("agent on %s is not ready: %s", vm.name, error)
             return "warming"
-        await self._pool.apply(VmReady(vm=vm.name, epoch=vm.epoch, machine_boot=boot), client)
+        ready = VmReady(vm=vm.name, epoch=vm.epoch, machine_boot=boot, **cap._asdict())
+        await self._pool.apply(ready, client)
         return "ready"
 
     async def _give_up(
@@ -217,8 +221,8 @@ class VmActivities:
         candidate, vm = found
         # One that was drained a moment ago is on.
         is_fresh = vm.receipt is not None and self._clock() - vm.phase_since < FRESH_S
-        power = "running" if is_fresh else await self._read_power(candidate)
-        at = await self._announce(vm, client)
+        power, failed_at = ("running", None) if is_fresh else await self._read_power(candidate)
+        at = await self._announce(vm, failed_at, client)
         if at is None:
             return STALE
         try:
@@ -255,21 +259,31 @@ class VmActivities:
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
 
-    async def _read_power(self, candidate: Candidate) -> str | None:
-        """Give a VM's power state, or None when that is not known."""
-        try:
-            return (await RESERVE.run(self._power.read, candidate)).power
-        except ArmError:
-            return None
+    async def _read_power(self, candidate: Candidate) -> tuple[str | None, float | None]:
+        """Look at a VM before ARM is asked for something.
 
-    async def _announce(self, vm: Vm, client: Durable) -> float | None:
+        Returns:
+            Its power state, None when that is not known; and, if its last start failed and left it
+            off, the moment of this look in epoch seconds.
+        """
+        at = self._clock()
+        try:
+            seen = await RESERVE.run(self._power.read, candidate)
+        except ArmError:
+            return None, None
+        is_failed = seen.power == "deallocated" and seen.failure_code is not None
+        return seen.power, at if is_failed else None
+
+    async def _announce(self, vm: Vm, failed_at: float | None, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.
 
         Returns:
             The moment in epoch seconds, or None if the pool does not want it any more.
         """
         at = self._clock()
-        asked = PowerAsked(vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at)
+        asked = PowerAsked(
+            vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at, found_failed_at=failed_at
+        )
         reply = await self._pool.apply(asked, client)
         return at if reply["answer"] == "done" else None
 

@@ -1,9 +1,10 @@
 """Blobs by path ``container/name``."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import (
     BlobClient,
     BlobSasPermissions,
@@ -25,6 +26,22 @@ class BlobFileStore:
         self._blob(path).upload_blob(
             data, overwrite=True, content_settings=ContentSettings(content_type=content_type)
         )
+
+    def create(self, path: str, data: bytes, content_type: str) -> bool:
+        try:
+            self._blob(path).upload_blob(
+                data, overwrite=False, content_settings=ContentSettings(content_type=content_type)
+            )
+        except ResourceExistsError:
+            return False
+        return True
+
+    def delete(self, path: str) -> None:
+        with contextlib.suppress(ResourceNotFoundError):
+            self._blob(path).delete_blob()
+
+    def exists(self, path: str) -> bool:
+        return bool(self._blob(path).exists())
 
     def read(self, path: str) -> bytes | None:
         try:

@@ -10,6 +10,7 @@
     ├── InstanceStateError   409  it is suspended already, or is not
     ├── NothingToResetError  409  the VM is neither broken nor cooling down
     ├── InstanceOverError    410  the job's instance has ended
+    ├── ArtifactExpiredError 410  the artifact is older than the deployment keeps any
     ├── LengthRequiredError  411  the body was sent in chunks and did not arrive
     ├── BodyTooLargeError    413  a form of too many parts, or a field or event that is too long
     ├── KeyReusedError       422  an Idempotency-Key came back with another body
@@ -70,6 +71,13 @@ class UnknownJobError(ApiError):
 
     status = 404
     code = "not_found"
+
+
+class ArtifactExpiredError(ApiError):
+    """The artifact was stored and is no more."""
+
+    status = 410
+    code = "artifact_expired"
 
 
 class JobOverError(ApiError):

@@ -12,7 +12,8 @@
     │   ├── BlankImageError             422 image_blank
     │   ├── TruncatedImageError         422 image_truncated
     │   ├── UnreadableImageError        422 image_unreadable
-    │   └── ImageTooCostlyError         422 image_too_costly
+    │   ├── ImageTooCostlyError         422 image_too_costly
+    │   └── LostImageError              422 image_lost
     └── ImageUrlError
         ├── InvalidImageUrlError        400 image_url_invalid
         ├── ForbiddenImageUrlError      400 image_url_forbidden
@@ -153,6 +154,13 @@ class ImageTooCostlyError(ImageError):
             f"Reading this {what} takes more {limit} than one {what} may take. "
             "Open the photo in an editor, save it as a plain JPEG or PNG, and send that."
         )
+
+
+class LostImageError(ImageError):
+    """The image was removed from storage before it was read."""
+
+    status = 422
+    code = "image_lost"
 
 
 class ImageUrlError(InputError):

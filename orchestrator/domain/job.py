@@ -56,9 +56,24 @@ def is_job_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def number_of(job_id: str) -> int:
+    """Give the number of a batch's job within its batch, from 1."""
+    return int(job_id.rpartition("-")[2])
+
+
 def input_path(job_id: str) -> str:
     """Where the normalised image is."""
     return f"{CONTAINER}/{job_id}/input.png"
+
+
+def source_path(job_id: str, take: str) -> str:
+    """Where an image is as it was sent, until it is normalised.
+
+    Args:
+        job_id: Of the job.
+        take: Drawn anew by each request that stores it, so that none removes another's.
+    """
+    return f"{CONTAINER}/{job_id}/source-{take}"
 
 
 def request_path(job_id: str) -> str:
@@ -162,6 +177,8 @@ class JobRow:
         missing_at: When its workflow was first seen to be gone; None while it is there.
         expected_end_at: When its agent, which has made models asked for in the same way, expects
             it to be done; None while it can't tell.
+        awaits_image: Whether its image is still to be fetched and normalised. Only while it is,
+            the job can be refused, and only once it is not, the job can run.
     """
 
     job_id: str
@@ -183,6 +200,7 @@ class JobRow:
     expected_end_at: float | None = None
     notes: list[str] = field(default_factory=list)
     missing_at: float | None = None
+    awaits_image: bool = False
 
     def seconds_left(self, now: float) -> float | None:
         """Give what its agent expects, counted on since; None while it can't tell."""

@@ -31,6 +31,7 @@ class Activity(StrEnum):
     DEALLOCATE_VM = "deallocate_vm"
     CHECK_DEALLOCATED = "check_deallocated"
     TICK_POOL = "tick_pool"
+    PREPARE_IMAGE = "prepare_image"
 
 
 def wake_instance_id(vm: str, epoch: int) -> str:

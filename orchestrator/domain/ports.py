@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from orchestrator.domain.batch import Batch
 from orchestrator.domain.job import JobRow
 from orchestrator.domain.pool.commands import Command
 from orchestrator.domain.pool.policy import Candidate
@@ -86,6 +87,19 @@ class FileStore(Protocol):
 
     def write(self, path: str, data: bytes, content_type: str) -> None:
         """Write a file; nothing of it is visible before it is whole."""
+
+    def create(self, path: str, data: bytes, content_type: str) -> bool:
+        """Write a file unless there is one, which is left as it is.
+
+        Returns:
+            False if there was one. It may be this one: a call whose answer is lost is repeated.
+        """
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is gone stays gone."""
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is such a file."""
 
     def read(self, path: str) -> bytes | None:
         """Read a file, None if there is none."""
@@ -228,3 +242,24 @@ class JobStarter(Protocol):
 
     async def start_batch(self, batch_id: str, client: Durable) -> None:
         """Start the workflow of a stored batch, its jobs' rows first; one not stored is left."""
+
+
+class BatchImages(Protocol):
+    """The images of a stored batch."""
+
+    async def read_batch(self, batch_id: str) -> Batch | None:
+        """Read a stored batch, None if there is none."""
+
+    async def take_image(self, batch: Batch, number: int) -> list[str]:
+        """Fetch an image if need be, check, normalise and store it. Safe to repeat.
+
+        Returns:
+            Sentences on what of it was left aside.
+
+        Raises:
+            InputError: It is refused.
+            BusyError: There is no room for it now.
+        """
+
+    async def drop_source(self, batch: Batch, number: int) -> None:
+        """Delete an image as it was sent, once it is no longer needed. Safe to repeat."""

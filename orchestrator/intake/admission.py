@@ -102,8 +102,3 @@ class Place:
         """
         self._hold(more_bytes)
         self.held_bytes += more_bytes
-
-    def shrink(self, less_bytes: int) -> None:
-        """Hold less, once something is no longer needed."""
-        self._hold(-less_bytes)
-        self.held_bytes -= less_bytes

@@ -10,7 +10,8 @@ from orchestrator.domain.errors import UnknownJobError
 from orchestrator.domain.fence import fence_ending_all_before
 from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import JobRow, JobState, error_of, manifest_path
-from orchestrator.domain.pool import Cancel
+from orchestrator.domain.pool import Cancel, PoolState
+from orchestrator.domain.pool.ledger import cost_of
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
 from orchestrator.domain.settlement import InstanceSeen, Step, next_step
 from orchestrator.lanes import STORAGE
@@ -38,8 +39,24 @@ class Settlement:
         # It may never have been started, or be gone: then there is nothing to end.
         with contextlib.suppress(UnknownJobError):
             await client.terminate(row.job_id, "cancelled by the caller")
-        await self._end_attempts(row.job_id, client)
-        return await self._write(row, JobState.CANCELLED)
+        state = await self._end_attempts(row.job_id, client)
+        return await self._write(row, JobState.CANCELLED, state)
+
+    async def add_cost(self, row: JobRow) -> JobRow:
+        """Give a row that is over its cost, if that became known only after its end.
+
+        It was cancelled, say, and its agent confirmed later that it had stopped.
+        """
+        if row.cost is not None or row.started_at is None:
+            return row
+        cost = _cost_of(row.job_id, await STORAGE.run(self._pool.read))
+        if cost is None:
+            return row
+
+        def change(current: JobRow) -> JobRow | None:
+            return None if current.cost is not None else replace(current, cost=cost)
+
+        return await STORAGE.run(self._jobs.change, row.job_id, change) or row
 
     async def settle(self, row: JobRow, client: Durable) -> tuple[JobRow, InstanceSeen]:
         """Write down an end that the workflow itself could not: it was terminated, or broke.
@@ -81,16 +98,15 @@ class Settlement:
         return InstanceSeen(status_name(status), ended_as)
 
     async def _end(self, row: JobRow, step: Step, client: Durable) -> JobRow:
-        await self._end_attempts(row.job_id, client)
+        state = await self._end_attempts(row.job_id, client)
         if step is Step.CANCEL:
-            return await self._write(row, JobState.CANCELLED)
-        state = await STORAGE.run(self._pool.read)
+            return await self._write(row, JobState.CANCELLED, state)
         if state.slot_of(row.job_id) is not None:
             # Its agent has not confirmed that it stopped, and may be about to finish the model.
             return row
         data = await STORAGE.run(self._files.read, manifest_path(row.job_id))
         if data is not None:
-            return await self._write(row, JobState.SUCCEEDED, result=json.loads(data))
+            return await self._write(row, JobState.SUCCEEDED, state, result=json.loads(data))
         if step is Step.FAIL:
             error = error_of("internal", "The job's workflow failed.", stage=row.stage)
         else:
@@ -101,17 +117,18 @@ class Settlement:
                 retryable=True,
                 stage=row.stage,
             )
-        return await self._write(row, JobState.FAILED, error=error)
+        return await self._write(row, JobState.FAILED, state, error=error)
 
-    async def _end_attempts(self, job_id: str, client: Durable) -> None:
+    async def _end_attempts(self, job_id: str, client: Durable) -> PoolState:
         fence = fence_ending_all_before(self._clock())
         await self._pool.apply(Cancel(job_id=job_id, fence=fence), client)
+        return await STORAGE.run(self._pool.read)
 
-    async def _write(self, row: JobRow, state: JobState, **values: Any) -> JobRow:
+    async def _write(self, row: JobRow, state: JobState, pool: PoolState, **values: Any) -> JobRow:
+        values |= {"state": state, "ended_at": self._clock(), "cost": _cost_of(row.job_id, pool)}
+
         def change(current: JobRow) -> JobRow | None:
-            if current.state.is_over:
-                return None
-            return replace(current, state=state, ended_at=self._clock(), **values)
+            return None if current.state.is_over else replace(current, **values)
 
         return await STORAGE.run(self._jobs.change, row.job_id, change) or row
 
@@ -120,3 +137,9 @@ class Settlement:
             return None if current.state.is_over else replace(current, missing_at=missing_at)
 
         await STORAGE.run(self._jobs.change, row.job_id, change)
+
+
+def _cost_of(job_id: str, state: PoolState) -> dict[str, Any] | None:
+    """Give what a job has cost; None while it holds a slot, or if it never did."""
+    settled = state.settled.get(job_id)
+    return None if settled is None or state.slot_of(job_id) is not None else cost_of(settled)

@@ -2,6 +2,9 @@
 
 The order of the steps makes each safe to cut off: image and request are stored before the row, the
 row before the workflow. A re-sent request, or `sweep`, goes on where an earlier one was cut off.
+
+A job's image is fetched and normalised before the POST is answered. A batch's images are not:
+Azure ends a request after 230 s. They are stored as they came, and `run_batch` has each one read.
 """
 
 import asyncio
@@ -12,9 +15,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from orchestrator.domain.batch import Batch, BatchSource
 from orchestrator.domain.errors import BusyError, KeyReusedError
 from orchestrator.domain.image_source import ImageSource
-from orchestrator.domain.job import JobRequest, JobRow, input_path, new_id, request_path
+from orchestrator.domain.input_errors import LostImageError
+from orchestrator.domain.job import (
+    JobRequest,
+    JobRow,
+    input_path,
+    new_id,
+    number_of,
+    request_path,
+    source_path,
+)
 from orchestrator.domain.names import Workflow
 from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.scaling import seconds_until_room
@@ -22,6 +35,8 @@ from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, KeyTa
 from orchestrator.lanes import STORAGE
 
 MAX_KEY_LENGTH = 200
+_WRITES_AT_ONCE = 8
+"""Of one batch's images: half of the storage lane, so that other callers get on."""
 
 
 class Normalised(Protocol):
@@ -53,15 +68,10 @@ class Reader(Protocol):
 
 
 class Place(Protocol):
-    """A request's place among those that wait to be read, and the bytes that it holds."""
-
-    held_bytes: int
+    """A request's place among those that wait to be read."""
 
     def grow(self, more_bytes: int) -> None:
         """Hold more; raises `BusyError` if all requests together hold too much."""
-
-    def shrink(self, less_bytes: int) -> None:
-        """Hold less."""
 
 
 class Admission(Protocol):
@@ -140,14 +150,10 @@ class Acceptance:
             InputError: Saying what is wrong with it.
             BusyError: There is no room for it now.
         """
-        before_bytes = place.held_bytes
-        try:
-            data = source.data
-            if data is None:
-                data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
-            return await self._reader.normalise(data)
-        finally:
-            place.shrink(place.held_bytes - before_bytes)
+        data = source.data
+        if data is None:
+            data = await self._fetcher.fetch(source.url or "", on_bytes=place.grow)
+        return await self._reader.normalise(data)
 
     async def admit(self, count: int) -> None:
         """Refuse new jobs while too many are open.
@@ -189,21 +195,20 @@ class Acceptance:
         first = await STORAGE.run(self._keys.claim, key, new, body_hash)
         return _same_request(*first, body_hash)
 
-    async def store(
-        self, job_id: str, image: Normalised, request: JobRequest, *, batch_id: str | None = None
-    ) -> JobRow:
+    async def store(self, job_id: str, image: Normalised, request: JobRequest) -> JobRow:
         """Store image and request, and give the row that is still to be inserted."""
-        row = self._row(job_id, image, request, batch_id)
-        asked = {"id": job_id, "created_at": row.created_at, **_asked(request)}
-        await asyncio.gather(
-            self._write(input_path(job_id), image.png, "image/png"),
-            self._write_json(request_path(job_id), {**asked, "batch_id": batch_id}),
-        )
+        row = self._row(job_id, request, notes=list(image.notes))
+        await self._store_image(row, image.png, _asked(request))
         return row
 
-    def _row(
-        self, job_id: str, image: Normalised, request: JobRequest, batch_id: str | None
-    ) -> JobRow:
+    async def _store_image(self, row: JobRow, png: bytes, asked: dict[str, Any]) -> None:
+        request = {"id": row.job_id, "created_at": row.created_at, **asked}
+        await asyncio.gather(
+            self._write(input_path(row.job_id), png, "image/png"),
+            self._write_json(request_path(row.job_id), {**request, "batch_id": row.batch_id}),
+        )
+
+    def _row(self, job_id: str, request: JobRequest, **values: Any) -> JobRow:
         order = {
             "id": job_id,
             "options": request.options,
@@ -217,8 +222,7 @@ class Acceptance:
             created_at=self._clock(),
             metadata=request.metadata,
             order=order,
-            batch_id=batch_id,
-            notes=list(image.notes),
+            **values,
         )
 
     async def insert(self, row: JobRow) -> None:
@@ -237,22 +241,101 @@ class Acceptance:
             if not await client.get_status(row.job_id):
                 raise
 
-    async def read_batch(self, batch_id: str) -> dict[str, Any] | None:
-        """Read a stored batch: ``{id, rows, refused}``, or None."""
+    async def read_batch(self, batch_id: str) -> Batch | None:
+        """Read a stored batch, None if there is none."""
         data = await STORAGE.run(self._files.read, request_path(batch_id))
         batch = json.loads(data) if data is not None else {}
-        return batch if "rows" in batch else None
+        return Batch.from_json(batch) if "rows" in batch else None
 
     async def store_batch(
-        self, batch_id: str, rows: list[JobRow], refused: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Store a batch: from here on it is accepted, whatever is cut off."""
-        batch = {"id": batch_id, "rows": [row.to_json() for row in rows], "refused": refused}
-        await self._write_json(request_path(batch_id), batch)
-        return batch
+        self, batch_id: str, sources: list[ImageSource], request: JobRequest
+    ) -> Batch:
+        """Store a batch with its images as they came: from here on it is accepted.
+
+        Returns:
+            The batch; that of another request with the same key, if that one was faster.
+        """
+        take = secrets.token_hex(8)
+        gate = asyncio.Semaphore(_WRITES_AT_ONCE)
+        stored = await asyncio.gather(
+            *(
+                self._store_source(batch_id, number, source, take, gate)
+                for number, source in enumerate(sources, start=1)
+            )
+        )
+        batch = Batch(
+            batch_id=batch_id,
+            rows=tuple(
+                self._row(
+                    f"{batch_id}-{source.number}", request, batch_id=batch_id, awaits_image=True
+                )
+                for source in stored
+            ),
+            sources=tuple(stored),
+            asked=_asked(request),
+        )
+        data = json.dumps(batch.to_json()).encode()
+        path = request_path(batch_id)
+        if await STORAGE.run(self._files.create, path, data, "application/json"):
+            return batch
+        first = await self.read_batch(batch_id) or batch
+        # "Not created" may also be the second answer to a write whose first answer was lost.
+        needed = {source.path for source in first.sources}
+        for source in stored:
+            if source.path is not None and source.path not in needed:
+                await STORAGE.run(self._files.delete, source.path)
+        return first
+
+    async def _store_source(
+        self,
+        batch_id: str,
+        number: int,
+        source: ImageSource,
+        take: str,
+        gate: asyncio.Semaphore,
+    ) -> BatchSource:
+        if source.data is None:
+            return BatchSource(number=number, name=source.name, url=source.url)
+        path = source_path(f"{batch_id}-{number}", take)
+        async with gate:
+            await self._write(path, source.data, "application/octet-stream")
+        return BatchSource(number=number, name=source.name, path=path, size_bytes=len(source.data))
+
+    async def take_image(self, batch: Batch, number: int) -> list[str]:
+        """Fetch an image of a batch if need be, check, normalise and store it. Safe to repeat.
+
+        Returns:
+            Sentences on what of it was left aside.
+
+        Raises:
+            InputError: It is refused.
+            BusyError: There is no room for it now.
+        """
+        source = batch.source(number) or BatchSource(number=number)
+        row = next(row for row in batch.rows if number_of(row.job_id) == number)
+        with self._admission.admit(source.size_bytes) as place:
+            image = await self.image(await self._reopen(source), place)
+        await self._store_image(row, image.png, batch.asked)
+        return list(image.notes)
+
+    async def _reopen(self, source: BatchSource) -> ImageSource:
+        if source.url is not None:
+            return ImageSource(url=source.url, name=source.name)
+        data = await STORAGE.run(self._files.read, source.path) if source.path else None
+        if data is None:
+            raise LostImageError("The image was removed before it was read. Send it again.")
+        return ImageSource(data=data, name=source.name)
+
+    async def drop_source(self, batch: Batch, number: int) -> None:
+        """Delete an image of a batch as it was sent. Safe to repeat."""
+        source = batch.source(number)
+        if source is not None and source.path is not None:
+            await STORAGE.run(self._files.delete, source.path)
 
     async def start_batch(self, batch_id: str, client: Durable) -> None:
-        """Insert the rows of a stored batch and start its workflow; a live one is as good.
+        """Insert the rows of a stored batch and start its workflow, unless it was started.
+
+        A batch whose workflow is gone is started again if any of its jobs is not over.
 
         Raises:
             Exception: It could not be started and does not exist.
@@ -260,18 +343,25 @@ class Acceptance:
         batch = await self.read_batch(batch_id)
         if batch is None:
             return
-        rows = [JobRow.from_json(row) for row in batch["rows"]]
-        await asyncio.gather(*(self.insert(row) for row in rows))
-        jobs = [
-            {"number": number_of(row.job_id), "job_id": row.job_id, "order": row.order}
-            for row in rows
+        rows = await asyncio.gather(*(self._insert_or_read(row) for row in batch.rows))
+        # Durable would start an instance that has ended anew.
+        if all(row.state.is_over for row in rows) or await client.get_status(batch_id):
+            return
+        # Neither URLs nor names: `prepare_image` reads them from the batch.
+        items = [
+            item if "error" in item else {"number": item["number"], "job_id": item["job_id"]}
+            for item in batch.items()
         ]
-        order = {"id": batch_id, "items": [*jobs, *batch["refused"]]}
         try:
-            await client.start_new(Workflow.RUN_BATCH, batch_id, order)
+            await client.start_new(Workflow.RUN_BATCH, batch_id, {"id": batch_id, "items": items})
         except Exception:
             if not await client.get_status(batch_id):
                 raise
+
+    async def _insert_or_read(self, row: JobRow) -> JobRow:
+        if await STORAGE.run(self._jobs.insert, row):
+            return row
+        return await STORAGE.run(self._jobs.read, row.job_id) or row
 
     async def _write(self, path: str, data: bytes, content_type: str) -> None:
         await STORAGE.run(self._files.write, path, data, content_type)
@@ -301,8 +391,3 @@ def hash_of(route: str, sources: list[ImageSource], request: JobRequest) -> str:
     """Identify a request: equal images and equal fields, however the form was bounded."""
     text = json.dumps([route, [s.digest() for s in sources], _asked(request)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def number_of(job_id: str) -> int:
-    """Give the number of a batch's job within its batch, from 1."""
-    return int(job_id.rpartition("-")[2])

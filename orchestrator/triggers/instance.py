@@ -59,7 +59,9 @@ class InstanceRoutes:
             show_history_output=_flag(request, "showHistoryOutput"),
         )
         if not status:
-            raise UnknownJobError("the job's instance is gone: its history was purged")
+            raise UnknownJobError(
+                "the job has no instance: its history was purged, or its batch has not started it"
+            )
         name = status_name(status)
         body = _body(status, name, shows_input=_flag(request, "showInput", default=True))
         if name in LIVE:

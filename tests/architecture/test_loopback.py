@@ -23,6 +23,8 @@ READS_THE_ENVIRONMENT = re.compile(
 def sources():
     for program in PROGRAMS:
         for path in sorted((ROOT / program).rglob("*.py")):
+            if "node_modules" in path.parts:
+                continue
             yield str(path.relative_to(ROOT)), path.read_text("utf-8")
 
 

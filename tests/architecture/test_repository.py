@@ -55,6 +55,18 @@ class TestRepository:
         assert empty == []
 
 
+class TestRoot:
+    def test_shows_a_stranger_about_two_dozen_names(self, tracked):
+        assert len({path.parts[0] for path in tracked}) <= 26
+
+    def test_holds_no_lock_but_the_one_that_azure_builds_the_app_from(self, tracked):
+        names = {path.name for path in tracked if len(path.parts) == 1}
+
+        assert {name for name in names if re.search(r"lock|requirements|package", name)} == {
+            "requirements.txt"
+        }
+
+
 class TestSetUp:
     def test_parses_on_the_oldest_python_that_may_run_it(self, root, tracked):
         sources = [path for path in tracked if path.parts[0] == "scripts"]

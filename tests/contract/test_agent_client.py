@@ -14,6 +14,7 @@ from gpu_agent.app import create_app
 from gpu_agent.desk import Desk
 from gpu_agent.jobs import JobKey
 from gpu_agent.ledger import Ledger
+from gpu_agent.machine import read_boot_clock
 from gpu_agent.metrics import Metrics
 from gpu_agent.runs import SetUp
 from gpu_agent.wire import AgentStatus, JobView, Readiness, Stage, Submission
@@ -27,6 +28,7 @@ from tests.unit.orchestrator.parts import make_candidate
 
 TOKEN = "token"
 SLOTS = 2
+CAP_S = 43200.0
 READY = SetUp(phase="ready", percent=100, detail="Ready.")
 
 
@@ -85,6 +87,7 @@ def fake_agent(loop: asyncio.Runner) -> Agent:
     client = FakeAgentClient()
     behind = client.agent()
     behind.slots = SLOTS
+    behind.cap = {"cap_left_s": CAP_S, "max_uptime_s": CAP_S}
     agent = Agent(client, make_candidate("gpu-1"), loop)
     agent.advance = behind.advance
     agent.succeed = behind.succeed
@@ -101,6 +104,8 @@ def real_agent(loop: asyncio.Runner, folder: Path) -> Iterator[Agent]:
         token=TOKEN,
         engine={"name": "none", "version": "1", "description": "Makes nothing."},
         machine_boot="boot-1",
+        max_uptime_s=CAP_S,
+        booted_at=read_boot_clock(),
     )
     desk.report_set_up(READY)
     app = create_app(desk=desk, metrics=Metrics(), tokens=[TOKEN])
@@ -246,6 +251,11 @@ class TestLease:
         assert held == [("a", 1, "queued")]
         assert (answer["epoch"], answer["phase"]) == (3, "ready")
         assert answer["machine_boot"] == "boot-1"
+
+    def test_tells_when_the_vm_is_switched_off(self, agent: Agent):
+        answer = agent.call("lease", epoch=3, ttl_s=60.0)
+
+        assert 0 < answer["cap_left_s"] <= answer["max_uptime_s"] == CAP_S
 
     def test_refuses_an_older_epoch(self, agent: Agent):
         agent.call("lease", epoch=5, ttl_s=60.0)

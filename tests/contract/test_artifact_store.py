@@ -20,7 +20,7 @@ from gpu_agent.errors import (
 )
 from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from localcloud.arm.identity import TokenIssuer
-from localcloud.blueprint import ROOT, base_environ
+from localcloud.blueprint import base_environ
 from localcloud.certificate import prepare_certificate
 from localcloud.ports import choose_free_ports
 from localcloud.storage import blob_url, build_storage
@@ -36,7 +36,6 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
     certificate = prepare_certificate(folder / "tls", now=datetime.now(UTC))
     blob, table, queue = choose_free_ports(3)
     storage = build_storage(
-        root=ROOT,
         ports=(blob, table, queue),
         data=None,
         certificate=certificate,

@@ -37,6 +37,23 @@ class TestFileStore:
 
         assert files.read(PATH) == b"after"
 
+    def test_creates_a_file_once(self, files: FileStore):
+        is_first = files.create(PATH, b"first", "text/plain")
+        is_first_again = files.create(PATH, b"second", "text/plain")
+
+        assert (is_first, is_first_again) == (True, False)
+        assert files.read(PATH) == b"first"
+
+    def test_deletes_a_file_and_nothing_twice(self, files: FileStore):
+        files.write(PATH, b"glb", "text/plain")
+
+        files.delete(PATH)
+        files.delete(PATH)
+
+        assert not files.exists(PATH)
+
+        assert files.read(PATH) is None
+
     def test_tells_that_nothing_is_there(self, files: FileStore):
         assert files.read(PATH) is None
         assert files.chunks(PATH) is None

@@ -1,6 +1,7 @@
 """Input made to hurt: each is refused in one form of error, and nothing is woken or kept."""
 
 import io
+import json
 import struct
 import zlib
 
@@ -10,7 +11,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.fakes.hostile_server import redirect, running_hostile_server
+from tests.fakes.hostile_server import answer, redirect, running_hostile_server
 
 pytestmark = pytest.mark.stack
 
@@ -168,6 +169,42 @@ class TestPost:
         page = requests.get(f"{cloud.api}/jobs", params={"page": "a" * 7000}, timeout=30)
         assert_problem(page, status=400, code="invalid_page")
         assert_untouched(cloud)
+
+
+class TestBatch:
+    def test_gives_each_url_a_job_and_fails_each_bad_one_alone(self, cloud, photo):
+        """A host that has no image, a way to a private address, a text; no VM is woken."""
+        server = cloud.server
+        server.behaviours.update(
+            {
+                "/metadata?sig=secret": redirect("http://169.254.169.254/metadata/identity"),
+                "/text?sig=secret": answer(b"no image, but a sentence of some length"),
+            }
+        )
+        urls = [f"{server.origin}{path}?sig=secret" for path in ("/missing", "/metadata", "/text")]
+        images = [{"image_url": url} for url in urls]
+
+        posted = requests.post(f"{cloud.api}/batches", json={"images": images}, timeout=30)
+
+        assert posted.status_code == 202, posted.text
+        job_ids = [item["job_id"] for item in posted.json()["items"]]
+        batch = cloud.wait_for(
+            lambda: (
+                told
+                if (told := requests.get(posted.json()["status_url"], timeout=30).json())["state"]
+                == "over"
+                else None
+            )
+        )
+        jobs = [cloud.job(job_id) for job_id in job_ids]
+        assert [job["error"] for job in jobs] == [item["error"] for item in batch["items"]]
+        assert [job["error"]["code"] for job in jobs] == [
+            "image_url_bad_status",
+            "image_url_forbidden",
+            "image_unsupported_type",
+        ]
+        assert "secret" not in json.dumps(jobs)
+        assert cloud.stack.meter()["gpu-0"]["starts"] == 0
 
 
 class TestInstance:

@@ -25,6 +25,7 @@ class FakeAgent:
         phase: ``ready`` or what keeps it from being.
         leases: ``(epoch, ttl_s)`` of every lease that was given.
         machine_boot: Which boot of its machine it names.
+        cap: What it tells of its cap; empty for an older agent.
     """
 
     def __init__(self, slots: int = 4) -> None:
@@ -33,6 +34,7 @@ class FakeAgent:
         self.phase = "ready"
         self.leases: list[tuple[int, float]] = []
         self.machine_boot = "boot-1"
+        self.cap: dict[str, float] = {}
 
     def job(self, job_id: str, fence: int) -> Job:
         return self.book.jobs[JobKey(job_id, fence)]
@@ -137,6 +139,7 @@ class FakeAgentClient:
             "epoch": agent.book.epoch,
             "phase": agent.phase,
             "machine_boot": agent.machine_boot,
+            **agent.cap,
             "jobs": jobs,
         }
 

@@ -19,7 +19,7 @@ class FakeFileStore:
         self.files: dict[str, bytes] = {}
         self.content_types: dict[str, str] = {}
         self.errors: dict[str, Exception] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def write(self, path: str, data: bytes, content_type: str) -> None:
         with self._lock:
@@ -27,6 +27,22 @@ class FakeFileStore:
                 raise self.errors[path]
             self.files[path] = data
             self.content_types[path] = content_type
+
+    def create(self, path: str, data: bytes, content_type: str) -> bool:
+        with self._lock:
+            if path in self.files:
+                return False
+            self.write(path, data, content_type)
+            return True
+
+    def delete(self, path: str) -> None:
+        with self._lock:
+            self.files.pop(path, None)
+            self.content_types.pop(path, None)
+
+    def exists(self, path: str) -> bool:
+        with self._lock:
+            return path in self.files
 
     def read(self, path: str) -> bytes | None:
         with self._lock:

@@ -21,12 +21,9 @@ from tests.mutants.verdict import PASSED, Outcome, Ran, Verdict, judge_run, read
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra", "benchmarks"),
+    *("docs", "infra", "benchmarks", "requirements"),
 )
-COPIED_FILES = (
-    *("pyproject.toml", "function_app.py", "host.json", "Makefile"),
-    *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
-)
+COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json", "Makefile", ".funcignore")
 AT_ONCE = 2
 LIMIT_S = 120
 """For the test of one mutant."""
@@ -105,12 +102,13 @@ def run_tests(copy: Path, tests: Sequence[str], *, limit_s: float = LIMIT_S) -> 
 
 def copy_repository(target: Path) -> Path:
     """Copy what the tests need."""
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    ignored = shutil.ignore_patterns("__pycache__", "node_modules", ".*")
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     for name in COPIED_FILES:
         shutil.copy(ROOT / name, target / name)
-    (target / "node_modules").symlink_to(ROOT / "node_modules")
+    installed = Path("localcloud", "azurite", "node_modules")
+    (target / installed).symlink_to(ROOT / installed)
     return target
 
 

@@ -126,6 +126,16 @@ class TestBuild:
         places = [next(n for n, one in enumerate(commands) if word in one) for word in words]
         assert places == sorted(places)
 
+    def test_brings_what_its_commands_read(self, image):
+        text = (image / "build.pkr.hcl").read_text("utf-8")
+        brought = set(re.findall(r'"\$\{var\.repository\}/([\w/.-]+)"', text))
+
+        read = re.findall(r"\$\{local\.staging\}/([\w/.-]+)", " ".join(commands_of(image)))
+
+        assert "requirements/vm-build.txt" in read
+        assert [name for name in read if name.split("/")[0] not in brought] == []
+        assert [name for name in read if not (image.parent / name).exists()] == []
+
     def test_removes_the_user_last(self, image):
         assert "generalise.sh" in commands_of(image)[-1]
 

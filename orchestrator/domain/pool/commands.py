@@ -61,12 +61,17 @@ class PowerAsked:
 
     Whoever hears no answer, or ends before it, leaves this behind: the moment from which the VM
     may have been billed, or no longer. Reply ``stale`` if it must not be asked.
+
+    Attributes:
+        found_failed_at: When Azure was asked, just before, and said that the VM is off because its
+            last start failed; None: it did not say so.
     """
 
     vm: str
     epoch: int
     drain: int
     at: float
+    found_failed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +111,14 @@ class VmReady:
 
     Attributes:
         machine_boot: Which boot of its machine it names, or empty.
+        off_by, max_uptime_s: See `cap.Cap`.
     """
 
     vm: str
     epoch: int
     machine_boot: str = ""
+    off_by: float | None = None
+    max_uptime_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +229,7 @@ class VmSeen:
         agent: ``up``, ``closed`` or ``unreachable``; None when it was not asked.
         jobs: Live jobs on the agent as (job_id, fence), or None when not known.
         machine_boot: Which boot of its machine the agent names; empty when it was not asked.
+        off_by, max_uptime_s: See `cap.Cap`.
     """
 
     vm: str
@@ -232,6 +241,8 @@ class VmSeen:
     agent: str | None = None
     jobs: list[list[Any]] | None = None
     machine_boot: str = ""
+    off_by: float | None = None
+    max_uptime_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from orchestrator.domain.pool.cap import takes_jobs_until
 from orchestrator.domain.pool.effects import LOOK
 from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
@@ -43,6 +44,9 @@ def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:
     stop = plan_stop(vm, pool.state, pool.now, policy)
     if stop.at is not None:
         yield stop.at
+    ends_at = takes_jobs_until(vm, policy)
+    if vm.phase is VmPhase.READY and ends_at is not None and ends_at > pool.now:
+        yield ends_at
     if vm.phase in ON_THE_WAY_UP:
         yield vm.woken_at + policy.starting_s
     elif vm.phase is VmPhase.DRAINING:

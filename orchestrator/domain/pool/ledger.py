@@ -35,6 +35,7 @@ def open_interval(vm: Vm, *, at: float, estimated: bool) -> None:
     """Begin to count a VM's billed time at a moment (epoch seconds)."""
     vm.billed_since = vm.counted_to = at
     vm.is_estimated = estimated
+    vm.has_run = False
     vm.seen_on_at = at
     vm.machine_boot = ""
     vm.parts = {}

@@ -80,6 +80,11 @@ class PoolPolicy:
     reissue_s: float = 10.0
     lease_s: float = 900.0
 
+    @property
+    def longest_slot_s(self) -> float:
+        """Give how long a slot may last from its offer until its job is stopped, in seconds."""
+        return self.offer_s + self.job_timeout_s + self.slot_grace_s
+
     def candidate(self, name: str) -> Candidate | None:
         """Find a candidate by name."""
         return next((c for c in self.candidates if c.name == name), None)

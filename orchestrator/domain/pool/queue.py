@@ -3,9 +3,11 @@
 from typing import Any
 
 from orchestrator.domain.fence import ending_all
+from orchestrator.domain.pool.cap import is_ending, why_ending
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
 from orchestrator.domain.pool.ledger import cost_of, give_back, settle
+from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.scaling import estimate_queued
 from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
 from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
@@ -88,17 +90,26 @@ def answer(pool: Working, command: Enqueue) -> Reply:
         "answer": "wait",
         "position": position,
         "estimated_seconds_left": left_s,
-        **waiting(pool.state.vms),
+        **waiting(pool.state.vms, pool.now, pool.policy),
     }
 
 
-def waiting(vms: dict[str, Vm]) -> dict[str, Any]:
-    """Say what the queue waits for: ``slot``, ``vm`` or ``capacity``, and which VM that is."""
-    for phase in (VmPhase.READY, VmPhase.DRAINING, *ON_THE_WAY_UP, VmPhase.DEALLOCATING):
-        vm = next((vm for vm in vms.values() if vm.phase is phase), None)
+def waiting(vms: dict[str, Vm], now: float, policy: PoolPolicy) -> dict[str, Any]:
+    """Say what the queue waits for: ``slot``, ``vm`` or ``capacity``, and which VM that is.
+
+    A VM near its hard cap comes last: it has to boot anew before it takes a job.
+    """
+    ending = [vm for vm in vms.values() if is_ending(vm, now, policy)]
+    for phase in (VmPhase.READY, VmPhase.DRAINING, *ON_THE_WAY_UP):
+        vm = next((vm for vm in vms.values() if vm.phase is phase and vm not in ending), None)
         if vm is not None:
             what = "slot" if phase is VmPhase.READY else "vm"
             return {"waiting_for": what, "vm": _brief(vm), "retry_at": None}
+    for phase in (VmPhase.DEALLOCATING, VmPhase.DRAINING, VmPhase.READY):
+        vm = next((vm for vm in vms.values() if vm.phase is phase), None)
+        if vm is not None:
+            why = vm.reason if vm.phase is VmPhase.DEALLOCATING else why_ending(vm)
+            return {"waiting_for": "vm", "vm": {**_brief(vm), "why": why}, "retry_at": None}
     cooling = [vm for vm in vms.values() if vm.phase is VmPhase.NO_CAPACITY]
     if cooling:
         vm = min(cooling, key=lambda vm: vm.retry_at)

@@ -2,16 +2,21 @@
 
 import math
 
+from orchestrator.domain.pool.cap import is_ending
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
-from orchestrator.domain.pool.warmth import UP, lacks_warmth, wanted_warmth
+from orchestrator.domain.pool.warmth import is_up, lacks_warmth, wanted_warmth
 from orchestrator.domain.pool.working import Working
 
 
 def needs_another(pool: Working) -> str:
     """Tell why another VM should be woken, in a phrase for people; empty if none should."""
     state, policy = pool.state, pool.policy
-    up = [vm for vm in state.vms.values() if vm.phase in UP and policy.candidate(vm.name)]
+    up = [
+        vm
+        for vm in state.vms.values()
+        if is_up(vm, pool.now, policy) and policy.candidate(vm.name)
+    ]
     if lacks_warmth(state, pool.now, policy):
         return wanted_warmth(state, pool.now, policy).why
     if not state.queue or any(_answers_soon(pool, vm) for vm in state.vms.values()):
@@ -29,7 +34,8 @@ def needs_another(pool: Working) -> str:
 def _answers_soon(pool: Working, vm: Vm) -> bool:
     """Tell whether a drain is under way whose VM may be reopened for the same ticket."""
     is_recent = pool.now - vm.phase_since < pool.policy.drain_answer_s
-    return vm.phase is VmPhase.DRAINING and is_recent
+    is_reopened = not is_ending(vm, pool.now, pool.policy)
+    return vm.phase is VmPhase.DRAINING and is_recent and is_reopened
 
 
 def expected_wait_s(state: PoolState, vms: int, slots_per_vm: int, default_job_s: float) -> float:
@@ -39,7 +45,7 @@ def expected_wait_s(state: PoolState, vms: int, slots_per_vm: int, default_job_s
 
 def seconds_until_room(state: PoolState, jobs: int, now: float, policy: PoolPolicy) -> int:
     """Estimate when so many of the open jobs will be over, in whole seconds, at least 1."""
-    up = sum(vm.phase in UP for vm in state.vms.values())
+    up = sum(is_up(vm, now, policy) for vm in state.vms.values())
     each_s = typical(state, "job_s", policy.default_job_s) / (max(up, 1) * policy.slots_per_vm)
     return max(1, math.ceil(_seconds_until_up(state, now, policy) + jobs * each_s))
 
@@ -47,13 +53,14 @@ def seconds_until_room(state: PoolState, jobs: int, now: float, policy: PoolPoli
 def _seconds_until_up(state: PoolState, now: float, policy: PoolPolicy) -> float:
     """Estimate when the first VM takes jobs: what is left of a cold start, or a cool-down too."""
     vms = state.vms.values()
-    if any(vm.phase in (VmPhase.READY, VmPhase.DRAINING) for vm in vms):
+    ready = [vm for vm in vms if vm.phase in (VmPhase.READY, VmPhase.DRAINING)]
+    if any(not is_ending(vm, now, policy) for vm in ready):
         return 0.0
     wake_s = typical(state, "wake_s", policy.default_wake_s)
     rising = [vm.woken_at for vm in vms if vm.phase in (VmPhase.STARTING, VmPhase.WARMING)]
     if rising:
         return max(0.0, wake_s - (now - min(rising)))
-    if any(vm.phase in (VmPhase.DEALLOCATED, VmPhase.DEALLOCATING) for vm in vms):
+    if ready or any(vm.phase in (VmPhase.DEALLOCATED, VmPhase.DEALLOCATING) for vm in vms):
         return wake_s
     cooling = [vm.retry_at for vm in vms if vm.phase is VmPhase.NO_CAPACITY]
     return wake_s + max(0.0, min(cooling, default=now) - now)
@@ -70,7 +77,7 @@ def estimate_queued(
     until_up_s = _seconds_until_up(state, now, policy)
     if job_s is None or (until_up_s > 0 and not state.learned.get("wake_s")):
         return None
-    up = sum(vm.phase in UP for vm in state.vms.values())
+    up = sum(is_up(vm, now, policy) for vm in state.vms.values())
     rounds = (position - 1) // (max(up, 1) * policy.slots_per_vm) + 1
     return round(until_up_s + rounds * job_s, 1)
 

@@ -82,6 +82,7 @@ class Vm:
         billed_since: Start of the open billed interval, or None.
         is_estimated: The open interval's start was discovered and not made by the pool, or the VM
             may have been off in it.
+        has_run: It has been on in the open interval for more than a start that may yet fail.
         seen_on_at: When it was last known to be on, in the open interval.
         machine_boot: Which boot of its machine the agent named in this interval; empty before.
         asked_at: When ARM was first asked for what this phase wants; None once it has answered.
@@ -102,6 +103,8 @@ class Vm:
         unseen_since: First of the observations in a row in which the agent did not answer.
         adrift: Jobs with a claimed slot that no workflow or no agent was seen to work on, and when
             that was first seen.
+        off_by: When the VM's switch deallocates it at the latest; None while that is not known.
+        max_uptime_s: Seconds from its boot until `off_by`; 0 while that is not known.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Vm:
     woken_at: float = 0.0
     billed_since: float | None = None
     is_estimated: bool = False
+    has_run: bool = False
     seen_on_at: float = 0.0
     machine_boot: str = ""
     asked_at: float | None = None
@@ -131,6 +135,8 @@ class Vm:
     receipt: str | None = None
     unseen_since: float | None = None
     adrift: dict[str, float] = field(default_factory=dict)
+    off_by: float | None = None
+    max_uptime_s: float = 0.0
 
     def copy(self) -> "Vm":
         """Give a copy that shares nothing that is changed in place."""

@@ -8,6 +8,7 @@ from orchestrator.domain.pool.state import Vm, VmPhase
 from orchestrator.domain.pool.vms import (
     AWAKE,
     close_found,
+    drop_failed_start,
     end_attempts,
     enter,
     give_up_wake,
@@ -26,6 +27,8 @@ GOING_OFF = "deallocating"
 STOPPED = "stopped"
 STOPPING = "stopping"
 """A guest shutdown, over or under way: still billed."""
+RAN = ("running", STOPPING, STOPPED)
+"""A start that has come so far has a host."""
 BILLED = (*ON, STOPPING, STOPPED)
 Attempt = tuple[str, int]
 """A job's id and the attempt's fence."""
@@ -62,6 +65,8 @@ def tick(pool: Working, command: Tick) -> bool:
 
 def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
     _compare_boot(vm, seen)
+    if seen.off_by is not None:
+        vm.off_by, vm.max_uptime_s = seen.off_by, seen.max_uptime_s
     if seen.power == GONE:
         _compare_deleted(pool, vm, seen)
     elif seen.power is not None:
@@ -106,6 +111,8 @@ def _take_back(pool: Working, vm: Vm) -> None:
 def _compare_power(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
     if power in BILLED:
         note_on(pool, vm, at=seen.seen_at)
+    elif power == OFF and seen.failure is not None and vm.phase is not VmPhase.STARTING:
+        drop_failed_start(vm)
     if vm.phase is VmPhase.DEALLOCATING:
         _compare_deallocating(pool, vm, seen, power)
     elif vm.phase is VmPhase.STARTING:
@@ -118,6 +125,8 @@ def _compare_power(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
     elif power in BILLED:
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power}, which is billed")
+    if power in RAN:
+        vm.has_run = vm.billed_since is not None
 
 
 def _compare_deallocating(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:

@@ -95,7 +95,7 @@ def view_place(
         }
     for position, ticket in enumerate(state.queue, start=1):
         if ticket.job_id == job_id:
-            wait = waiting(state.vms)
+            wait = waiting(state.vms, now, policy)
             name = wait["vm"]["name"] if wait["vm"] else None
             return {
                 "queue_position": position,

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.domain.pool.cap import drains_at, is_ending, why_ending
 from orchestrator.domain.pool.commands import (
     Deallocated,
     DeallocationAccepted,
@@ -72,6 +73,7 @@ def wake(pool: Working, vm: Vm, reason: str) -> None:
     vm.home = asdict(candidate) if candidate else vm.home
     vm.drain = 0
     vm.receipt = None
+    vm.off_by, vm.max_uptime_s = None, 0.0
     enter(pool, vm, VmPhase.STARTING, reason)
     pool.keep(WakeVm(vm.name, vm.epoch))
     pool.account(vm).wakes += 1
@@ -121,6 +123,9 @@ def power_asked(pool: Working, command: PowerAsked) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
     if vm is None or vm.drain != command.drain:
         return STALE
+    failed_at = command.found_failed_at
+    if failed_at is not None and vm.billed_since is not None and vm.billed_since < failed_at:
+        drop_failed_start(vm)
     if vm.asked_at is None:
         vm.asked_at = command.at
     return DONE
@@ -154,6 +159,9 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     if vm.billed_since is None:
         is_estimated = command.may_have_been_on or began_at < command.at
         open_interval(vm, at=began_at, estimated=is_estimated)
+        # What was observed before this says nothing any more, though the bill may be older.
+        if vm.phase is VmPhase.STARTING:
+            vm.phase_since = pool.now
     return DONE
 
 
@@ -161,6 +169,17 @@ def open_found(pool: Working, vm: Vm) -> None:
     """Open the billed interval of a VM that is found on, unless it is open."""
     if vm.billed_since is None:
         open_interval(vm, at=_asked_at(vm) or pool.now, estimated=True)
+
+
+def drop_failed_start(vm: Vm) -> None:
+    """Forget the billed interval of a VM whose start has failed since: it never had a host.
+
+    One that has run in it was billed, whatever has come of a later start.
+    """
+    if not vm.has_run:
+        drop_interval(vm)
+        # That start was what the calls without an answer had asked for.
+        vm.asked_at = None
 
 
 def close_found(pool: Working, vm: Vm) -> None:
@@ -177,6 +196,7 @@ def vm_running(pool: Working, command: VmRunning) -> Reply:
         return STALE
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
+    vm.has_run = True
     enter(pool, vm, VmPhase.WARMING, "the agent sets up")
     return DONE
 
@@ -186,12 +206,22 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
         return STALE
+    vm.off_by, vm.max_uptime_s = command.off_by, command.max_uptime_s
+    if is_ending(vm, pool.now, pool.policy):
+        # It was on before this wake, unseen. A failure, so that no VM is woken like this for ever.
+        message = why_ending(vm)
+        failure = StartFailed(
+            vm=vm.name, epoch=vm.epoch, code="uptime_over", message=message, may_be_on=True
+        )
+        give_up_wake(pool, vm, failure)
+        return DONE
     pool.learn("wake_s", pool.now - vm.woken_at)
     vm.failures = vm.capacity_failures = 0
     vm.retry_at = 0.0
     vm.last_busy_at = pool.now
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
+    vm.has_run = True
     vm.machine_boot = command.machine_boot
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
@@ -225,7 +255,7 @@ def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
     else:
         vm.reason = reason
         # ARM refused, or never found a host: nothing was allocated that could be billed.
-        drop_interval(vm)
+        drop_failed_start(vm)
         switched_off(pool, vm)
 
 
@@ -252,9 +282,10 @@ def drained(pool: Working, command: Drained) -> Reply:
         return {"answer": "deallocate"}
     note_on(pool, vm, at=pool.now)
     pool.drop_key(f"retire:{vm.name}")
-    if pool.policy.candidate(vm.name) is not None and (
-        pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)
-    ):
+    can_reopen = pool.policy.candidate(vm.name) is not None and not is_ending(
+        vm, pool.now, pool.policy
+    )
+    if can_reopen and (pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)):
         vm.epoch = max(vm.epoch + 1, int(pool.now))
         vm.drain = 0
         vm.last_busy_at = pool.now
@@ -337,11 +368,18 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
 
 
 def stop_idle(pool: Working) -> None:
-    """Drain every VM whose idle policy says so, the least preferred first."""
+    """Drain every VM whose idle policy says so, the least preferred first.
+
+    One that is no longer configured, or near its hard cap, is drained even while jobs wait.
+    """
     for vm in pool.state.vms.values():
-        is_free = vm.phase is VmPhase.READY and not vm.slots
-        if is_free and pool.policy.candidate(vm.name) is None:
+        if vm.phase is not VmPhase.READY or vm.slots:
+            continue
+        ends_at = drains_at(vm, pool.policy)
+        if pool.policy.candidate(vm.name) is None:
             begin_drain(pool, vm, "no longer configured")
+        elif ends_at is not None and pool.now >= ends_at:
+            begin_drain(pool, vm, why_ending(vm))
     if pool.state.queue:
         return
     for vm in reversed(list(pool.state.vms.values())):
@@ -360,6 +398,7 @@ def offer_slots(pool: Working) -> None:
             if vm.phase is VmPhase.READY
             and len(vm.slots) < pool.policy.slots_per_vm
             and pool.policy.candidate(vm.name) is not None
+            and not is_ending(vm, pool.now, pool.policy)
         ]
         if not free:
             return

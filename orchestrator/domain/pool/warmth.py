@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from orchestrator.domain.pool.cap import drains_at, is_ending, why_ending
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
 
@@ -90,32 +91,48 @@ def wanted_warmth(state: PoolState, now: float, policy: PoolPolicy) -> Warmth:
     return max(wants)
 
 
+def is_up(vm: Vm, now: float, policy: PoolPolicy) -> bool:
+    """Tell whether a VM takes jobs, or will once it is ready."""
+    return vm.phase in UP and not is_ending(vm, now, policy)
+
+
 def lacks_warmth(state: PoolState, now: float, policy: PoolPolicy) -> bool:
     """Tell whether fewer VMs are up than are wanted warm."""
-    up = sum(vm.phase in UP and policy.candidate(vm.name) is not None for vm in state.vms.values())
-    return up < wanted_warmth(state, now, policy).vms
+    up = [vm for vm in state.vms.values() if is_up(vm, now, policy) and policy.candidate(vm.name)]
+    return len(up) < wanted_warmth(state, now, policy).vms
 
 
 def plan_stop(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> StopPlan:
     """Tell when an idle VM will stop, and why then."""
-    if vm.phase is not VmPhase.READY or vm.slots:
+    if vm.phase is not VmPhase.READY:
         return StopPlan(None, vm.reason)
+    ending = is_ending(vm, now, policy)
+    if vm.slots:
+        return StopPlan(None, why_ending(vm) if ending else vm.reason)
+    ends_at = drains_at(vm, policy)
+    plan = _plan_idle_stop(vm, state, now, policy)
+    if ends_at is not None and plan.at is not None and (ending or ends_at < plan.at):
+        return StopPlan(ends_at, why_ending(vm))
+    return plan
+
+
+def _plan_idle_stop(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> StopPlan:
     idle_until = vm.last_busy_at + policy.idle_window_s
     why = f"idle window of {policy.idle_window_s:.0f} s"
     warmth = wanted_warmth(state, now, policy)
-    if _rank(vm, state, policy) < warmth.vms and warmth.until > idle_until:
+    if _rank(vm, state, now, policy) < warmth.vms and warmth.until > idle_until:
         return StopPlan(warmth.until, warmth.why)
     return StopPlan(idle_until, why)
 
 
-def _rank(vm: Vm, state: PoolState, policy: PoolPolicy) -> int:
+def _rank(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> int:
     """Count the VMs that are up and preferred to this one."""
     rank = 0
     for candidate in policy.candidates:
         if candidate.name == vm.name:
             return rank
         other = state.vms.get(candidate.name)
-        rank += other is not None and other.phase in UP
+        rank += other is not None and is_up(other, now, policy)
     return rank
 
 

@@ -39,6 +39,7 @@ class AgentProcess:
             "GPU_AGENT_PORT": str(port),
             "GPU_AGENT_DATA_DIR": str(folder / "data"),
             "GPU_AGENT_VM_NAME": "gpu-1",
+            "GPU_AGENT_ENGINE": "preview",
             "GPU_AGENT_STORE_DIR": str(self.store),
             **environ,
         }

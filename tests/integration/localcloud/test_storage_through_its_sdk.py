@@ -19,7 +19,7 @@ from azure.storage.blob import (
     generate_blob_sas,
 )
 
-from localcloud.blueprint import ROOT, base_environ
+from localcloud.blueprint import base_environ
 from localcloud.https import open_session
 from localcloud.ports import choose_free_ports
 from localcloud.storage import ACCOUNT, blob_url, build_storage, create_storage, table_url
@@ -33,7 +33,6 @@ def _ports(tmp_path_factory, certificate):
     """Ports of a running Azurite that keeps everything in memory."""
     blob, table, queue = choose_free_ports(3)
     storage = build_storage(
-        root=ROOT,
         ports=(blob, table, queue),
         data=None,
         certificate=certificate,

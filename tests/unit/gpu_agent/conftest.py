@@ -70,7 +70,7 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Build agents without HTTP; all are ended after the test."""
     benches: list[Bench] = []
 
-    def build(slots: int = 2, token: str = "token", **more) -> Bench:
+    def build(slots: int = 2, token: str = "token", cap: dict | None = None, **more) -> Bench:
         engine, store = FakeEngine(), FakeArtifactStore()
         desk = Desk(
             ledger=Ledger(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
@@ -78,6 +78,7 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
             slots=slots,
             token=token,
             engine={"name": "fake", "version": "1", "description": "Makes nothing."},
+            **(cap or {}),
         )
         given_up: list[str] = []
         runner = Runner(desk=desk, engine=engine, store=store, give_up=given_up.append, **more)

@@ -94,6 +94,32 @@ class TestFollow:
             bench.desk.follow(JobKey("nobody", 1), after=0, wait_s=0.0)
 
 
+class TestCap:
+    """The clock stands still here; what it reads is the seconds since the machine booted."""
+
+    @pytest.mark.parametrize(
+        ("now", "left_s"), [(100.0, 43200.0), (43000.0, 300.0), (50_000.0, 0.0)]
+    )
+    def test_is_told_as_what_is_left_of_it(self, make_bench, now, left_s):
+        cap = {"max_uptime_s": 43200.0, "booted_at": 100.0, "clock": lambda: now}
+
+        status = make_bench(cap=cap).desk.status()
+
+        assert (status.cap_left_s, status.max_uptime_s) == (left_s, 43200.0)
+
+    def test_is_told_with_a_lease(self, make_bench):
+        cap = {"max_uptime_s": 43200.0, "clock": lambda: 3200.0}
+
+        status = make_bench(cap=cap).desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))
+
+        assert status.cap_left_s == 40_000.0
+
+    def test_is_unknown_where_none_is_set(self, make_bench):
+        status = make_bench().desk.status()
+
+        assert (status.cap_left_s, status.max_uptime_s) == (None, None)
+
+
 class TestLease:
     def test_counts_down_from_now(self, bench):
         assert bench.desk.status().lease_left_s is None

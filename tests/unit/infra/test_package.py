@@ -12,7 +12,7 @@ class TestChooseFiles:
             "function_app.py",
             "host.json",
             "requirements.txt",
-            "requirements-dev.txt",
+            "requirements/dev.txt",
             "orchestrator/bootstrap.py",
             "gpu_agent/wire.py",
             "gpu_agent/__init__.py",
@@ -20,6 +20,7 @@ class TestChooseFiles:
             "infra/terraform/main.tf",
             "tests/unit/x.py",
             "coldforge/cli.py",
+            "localcloud/azurite/package.json",
             ".github/workflows/deploy.yml",
             "local.settings.json",
         ]

@@ -3,8 +3,7 @@ import sys
 
 import pytest
 
-from scripts.errors import SetUpError, explain_failure
-from scripts.installer import Installer
+from scripts.installer import Installer, SetUpError, explain_failure
 
 
 def explain(text):
@@ -59,7 +58,7 @@ def _lock(tmp_path):
 @pytest.fixture(name="installer")
 def _installer(tmp_path, lock):
     """An installer that logs to the folder of the test."""
-    return Installer(tmp_path, logs=tmp_path, lock_fd=lock.fileno(), need_mb=900)
+    return Installer(tmp_path, tmp_path, lock.fileno(), need_mb=900)
 
 
 class TestInstaller:
@@ -73,6 +72,18 @@ class TestInstaller:
 
         with pytest.raises(SetUpError, match=r"cannot be reached.*set-up-npm\.log"):
             installer.run("npm", [sys.executable, "-c", script])
+
+    def test_runs_a_program_where_it_is_told_to_and_with_more_environment(
+        self, installer, tmp_path
+    ):
+        (tmp_path / "there").mkdir()
+        script = "import os; print(os.getcwd(), os.environ['WORD'])"
+
+        installer.run(
+            "thing", [sys.executable, "-c", script], folder=tmp_path / "there", WORD="yes"
+        )
+
+        assert (tmp_path / "set-up-thing.log").read_text() == f"{tmp_path / 'there'} yes\n"
 
     def test_lets_the_program_hold_the_lock_with_it(self, installer, lock, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)

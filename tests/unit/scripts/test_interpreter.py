@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from scripts.errors import SetUpError
+from scripts.installer import SetUpError
 from scripts.interpreter import Interpreter, choose_interpreter, probe_interpreter
 
 TOO_NEW = Interpreter("/usr/bin/python3.13", (3, 13), True)

@@ -6,131 +6,103 @@ from scripts.plan import (
     BARE_LOCK,
     INSTALL_NODE_PACKAGES,
     INSTALL_PACKAGES,
-    INSTALL_PEER,
     INSTALL_PROJECT,
     LOCKS,
     MAKE_VENV,
-    PEER_LOCK,
-    Found,
+    NODE_INPUTS,
     Layout,
-    Wanted,
     plan_steps,
-    read_found,
+    read_done,
+    read_python,
     read_wanted,
 )
 
 EVERYTHING = [MAKE_VENV, INSTALL_PACKAGES, INSTALL_PROJECT, INSTALL_NODE_PACKAGES]
-WANTED = Wanted(
-    locks={"demo": "d1", "dev": "v1", "engine": "e1"}, project="p1", node="n1", peer="b1"
-)
-COMPLETE = Found(python=(3, 11), locks={"dev": "v1"}, project="p1", node="n1")
+WANTED = {"demo": "d1", "dev": "v1", "engine": "e1", "project": "p1", "node": "n1"}
+REST = {"project": "p1", "node": "n1"}
+COMPLETE = {"dev": "v1", **REST}
+
+
+def plan(profile, done=COMPLETE, *, python=(3, 11), insisted=None):
+    return plan_steps(profile, WANTED, done, python=python, insisted=insisted)
 
 
 class TestPlanSteps:
     @pytest.mark.parametrize("profile", ["demo", "dev"])
     def test_has_nothing_to_do_when_all_is_there(self, profile):
-        assert plan_steps(profile, WANTED, COMPLETE) == []
+        assert plan(profile) == []
 
     def test_does_everything_on_a_fresh_clone(self):
-        nothing = Found(python=None, locks={}, project=None, node=None)
-
-        assert plan_steps("demo", WANTED, nothing) == EVERYTHING
+        assert plan("demo", {}, python=None) == EVERYTHING
 
     def test_only_adds_packages_from_demo_to_dev(self):
-        demo = COMPLETE._replace(locks={"demo": "d1"})
+        demo = {"demo": "d1", **REST}
 
-        assert plan_steps("demo", WANTED, demo) == []
-        assert plan_steps("dev", WANTED, demo) == [INSTALL_PACKAGES]
+        assert plan("demo", demo) == []
+        assert plan("dev", demo) == [INSTALL_PACKAGES]
 
     @pytest.mark.parametrize("profile", ["demo", "dev", "engine"])
     def test_lets_an_environment_with_the_engine_serve_all(self, profile):
-        engine = COMPLETE._replace(locks={"engine": "e1"})
-
-        assert plan_steps(profile, WANTED, engine) == []
+        assert plan(profile, {"engine": "e1", **REST}) == []
 
     def test_only_adds_packages_from_dev_to_engine(self):
-        assert plan_steps("engine", WANTED, COMPLETE) == [INSTALL_PACKAGES]
+        assert plan("engine") == [INSTALL_PACKAGES]
 
     def test_makes_the_environment_of_the_engine_anew_with_the_python_of_its_lock(self):
-        assert plan_steps("dev", WANTED, COMPLETE._replace(python=(3, 12))) == []
-        assert plan_steps("engine", WANTED, COMPLETE._replace(python=(3, 12))) == EVERYTHING[:3]
-
-    def test_adds_what_a_benchmarks_peer_needs_to_the_engine(self):
-        engine = COMPLETE._replace(locks={"engine": "e1"})
-
-        assert plan_steps("bench", WANTED, engine) == [INSTALL_PEER]
-        assert plan_steps("bench", WANTED, engine._replace(peer="b1")) == []
-        assert plan_steps("bench", WANTED, engine._replace(peer="b0")) == [INSTALL_PEER]
-        assert plan_steps("bench", WANTED, COMPLETE) == [INSTALL_PACKAGES, INSTALL_PEER]
-
-    def test_installs_the_peer_again_with_an_environment_that_is_made_anew(self):
-        other = COMPLETE._replace(python=(3, 12), peer="b1")
-
-        assert plan_steps("bench", WANTED, other) == [*EVERYTHING[:3], INSTALL_PEER]
+        assert plan("dev", python=(3, 12)) == []
+        assert plan("engine", python=(3, 12)) == EVERYTHING[:3]
 
     @pytest.mark.parametrize(
         ("change", "step"),
         [
-            ({"locks": {"dev": "v0"}}, INSTALL_PACKAGES),
+            ({"dev": "v0"}, INSTALL_PACKAGES),
             ({"project": "p0"}, INSTALL_PROJECT),
             ({"node": "n0"}, INSTALL_NODE_PACKAGES),
             ({"node": None}, INSTALL_NODE_PACKAGES),
         ],
     )
     def test_does_again_what_has_changed_and_nothing_else(self, change, step):
-        assert plan_steps("dev", WANTED, COMPLETE._replace(**change)) == [step]
+        assert plan("dev", {**COMPLETE, **change}) == [step]
 
     def test_makes_the_environment_anew_for_another_python(self):
-        insisted = WANTED._replace(python=(3, 12))
-
-        assert plan_steps("dev", insisted, COMPLETE) == EVERYTHING[:3]
+        assert plan("dev", insisted=(3, 12)) == EVERYTHING[:3]
 
     def test_keeps_the_environment_of_the_python_that_was_asked_for(self):
-        assert plan_steps("dev", WANTED._replace(python=(3, 11)), COMPLETE) == []
+        assert plan("dev", insisted=(3, 11)) == []
 
     def test_makes_the_environment_anew_where_its_python_is_not_supported(self):
-        assert plan_steps("dev", WANTED, COMPLETE._replace(python=(3, 13))) == EVERYTHING[:3]
+        assert plan("dev", python=(3, 13)) == EVERYTHING[:3]
 
 
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path):
     """A checkout that has been set up completely, as far as the stamps tell."""
-    for name in ("package.json", ".npmrc", *LOCKS.values(), BARE_LOCK, PEER_LOCK):
+    for folder in ("requirements", "localcloud/azurite"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in (*NODE_INPUTS, *LOCKS.values(), BARE_LOCK):
         (tmp_path / name).write_text(name)
-    (tmp_path / "package-lock.json").write_text("{}")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.ruff]\nline = 1\n')
-    wanted = read_wanted(tmp_path, python=None)
+    wanted = read_wanted(tmp_path)
     layout = Layout(tmp_path)
     pip = layout.venv / "lib" / "python3.11" / "site-packages" / "pip" / "__main__.py"
     for path in (layout.python, pip, layout.node_stamp):
         path.parent.mkdir(parents=True)
         path.touch()
     (layout.venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.7\n")
-    layout.stamp.write_text(json.dumps({"locks": wanted.locks, "project": wanted.project}))
-    layout.node_stamp.write_text(wanted.node)
+    layout.stamp.write_text(json.dumps(wanted))
+    layout.node_stamp.write_text(wanted["node"])
     return tmp_path
 
 
-def steps_in(checkout, profile="dev"):
-    wanted = read_wanted(checkout, python=None)
-    return plan_steps(profile, wanted, read_found(Layout(checkout)))
+def steps_in(checkout):
+    layout = Layout(checkout)
+    wanted, done = read_wanted(checkout), read_done(layout)
+    return plan_steps("dev", wanted, done, python=read_python(layout))
 
 
-class TestReadFound:
+class TestReadDone:
     def test_finds_a_complete_checkout_complete(self, checkout):
         assert steps_in(checkout) == []
-
-    def test_takes_an_unfinished_environment_for_none(self, checkout):
-        Layout(checkout).unfinished.touch()
-
-        assert steps_in(checkout) == EVERYTHING[:3]
-
-    def test_takes_an_environment_without_its_python_for_none(self, checkout):
-        python = Layout(checkout).python
-        python.unlink()
-        python.symlink_to(checkout / "gone")
-
-        assert steps_in(checkout) == EVERYTHING[:3]
 
     def test_adopts_an_environment_that_someone_else_made(self, checkout):
         Layout(checkout).stamp.unlink()
@@ -149,20 +121,39 @@ class TestReadFound:
         assert steps_in(checkout) == [INSTALL_NODE_PACKAGES]
 
 
+class TestReadPython:
+    def test_takes_an_unfinished_environment_for_none(self, checkout):
+        Layout(checkout).unfinished.touch()
+
+        assert steps_in(checkout) == EVERYTHING[:3]
+
+    def test_takes_an_environment_without_its_python_for_none(self, checkout):
+        python = Layout(checkout).python
+        python.unlink()
+        python.symlink_to(checkout / "gone")
+
+        assert steps_in(checkout) == EVERYTHING[:3]
+
+    def test_takes_an_environment_without_pip_for_none(self, checkout):
+        next(Layout(checkout).venv.glob("lib/python*/site-packages/pip/__main__.py")).unlink()
+
+        assert steps_in(checkout) == EVERYTHING[:3]
+
+
 class TestReadWanted:
     def test_notices_a_new_lock(self, checkout):
-        (checkout / "requirements-dev.txt").write_text("another")
+        (checkout / "requirements/dev.txt").write_text("another")
 
         assert steps_in(checkout) == [INSTALL_PACKAGES]
 
     def test_notices_a_new_lock_of_what_the_engine_installs_bare(self, checkout):
-        before = read_wanted(checkout, python=None)
+        before = read_wanted(checkout)
 
         (checkout / BARE_LOCK).write_text("another")
 
-        after = read_wanted(checkout, python=None)
-        assert after.locks["engine"] != before.locks["engine"]
-        assert after.locks["dev"] == before.locks["dev"]
+        after = read_wanted(checkout)
+        assert after["engine"] != before["engine"]
+        assert after["dev"] == before["dev"]
 
     def test_notices_a_change_of_the_project(self, checkout):
         (checkout / "pyproject.toml").write_text('[project]\nname = "y"\n')

@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.errors import SetUpError, TorchUnavailableError
+from scripts.installer import SetUpError, TorchUnavailableError
 from scripts.plan import INSTALL_NODE_PACKAGES, INSTALL_PACKAGES, INSTALL_PROJECT
 from scripts.set_up import (
     HEADROOM_MB,

@@ -163,6 +163,11 @@ variable "pool" {
     ])) == 0
     error_message = "The pool has no setting of one of these names: ${join(", ", keys(var.pool))}. docs/settings.md has them, in capitals."
   }
+
+  validation {
+    condition     = try(var.pool.lease_s, 900) >= 2 * try(var.pool.look_awake_s, 60)
+    error_message = "Set pool.lease_s to twice pool.look_awake_s or more: each look renews the leases, and a VM whose lease is over closes its door."
+  }
 }
 
 variable "app" {
@@ -191,6 +196,17 @@ variable "agents" {
   })
   default  = {}
   nullable = false
+
+  # 690: the seconds until an offer is claimed, and those until a job is stopped that is over its time.
+  validation {
+    condition     = var.agents.max_uptime_s >= try(var.pool.start_timeout_s, 1200) + try(var.pool.job_timeout_s, 1800) + 690
+    error_message = "Set agents.max_uptime_s to pool.start_timeout_s + pool.job_timeout_s + 690 or more: a shorter cap on uptime would cut jobs off."
+  }
+
+  validation {
+    condition     = var.agents.boot_grace_s >= try(var.pool.start_timeout_s, 1200)
+    error_message = "Set agents.boot_grace_s to pool.start_timeout_s or more: with less, a VM's switch ends a cold start that the app still waits for."
+  }
 }
 
 variable "budget" {

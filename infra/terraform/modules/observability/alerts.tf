@@ -2,7 +2,7 @@
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
   name                 = "${var.name}-vm-billed-but-idle"
   display_name         = "A GPU VM is billed and does nothing"
-  description          = "A VM was up for ${var.idle_alert_minutes} minutes in which no job was followed on any: look at GET /api/pool, which says whether it is kept warm on purpose; if not, deallocate it by hand."
+  description          = "A VM was up for ${var.idle_alert_minutes} minutes in which no job was followed on it: look at GET /api/pool, which says whether it is kept warm on purpose; if not, deallocate it by hand."
   location             = var.location
   resource_group_name  = var.resource_group_name
   scopes               = [local.workspace_id]
@@ -15,11 +15,15 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "billed_but_idle" {
 
   criteria {
     query                   = <<-EOT
-      let jobs = toscalar(AppRequests | where Name == "follow_job" | count);
+      let at_work = AppTraces
+        | where Message startswith "following on "
+        | distinct Vm = tolower(extract("^following on ([^ ]+) ", 1, Message));
       AzureMetrics
       | where ResourceProvider == "MICROSOFT.COMPUTE" and MetricName == "Percentage CPU"
+      | extend Vm = tolower(tostring(split(_ResourceId, "/")[-1]))
+      | where Vm !in (at_work)
       | summarize minutes = dcount(bin(TimeGenerated, 1m)) by _ResourceId
-      | where jobs == 0 and minutes >= ${var.idle_alert_minutes - 10}
+      | where minutes >= ${var.idle_alert_minutes - 10}
     EOT
     time_aggregation_method = "Count"
     operator                = "GreaterThan"

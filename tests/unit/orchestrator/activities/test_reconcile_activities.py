@@ -44,6 +44,13 @@ class TestTick:
 
         assert ready.vm().machine_boot == "b-7"
 
+    def test_remembers_when_the_vm_is_switched_off(self, ready: Parts, tick):
+        ready.agent().cap = {"cap_left_s": 9000.0, "max_uptime_s": 43200.0}
+
+        tick(ready)
+
+        assert (ready.vm().off_by, ready.vm().max_uptime_s) == (ready.now + 9000, 43200)
+
     def test_renews_the_lease_of_a_ready_vm(self, ready: Parts, tick):
         before = len(ready.agent().leases)
 

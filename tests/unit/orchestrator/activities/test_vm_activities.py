@@ -174,6 +174,16 @@ class TestCheckWake:
         assert answer == {"outcome": "failed"}
         assert starting.vm().phase == "deallocating"
 
+    def test_tells_the_pool_when_the_vm_is_switched_off(self, starting: Parts, do):
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.power.powers["gpu-1"] = "running"
+        starting.agent().cap = {"cap_left_s": 43000.0, "max_uptime_s": 43200.0}
+
+        do(starting.vms.check_wake(starting.order(), starting.durable))
+
+        vm = starting.vm()
+        assert (vm.phase, vm.off_by, vm.max_uptime_s) == ("ready", starting.now + 43000, 43200)
+
     def test_an_agent_that_refuses_the_lease_is_not_ready(self, starting: Parts, do):
         do(starting.vms.start_vm(starting.order(), starting.durable))
         starting.power.powers["gpu-1"] = "running"
@@ -284,6 +294,19 @@ class TestDeallocateVm:
             idle.now += 100
 
         assert idle.state.accounts["gpu-1"].billed_s == idle.policy.idle_window_s
+
+    def test_bills_nothing_for_a_start_that_has_failed_since(self, starting: Parts, do):
+        starting.power.failures["gpu-1"] = ("AllocationFailed", "no room")
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.now += 20
+        starting.power.refuse_next(ArmError("AllocationFailed", "no room"))
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        between = starting.vm().phase
+
+        answer = do(starting.vms.deallocate_vm(starting.order(), starting.durable))
+
+        assert (between, answer) == ("deallocating", {"outcome": "accepted"})
+        assert starting.state.accounts["gpu-1"].billed_s == 0
 
     def test_leaves_a_reopened_vm_alone(self, idle: Parts, do):
         order = idle.order()

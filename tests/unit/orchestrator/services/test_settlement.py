@@ -7,7 +7,7 @@ import pytest
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.errors import AgentUnreachableError
 from orchestrator.domain.job import JobRow, JobState, manifest_path
-from orchestrator.domain.pool import Enqueue
+from orchestrator.domain.pool import Confirm, Enqueue
 from orchestrator.domain.settlement import LOOKS_APART_S, LOST_S
 from tests.unit.orchestrator.parts import JOB, MANIFEST, OTHER_JOB, Parts
 
@@ -157,3 +157,36 @@ class TestCancel:
 
         assert reply == {"answer": "cancelled"}
         assert OTHER_JOB not in ready.vm().slots
+
+
+class TestCost:
+    def test_a_cancelled_job_that_ran_has_its_cost(self, running: Parts, do):
+        running.now += 100
+
+        row = do(running.settlement.cancel(running.jobs.read(JOB), DurableClient(running.durable)))
+
+        assert row.cost["compute_seconds"] == 100
+        assert row.cost["usd"] > 0
+
+    def test_comes_after_the_end_if_the_agent_confirms_later(self, running: Parts, do):
+        running.now += 100
+        running.agents.errors["stop"] = [AgentUnreachableError("cut")]
+        ended = do(
+            running.settlement.cancel(running.jobs.read(JOB), DurableClient(running.durable))
+        )
+        early = do(running.settlement.add_cost(ended))
+        running.now += running.policy.reissue_s
+        do(running.reconcile.sweep(running.durable))
+        running.apply(Confirm())
+        late = do(running.settlement.add_cost(ended))
+
+        assert (ended.state, ended.cost, early.cost) == (JobState.CANCELLED, None, None)
+        assert late.cost["compute_seconds"] >= 100
+        assert running.jobs.read(JOB).cost == late.cost
+
+    def test_a_job_that_never_ran_has_none(self, parts: Parts, do):
+        parts.jobs.insert(JobRow(job_id=JOB, created_at=parts.now))
+
+        row = do(parts.settlement.cancel(parts.jobs.read(JOB), DurableClient(parts.durable)))
+
+        assert do(parts.settlement.add_cost(row)).cost is None

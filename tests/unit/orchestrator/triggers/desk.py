@@ -8,6 +8,7 @@ from typing import Any
 
 import azure.functions as func
 
+from orchestrator.activities.images import ImageActivities
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
@@ -28,12 +29,21 @@ BOUNDARY = "frontier"
 
 
 class FakeFetcher:
-    """Gives the bytes of known URLs."""
+    """Gives the bytes of known URLs.
+
+    Attributes:
+        fetched: Every URL that was asked for, in order.
+        meanwhile: Called before a fetch ends.
+    """
 
     def __init__(self) -> None:
         self.images = {"https://images.invalid/cup.jpg": PNG}
+        self.fetched: list[str] = []
+        self.meanwhile: Callable[[], Any] = lambda: None
 
     async def fetch(self, url: str, *, on_bytes: Callable[[int], None]) -> bytes:
+        self.fetched.append(url)
+        self.meanwhile()
         if url not in self.images:
             raise ForbiddenImageUrlError("not there")
         on_bytes(len(self.images[url]))
@@ -90,7 +100,9 @@ class Desk:
             **common,
         )
         self.instance = InstanceRoutes(jobs=parts.jobs, settlement=parts.settlement)
+        self.acceptance = acceptance
         self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
+        self.images = ImageActivities(jobs=parts.jobs, images=acceptance, clock=lambda: parts.now)
         self.pool = PoolRoutes(policy=parts.policy, intake=self.reader, **common)
 
     def ask(
@@ -129,6 +141,19 @@ class Desk:
         return self.ask(
             self.batches.post, "batches", method="POST", **form(*files, key=key, **fields)
         )
+
+    def post_urls(self, *urls: str, key: str | None = None) -> "Heard":
+        """Post a batch of URLs."""
+        body = json.dumps({"images": [{"image_url": url} for url in urls]}).encode()
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.ask(self.batches.post, "batches", method="POST", body=body, headers=headers)
+
+    def prepare(self, batch_id: str, number: int, *, is_last: bool = False) -> Any:
+        """Run the activity that reads an image of a batch."""
+        order = {"batch_id": batch_id, "number": number, "is_last": is_last}
+        return asyncio.run(self.images.prepare_image(order))
 
     def get(self, job_id: str) -> "Heard":
         return self.ask(self.jobs.get, f"jobs/{job_id}", id=job_id)

@@ -1,7 +1,5 @@
 """What a POST meets before its image is read, and which threads its calls run in."""
 
-import json
-
 import pytest
 
 from orchestrator import lanes
@@ -49,20 +47,13 @@ class TestPost:
 
         assert [answer.status for answer in answers] == [202, 400, 202]
 
-    def test_holds_the_bytes_of_one_url_of_a_batch_at_a_time(self):
-        url = {"image_url": "https://images.invalid/cup.jpg"}
-        body = json.dumps({"images": [url] * 20}).encode()
-        desk = Desk(admission=Admission(AdmissionLimits(total_bytes=len(body) + len(PNG))))
+    def test_fetches_no_url_of_a_batch(self):
+        desk = Desk()
 
-        heard = desk.ask(
-            desk.batches.post,
-            "batches",
-            method="POST",
-            body=body,
-            headers={"Content-Type": "application/json"},
-        )
+        heard = desk.post_urls(*["https://images.invalid/cup.jpg"] * 100)
 
-        assert all("job_id" in item for item in heard.body["items"])
+        assert (heard.status, len(heard.body["items"])) == (202, 100)
+        assert desk.fetcher.fetched == []
 
 
 class TestNotes:

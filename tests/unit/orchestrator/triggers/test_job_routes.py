@@ -503,6 +503,18 @@ class TestArtifact:
         assert (heard.status, heard.data, heard.media_type) == (200, b"glb", "model/gltf-binary")
         assert heard.headers["x-content-type-options"] == "nosniff"
 
+    @pytest.mark.parametrize("sends_links", [True, False])
+    @pytest.mark.parametrize("name", ["model.glb", "manifest.json"])
+    def test_says_that_an_artifact_has_expired(self, sends_links: bool, name: str):
+        desk = Desk(sends_links=sends_links)
+        job_id = desk.post_json({"image_url": URL}).body["id"]
+        self.succeed(desk, job_id)
+        desk.parts.files.files.clear()
+
+        heard = desk.ask(desk.jobs.artifact, id=job_id, name=name)
+
+        assert (heard.status, heard.body["code"]) == (410, "artifact_expired")
+
     @pytest.mark.parametrize("name", ["input.png", "request.json", "../request.json", ""])
     def test_gives_nothing_that_is_no_artifact(self, desk: Desk, job_id: str, name: str):
         assert desk.ask(desk.jobs.artifact, id=job_id, name=name).status == 404

@@ -157,6 +157,46 @@ run "refuses_a_misspelt_setting_of_the_pool" {
   expect_failures = [var.pool]
 }
 
+run "takes_the_shortest_uptime_in_which_a_job_can_end" {
+  command = plan
+
+  variables {
+    pool   = { start_timeout_s = 600, job_timeout_s = 3000 }
+    agents = { max_uptime_s = 4290 }
+  }
+}
+
+run "refuses_an_uptime_that_cuts_jobs_off" {
+  command = plan
+
+  variables {
+    pool   = { start_timeout_s = 600, job_timeout_s = 3000 }
+    agents = { max_uptime_s = 4289 }
+  }
+
+  expect_failures = [var.agents]
+}
+
+run "refuses_a_switch_that_ends_a_cold_start_that_the_app_waits_for" {
+  command = plan
+
+  variables {
+    pool = { start_timeout_s = 1800 }
+  }
+
+  expect_failures = [var.agents]
+}
+
+run "refuses_a_lease_that_ends_between_two_looks" {
+  command = plan
+
+  variables {
+    pool = { lease_s = 100 }
+  }
+
+  expect_failures = [var.pool]
+}
+
 run "refuses_networks_that_overlap" {
   command = plan
 

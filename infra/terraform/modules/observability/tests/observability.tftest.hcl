@@ -15,8 +15,13 @@ run "somebody_is_told_of_a_vm_that_is_billed_and_does_nothing" {
   command = plan
 
   assert {
-    condition     = azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.window_duration == "PT45M" && strcontains(azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.criteria[0].query, "follow_job")
+    condition     = azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.window_duration == "PT45M" && strcontains(azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.criteria[0].query, "following on ")
     error_message = "The alert looks at another time, or not at the jobs."
+  }
+
+  assert {
+    condition     = strcontains(azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.criteria[0].query, "where Vm !in (at_work)") && !strcontains(azurerm_monitor_scheduled_query_rules_alert_v2.billed_but_idle.criteria[0].query, "toscalar")
+    error_message = "One VM that works keeps the alert from telling of another that does not."
   }
 
   assert {

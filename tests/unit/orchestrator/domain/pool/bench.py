@@ -119,12 +119,12 @@ class Bench:
     def queued(self) -> list[str]:
         return [ticket.job_id for ticket in self.state.queue]
 
-    def bring_up(self, name: str = "gpu-1") -> int:
+    def bring_up(self, name: str = "gpu-1", **more: Any) -> int:
         """Answer a VM's wake until it is ready; give the epoch."""
         epoch = self.vm(name).epoch
         self.tell(StartAccepted(vm=name, epoch=epoch, at=self.now))
         self.tell(VmRunning(vm=name, epoch=epoch))
-        self.tell(VmReady(vm=name, epoch=epoch))
+        self.tell(VmReady(vm=name, epoch=epoch, **more))
         return epoch
 
     def run(self, job_id: str, fence: int = 1) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from orchestrator.domain.pool import (
     Command,
     Confirm,
     Decision,
+    Drained,
     GrantSlot,
     PoolPolicy,
     PoolState,
@@ -39,6 +40,7 @@ def check_step(
     after = decision.state
     check_places(after)
     check_slots(before, decision, policy)
+    check_caps(before, command, after, now, policy)
     check_busy_vms(before, command, after, now, policy)
     check_no_stall(after, now, policy)
     check_order(before, after)
@@ -116,6 +118,28 @@ def check_slots(before: PoolState, decision: Decision, policy: PoolPolicy) -> No
             vm = after.vms[effect.vm]
             assert (vm.epoch, vm.drain) == (effect.epoch, effect.drain)
             assert vm.phase in DOWN
+
+
+def check_caps(
+    before: PoolState, command: Command, after: PoolState, now: float, policy: PoolPolicy
+) -> None:
+    """No slot is given that may outlast its VM's cap, and no VM reopened to give none.
+
+    A cap too short for a wake and the longest job can't be kept: it is ignored during a wake.
+    """
+    for name, vm in after.vms.items():
+        if vm.off_by is None or vm.phase is not VmPhase.READY:
+            continue
+        outlasts = now + policy.offer_s + policy.job_timeout_s + policy.slot_grace_s > vm.off_by
+        is_waking = now < vm.off_by - vm.max_uptime_s + policy.starting_s
+        old = before.vms[name].slots if name in before.vms else {}
+        if outlasts and not is_waking:
+            assert not set(vm.slots) - set(old), "the cap may cut a job off"
+            assert (
+                not isinstance(command, Drained)
+                or command.vm != name
+                or (before.vms[name].phase is VmPhase.READY)
+            ), "reopened for nothing"
 
 
 def check_busy_vms(

@@ -375,6 +375,165 @@ class TestLostAnswers:
         assert interval.ended_at == pool.began_at + 800
 
 
+class Starting(Azure):
+    """A pool whose start was taken at 0 s, seen under way at 12 s, and refused a host at 21 s.
+
+    A second copy of the start was refused then, which had seen the first under way just before.
+    """
+
+    def __init__(self, *, power: str = "starting") -> None:
+        super().__init__()
+        self.at(0, Enqueue(job_id="a", fence=101))
+        self.at(0.1, StartAccepted(vm="gpu", epoch=self.epoch, at=self.began_at))
+        self.power = power
+        self.look(12)
+        self.power = "deallocated"
+
+    def fail(self, *, may_be_on: bool = True) -> None:
+        failed = StartFailed(
+            vm="gpu",
+            epoch=self.epoch,
+            code="AllocationFailed",
+            is_capacity=True,
+            may_be_on=may_be_on,
+        )
+        self.at(21, failed)
+
+    def ask_after_a_look(self, second: float, *, looked: float) -> None:
+        vm = self.state.vms["gpu"]
+        asked = PowerAsked(
+            vm="gpu",
+            epoch=vm.epoch,
+            drain=vm.drain,
+            at=self.began_at + second,
+            found_failed_at=self.began_at + looked,
+        )
+        assert self.at(second, asked) == {"answer": "done"}
+
+    def find_failed(self, second: float) -> None:
+        vm = self.state.vms["gpu"]
+        seen = VmSeen(
+            vm="gpu",
+            epoch=vm.epoch,
+            phase_since=vm.phase_since,
+            seen_at=self.began_at + second,
+            power="deallocated",
+            failure="AllocationFailed",
+        )
+        self.at(second, Tick(generation=1, seen=[seen]))
+
+    def off(self, second: float) -> None:
+        at = self.began_at + second
+        self.at(
+            second,
+            DeallocationAccepted(vm="gpu", epoch=self.epoch, at=at, may_have_been_off=True),
+        )
+
+
+class TestFailedStarts:
+    """A start that failed never had a host, whoever is the first to find out."""
+
+    def test_a_retirement_that_finds_that_the_start_has_failed_bills_nothing(self):
+        pool = Starting()
+        pool.fail()
+
+        pool.ask_after_a_look(21.3, looked=21.2)
+        pool.off(21.4)
+
+        assert pool.intervals == []
+        assert pool.state.accounts["gpu"].billed_s == 0
+
+    def test_a_look_during_the_retirement_that_finds_so_bills_nothing(self):
+        pool = Starting()
+        pool.fail()
+
+        pool.find_failed(21.2)
+
+        assert pool.intervals == []
+        assert pool.state.accounts["gpu"].billed_s == 0
+
+    def test_a_vm_that_has_run_since_is_billed_until_its_later_start_was_found_failed(self):
+        pool = Starting(power="running")
+        pool.fail()
+
+        pool.ask_after_a_look(21.3, looked=21.2)
+        pool.off(21.3)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.ended_at - interval.began_at == pytest.approx(21.3)
+        assert interval.is_estimated
+
+    def test_a_wake_that_has_run_and_then_fails_is_billed_until_it_was_found_off(self):
+        pool = Starting(power="running")
+
+        pool.fail(may_be_on=False)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.ended_at - interval.began_at == 21
+        assert interval.is_estimated
+
+    def test_a_second_start_after_a_failed_one_is_billed_from_its_own_call(self):
+        pool = Starting()
+
+        pool.ask_after_a_look(21, looked=20.9)
+        pool.at(21.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 21))
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 21, False)
+
+    def test_a_failed_start_leaves_no_call_without_an_answer(self):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.ask(1, Call(acts=True, answers=False, pause_s=0), wanted="starting")
+        pool.look(12)
+
+        Starting.ask_after_a_look(pool, 21, looked=20.9)
+        pool.at(21.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 21))
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 21, False)
+
+    def test_a_failure_seen_before_the_start_was_taken_is_that_of_an_older_one(self):
+        pool = Starting()
+
+        pool.ask_after_a_look(21, looked=-1)
+
+        assert pool.state.vms["gpu"].billed_since == pool.began_at
+
+    def test_a_failure_seen_before_a_late_second_call_was_taken_does_not_end_the_wake(self):
+        pool = Azure()
+        pool.at(0, Enqueue(job_id="a", fence=101))
+        pool.ask(1, Call(acts=False, answers=False, pause_s=0), wanted="starting")
+        vm = pool.state.vms["gpu"]
+        older = VmSeen(
+            vm="gpu",
+            epoch=vm.epoch,
+            phase_since=vm.phase_since,
+            seen_at=pool.began_at + 155,
+            power="deallocated",
+            failure="SkuNotAvailable",
+        )
+
+        pool.ask(156, Call(acts=True, answers=True, pause_s=0), wanted="starting")
+        pool.at(156.2, Tick(generation=1, seen=[older]))
+
+        vm = pool.state.vms["gpu"]
+        assert vm.phase == "starting"
+        assert vm.billed_since is not None
+
+    def test_a_start_by_hand_of_a_vm_that_had_been_on_bills_nothing_if_it_fails(self):
+        pool = Starting()
+        pool.at(60, VmRunning(vm="gpu", epoch=pool.epoch))
+        pool.at(100, VmReady(vm="gpu", epoch=pool.epoch))
+        pool.power = "starting"
+        pool.look(150)
+
+        pool.find_failed(190)
+
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.ended_at - interval.began_at == 150
+
+
 class TestBoots:
     """What Azure does not tell of a VM that is on at every look, its agent does."""
 

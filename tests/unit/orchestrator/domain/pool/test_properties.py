@@ -59,6 +59,11 @@ VM_COMMANDS = (VmRunning, VmReady, Deallocated, VmLost, *ASKED)
 vms = st.sampled_from(VMS)
 jobs = st.sampled_from(JOBS)
 booleans = st.booleans()
+caps = st.one_of(
+    st.just({}),
+    st.tuples(st.sampled_from([43200.0, 7200.0, 3000.0, 900.0]), st.floats(0.0, 1.0)),
+)
+"""What an agent says of its cap: nothing, or the whole and the share that is left."""
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -83,6 +88,12 @@ class PoolMachine(RuleBasedStateMachine):
         check_staleness(before, command, self.bench.last, now, policy)
         self.told.append(command)
         return reply
+
+    def cap(self, drawn) -> dict[str, float]:
+        if not drawn:
+            return {}
+        whole_s, share = drawn
+        return {"off_by": self.bench.now + share * whole_s, "max_uptime_s": whole_s}
 
     def name(self, index: int) -> str:
         return self.names[index % len(self.names)]
@@ -148,14 +159,14 @@ class PoolMachine(RuleBasedStateMachine):
         epoch = vm.epoch - (old == 0)
         self.tell(kind(vm=vm.name, epoch=epoch, **more))
 
-    @rule(index=st.integers(0, 2))
-    def a_wake_goes_well(self, index: int) -> None:
+    @rule(index=st.integers(0, 2), cap=caps)
+    def a_wake_goes_well(self, index: int, cap) -> None:
         vm = self.bench.vm(self.name(index))
         if vm.phase is VmPhase.STARTING:
             epoch = vm.epoch
             self.tell(StartAccepted(vm=vm.name, epoch=epoch, at=self.bench.now))
             self.tell(VmRunning(vm=vm.name, epoch=epoch))
-            self.tell(VmReady(vm=vm.name, epoch=epoch))
+            self.tell(VmReady(vm=vm.name, epoch=epoch, **self.cap(cap)))
 
     @rule(index=st.integers(0, 2), is_capacity=booleans, may_be_on=booleans)
     def a_wake_fails(self, index: int, *, is_capacity: bool, may_be_on: bool) -> None:
@@ -195,13 +206,13 @@ class PoolMachine(RuleBasedStateMachine):
         power=st.sampled_from(POWERS),
         agent=st.sampled_from([None, "up", "closed", "unreachable"]),
         holds=st.sets(jobs, max_size=3),
+        cap=caps,
     )
-    def a_vm_is_seen(self, index: int, power, agent, holds: set[str]) -> None:
+    def a_vm_is_seen(self, index: int, power, agent, holds: set[str], cap) -> None:
         vm = self.bench.vm(self.name(index))
         live = [[job, self.fences.get(job, 7)] for job in sorted(holds)]
-        seen = self.bench.see(
-            vm.name, power=power, agent=agent, jobs=live if agent == "up" else None
-        )
+        told = {"jobs": live, **self.cap(cap)} if agent == "up" else {}
+        seen = self.bench.see(vm.name, power=power, agent=agent, **told)
         self.sightings.append(seen)
 
     @rule(
@@ -248,7 +259,7 @@ class PoolMachine(RuleBasedStateMachine):
     def come_to_rest(self, agents: str) -> None:
         bench = Bench(*self.names)
         bench.state, bench.now = frozen(self.bench.state), self.bench.now
-        world = World(bench, agents=agents)
+        world = World(bench, agents=agents, cap_s=7200.0)
         if agents == "up":
             for job, fence in self.fences.items():
                 world.bring_job(job, fence)

@@ -76,6 +76,11 @@ class World:
     Args:
         agents: ``up``; ``stubborn`` (up, but never stops a job); ``mute`` (nobody answers).
         plan_start: How the next start of a VM turns out: ``ok``, ``no_capacity``, ``fails``.
+        cap_s: Seconds from boot after which a VM's switch takes it; None for an older agent.
+        plan_job: How long the next job takes, in seconds.
+
+    Attributes:
+        cut_off: Jobs that a cap has ended, in order.
     """
 
     def __init__(
@@ -84,6 +89,8 @@ class World:
         *,
         agents: str = "up",
         plan_start: Callable[[], str] = lambda: "ok",
+        cap_s: float | None = None,
+        plan_job: Callable[[], float] = lambda: JOB_S,
     ) -> None:
         self.bench = bench
         self.agents = agents
@@ -95,6 +102,9 @@ class World:
                 (s.job_id, s.fence) for s in vm.slots.values() if s.claimed
             }
         self.finished: list[str] = []
+        self.cut_off: list[str] = []
+        self._cap_s = cap_s
+        self._plan_job = plan_job
         self._plan_start = plan_start
         self._alive: dict[str, int] = {}
         self._rounds = itertools.count(1000)
@@ -134,7 +144,7 @@ class World:
         reply = self.tell(kind(job_id=job_id, fence=fence, round=round_number))
         if reply["answer"] == "slot":
             self.machines[reply["vm"]].jobs.add((job_id, fence))
-            self.later(JOB_S, lambda: self._finish(job_id, fence, reply["vm"]))
+            self.later(self._plan_job(), lambda: self._finish(job_id, fence, reply["vm"]))
         elif reply["answer"] == "wait":
             self.later(ASK_S, lambda: self._ask(job_id) if self._alive.get(job_id) else None)
         elif reply["answer"] == "over":
@@ -200,9 +210,25 @@ class World:
             self.later(BOOT_S, lambda: self.tell(failed))
             return
         self.machines[vm].switch_on(self.bench.now)
+        booted_at = self.machines[vm].on_since
+        if self._cap_s is not None:
+            self.later(self._cap_s, lambda: self._reach_cap(vm, booted_at))
         self.later(BOOT_S / 2, lambda: self.tell(VmRunning(vm=vm, epoch=epoch)))
         if self.agents != "mute":
-            self.later(BOOT_S, lambda: self.tell(VmReady(vm=vm, epoch=epoch)))
+            self.later(BOOT_S, lambda: self.tell(VmReady(vm=vm, epoch=epoch, **self._cap_of(vm))))
+
+    def _cap_of(self, vm: str) -> dict[str, float]:
+        """Tell what an agent says of its cap."""
+        booted_at = self.machines[vm].on_since
+        if self._cap_s is None or booted_at is None:
+            return {}
+        return {"off_by": booted_at + self._cap_s, "max_uptime_s": self._cap_s}
+
+    def _reach_cap(self, vm: str, booted_at: float | None) -> None:
+        machine = self.machines[vm]
+        if machine.on_since == booted_at:
+            self.cut_off += sorted(job_id for job_id, _ in machine.jobs)
+            machine.switch_off(self.bench.now)
 
     def _retire(self, effect: RetireVm) -> None:
         vm, epoch, drain = effect.vm, effect.epoch, effect.drain
@@ -244,4 +270,6 @@ class World:
         if self.agents == "mute":
             return self.bench.see(name, power=machine.power, agent="unreachable")
         jobs = [list(job) for job in sorted(machine.jobs)]
-        return self.bench.see(name, power=machine.power, agent="up", jobs=jobs)
+        return self.bench.see(
+            name, power=machine.power, agent="up", jobs=jobs, **self._cap_of(name)
+        )
