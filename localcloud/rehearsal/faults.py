@@ -107,7 +107,7 @@ PACES: dict[FaultName, Pace] = {
     # A job holds up no VM but by its slot.
     FaultName.SUSPENDED: Pace(900),
     # By a restart; what the end of the workflows puts off counts as `terminated`.
-    FaultName.STORE_LOST: Pace(6000, costs_s=RESTART_S),
+    FaultName.STORE_LOST: Pace(12000, costs_s=RESTART_S),
     FaultName.CANCELLED_AT_BIRTH: Pace(1500, (200, 800), share=0.3, hits_one=False),
     # Each of its two restarts costs as much as a crash.
     FaultName.VM_UNLISTED: Pace(3000, costs_s=RESTART_S),
