@@ -1,7 +1,7 @@
 """Those who post jobs: they come in bursts or by a trace; most ask how it goes, and some cancel.
 
-The others leave and come back much later. Whoever asks after a job that was terminated heals what
-it left behind; for those who leave, the reconciler must.
+A few post a small batch. The others leave and come back much later. Whoever asks after a job that
+was terminated heals what it left behind; for those who leave, the reconciler must.
 """
 
 import asyncio
@@ -11,13 +11,16 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL import Image
 
+from localcloud.rehearsal.faults import FaultName, Faults
 from localcloud.rehearsal.host import Host, HostGoneError
 
 BURST = (3, 14)
@@ -28,6 +31,11 @@ PATIENCE_S = (1.0, 15.0)
 CANCELS = 0.06
 LEAVES = 0.4
 LEAVES_FOR_S = (900.0, 1800.0)
+BATCHES = 0.08
+"""Of the visits, how many post a batch."""
+BATCH = (2, 4)
+AT_BIRTH_S = 0.1
+"""A cancellation that comes within so many seconds of the 202 may meet the job's first step."""
 MOMENTS = re.compile("time|second", re.IGNORECASE)
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -45,6 +53,32 @@ def draw_arrivals(jobs: int, chance: Random) -> list[float]:
         arrivals += [begins_at + chance.uniform(0, WITHIN_BURST_S) for _ in range(count)]
         begins_at += chance.uniform(*BETWEEN_BURSTS_S)
     return sorted(arrivals)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One customer.
+
+    Attributes:
+        number: Of the visit, from 1.
+        at_s: When it comes, virtual seconds.
+        jobs: How many it posts: one by itself, several as a batch.
+    """
+
+    number: int
+    at_s: float
+    jobs: int = 1
+
+
+def plan_visits(arrivals: Sequence[float], chance: Random) -> list[Visit]:
+    """Plan who posts what: one job for each arrival, some of them together as a batch."""
+    visits: list[Visit] = []
+    left = list(arrivals)
+    while left:
+        jobs = chance.randint(*BATCH) if chance.random() < BATCHES else 1
+        visits.append(Visit(len(visits) + 1, left[0], len(left[:jobs])))
+        del left[:jobs]
+    return visits
 
 
 def read_arrivals(
@@ -90,11 +124,11 @@ def _to_seconds(text: str) -> float:
         return datetime.fromisoformat(f"{head}{dot}{fraction[:6]}").timestamp()
 
 
-def make_body() -> bytes:
-    """Make the body of a post: a small image that passes every rule."""
+def make_image() -> dict[str, str]:
+    """Make the JSON of a small image that passes every rule."""
     file = io.BytesIO()
     Image.effect_noise((64, 64), 60).convert("RGB").save(file, "PNG")
-    return json.dumps({"image_base64": base64.b64encode(file.getvalue()).decode()}).encode()
+    return {"image_base64": base64.b64encode(file.getvalue()).decode()}
 
 
 class Customers:
@@ -108,21 +142,29 @@ class Customers:
         self,
         host: Host,
         *,
-        body: bytes,
+        faults: Faults,
         chance: Random,
         on_cancel: Callable[[str], None],
     ) -> None:
         self._host = host
-        self._body = body
+        self._faults = faults
+        self._image = make_image()
         self._chance = chance
         self._on_cancel = on_cancel
         self.job_ids: set[str] = set()
 
-    async def visit(self, number: int, at_s: float) -> None:
-        """Post one job at a moment and ask until it is over."""
-        await asyncio.sleep(at_s)
-        job_id = await self._post(number)
-        self.job_ids.add(job_id)
+    async def visit(self, visit: Visit) -> None:
+        """Post at a moment and ask until it is over."""
+        await asyncio.sleep(visit.at_s)
+        job_ids = await self._post(visit)
+        self.job_ids.update(job_ids)
+        for job_id in job_ids:
+            if self._faults.hits(FaultName.CANCELLED_AT_BIRTH):
+                await asyncio.sleep(self._chance.uniform(0, AT_BIRTH_S))
+                await self._cancel(job_id)
+        await asyncio.gather(*(self._follow(job_id) for job_id in job_ids))
+
+    async def _follow(self, job_id: str) -> None:
         loop = asyncio.get_running_loop()
         cancels_at = float("inf")
         if self._chance.random() < LEAVES:
@@ -136,17 +178,23 @@ class Customers:
             if await self._is_over(job_id):
                 return
 
-    async def _post(self, number: int) -> str:
-        headers = {"idempotency-key": f"visit-{number}"}
+    async def _post(self, visit: Visit) -> list[str]:
+        """Post until it is accepted, and give the jobs' ids."""
+        headers = {"idempotency-key": f"visit-{visit.number}"}
+        name, path, asked = "post_job", "jobs", dict[str, Any](self._image)
+        if visit.jobs > 1:
+            name, path, asked = "post_batch", "batches", {"images": [self._image] * visit.jobs}
+        body = json.dumps(asked).encode()
         while True:
             try:
                 answer = await self._host.request(
-                    "post_job", "POST", "jobs", params={}, body=self._body, headers=headers
+                    name, "POST", path, params={}, body=body, headers=headers
                 )
             except HostGoneError:
                 answer = None
             if answer is not None and answer.status_code == 202:
-                return str(json.loads(answer.get_body())["id"])
+                accepted = json.loads(answer.get_body())
+                return [item["job_id"] for item in accepted.get("items", [])] or [accepted["id"]]
             await asyncio.sleep(self._chance.uniform(*PATIENCE_S))
 
     async def _cancel(self, job_id: str) -> None:

@@ -6,7 +6,7 @@ does about a VM, or about all of them, by no more than its fault allows: see `PA
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -38,6 +38,10 @@ class FaultName(StrEnum):
     STARTED_BY_HAND = "started_by_hand"
     STOPPED_BY_HAND = "stopped_by_hand"
     DEALLOCATED_BY_HAND = "deallocated_by_hand"
+    SUSPENDED = "suspended"
+    STORE_LOST = "store_lost"
+    CANCELLED_AT_BIRTH = "cancelled_at_birth"
+    VM_UNLISTED = "vm_unlisted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Pace:
 
 PATIENCE_S = 75.0
 """A workflow asks an agent for a minute before it gives it up; then a last call of 10 s."""
+RESTART_S = 180.0
+"""The host is down for up to two minutes; then a tick."""
 PACES: dict[FaultName, Pace] = {
     FaultName.STOCK_OUT: Pace(1500, (300, 2400), hits_one=True),
     FaultName.SLOW_START: Pace(2400, (600, 1500), share=0.7),
@@ -87,8 +93,7 @@ PACES: dict[FaultName, Pace] = {
     FaultName.STORAGE_ERROR: Pace(
         1800, (5, 60), share=0.25, hits_one=False, costs_s=120, lasts_on=True
     ),
-    # Two minutes until it is started again, and a tick.
-    FaultName.HOST_CRASH: Pace(1200, costs_s=180),
+    FaultName.HOST_CRASH: Pace(1200, costs_s=RESTART_S),
     FaultName.DUPLICATE: Pace(900, (100, 600), share=0.3, hits_one=False),
     # Each message by as much as was drawn for it.
     FaultName.LATE: Pace(1500, (100, 400), share=0.1, hits_one=False),
@@ -99,6 +104,13 @@ PACES: dict[FaultName, Pace] = {
     FaultName.STARTED_BY_HAND: Pace(4000),
     FaultName.STOPPED_BY_HAND: Pace(5000),
     FaultName.DEALLOCATED_BY_HAND: Pace(4000),
+    # A job holds up no VM but by its slot.
+    FaultName.SUSPENDED: Pace(900),
+    # By a restart; what the end of the workflows puts off counts as `terminated`.
+    FaultName.STORE_LOST: Pace(12000, costs_s=RESTART_S),
+    FaultName.CANCELLED_AT_BIRTH: Pace(1500, (200, 800), share=0.3, hits_one=False),
+    # Each of its two restarts costs as much as a crash.
+    FaultName.VM_UNLISTED: Pace(3000, costs_s=RESTART_S),
 }
 
 
@@ -154,13 +166,15 @@ class Faults:
     """Which spans are on, and what has fired.
 
     Args:
-        chance: Draws who suffers.
+        draw: Gives each fault a source of chance of its own, which decides who suffers.
     """
 
-    def __init__(self, loop: VirtualLoop, timeline: Timeline, chance: Random) -> None:
+    def __init__(
+        self, loop: VirtualLoop, timeline: Timeline, draw: Callable[[str], Random]
+    ) -> None:
         self._loop = loop
         self._timeline = timeline
-        self._chance = chance
+        self._chances = {name: draw(f"faults/{name}") for name in FaultName}
         self._on: dict[FaultName, list[Span]] = {}
         self.fired: Counter[FaultName] = Counter()
         self.hits_made: list[Hit] = []
@@ -189,7 +203,7 @@ class Faults:
         spans[:] = [span for span in spans if span.until > now]
         span = next((s for s in spans if vm is None or s.vm in (None, vm)), None)
         pace = PACES[name]
-        if span is None or self._chance.random() >= pace.share:
+        if span is None or self._chances[name].random() >= pace.share:
             return False
         self.fired[name] += 1
         if vm not in span.met or pace.costs_anew:

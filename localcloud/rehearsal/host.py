@@ -22,7 +22,7 @@ from localcloud.functions_host.activities import to_failure
 from localcloud.functions_host.engine import Engine, EngineOptions
 from localcloud.functions_host.errors import InstanceOverError
 from localcloud.functions_host.loader import App, AppFunction, index_app
-from localcloud.functions_host.store import OVER, ActivityRow, Store
+from localcloud.functions_host.store import ActivityRow, Store
 from localcloud.rehearsal.faults import FaultName, Faults
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, LoopAlarm, LoopExecutor, VirtualLoop
@@ -113,10 +113,26 @@ class Host:
         """Have the host end at a commit: so many from now, ``before`` or ``after`` it."""
         self._kill = _Kill(commits, moment)
 
-    def is_over(self, instance_id: str) -> bool:
-        """Tell whether an instance is known to be over; False while the host is not there."""
-        row = None if self.life is None else self.life.store.read_instance(instance_id)
-        return row is not None and row.status in OVER
+    def kill(self) -> bool:
+        """End now, between two commits; False if the host is not there."""
+        if self.life is None:
+            return False
+        self._end_life(self.life)
+        return True
+
+    def lose_store(self) -> bool:
+        """End now, and delete all that Durable stored; False if the host is not there."""
+        if not self.kill():
+            return False
+        self._loop.call_soon(self._delete_store)
+        return True
+
+    def status_of(self, instance_id: str) -> str | None:
+        """Give an instance's status, "" if there is none; None while the host is not there."""
+        if self.life is None:
+            return None
+        row = self.life.store.read_instance(instance_id)
+        return "" if row is None else row.status
 
     def stop(self) -> None:
         """End for good."""
@@ -168,13 +184,20 @@ class Host:
         if kill.commits_left > 0:
             return
         self._kill = None
-        self._ended = number
         self._faults.strike(FaultName.HOST_CRASH, None, f"{moment} a commit")
-        life, self.life = self.life, None
-        life.end()
-        # The commit is still under way below this call.
-        self._loop.call_soon(life.close)
+        self._end_life(self.life)
         raise HostKilledError
+
+    def _end_life(self, life: "Life") -> None:
+        self._ended = self._lives
+        self.life = None
+        life.end()
+        # A commit may still be under way below this call.
+        self._loop.call_soon(life.close)
+
+    def _delete_store(self) -> None:
+        for path in self._path.parent.glob(f"{self._path.name}*"):
+            path.unlink()
 
 
 class Life:

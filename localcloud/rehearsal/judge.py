@@ -3,14 +3,15 @@
 import hashlib
 import json
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from localcloud.arm.vm import PowerState
+from localcloud.functions_host.store import OVER
 from localcloud.rehearsal.faults import FaultName, Faults, allowance
 from localcloud.rehearsal.host import POWER_READ, SWEEP_EVERY
+from localcloud.rehearsal.job_checks import ROUND_S, JobChecks, StatusOf
 from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import SeenFiles, SeenLedger
@@ -22,8 +23,6 @@ from orchestrator.domain.pool import PoolPolicy, PoolState, Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE
 
 ENOUGH_TRIES = 3
-ROUND_S = 15.0
-"""How long a round of the reconciler may take: it asks Azure, then agents, for 10 s at most."""
 DRAIN_S = 5.0
 MOMENT_S = 1e-3
 PARTS_S = 0.01
@@ -100,6 +99,10 @@ class Judge:
         self._woken_at: dict[str, float] = {}
         self._rounds: list[float] = [0.0]
         self._ended_generation: int | None = None
+        self._lost_with_store: set[str] = set()
+        self._jobs = JobChecks(
+            policy, timeline=timeline, region=region, faults=faults, break_rule=self.break_rule
+        )
         self._looks_every: tuple[float, float] = (0.0, policy.look_asleep_s)
         self.idle: list[IdleTime] = []
         self.differences: list[Difference] = []
@@ -118,6 +121,13 @@ class Judge:
         self._ended_at.setdefault(instance_id, self._timeline.now)
         if instance_id.startswith("pool-"):
             self._ended_generation = int(instance_id.rpartition("-")[2])
+
+    def note_store_lost(self) -> None:
+        """Note that all workflows are gone at once, the reconciler among them."""
+        self._ended_generation = self._pool.generation
+        self._lost_with_store |= {
+            job_id for job_id, row in self.rows.items() if not row.state.is_over
+        }
 
     @property
     def next_reconciler_s(self) -> float:
@@ -145,6 +155,10 @@ class Judge:
         self._see_free(state)
         self._tell_changes(state)
         self._see_round(state)
+        for name in self._unseen_since.keys() - state.vms.keys():
+            # It is not configured: nobody looks at it until it is again.
+            del self._unseen_since[name]
+        self._jobs.see_pool(state)
         self._pool = state
 
     def _see_round(self, state: PoolState) -> None:
@@ -246,13 +260,11 @@ class Judge:
                 f"{vm.name} was on for {unseen_s:.0f} s, believed off; it may {allowed_s:.0f} s",
             )
 
-    def look(self, is_over: Callable[[str], bool]) -> None:
-        """Check what must have been done by now.
-
-        Args:
-            is_over: Tells whether a workflow instance is known to be over.
-        """
+    def look(self, status_of: StatusOf) -> None:
+        """Check what must have been done by now."""
         self._see_rounds()
+        self._jobs.see_slots(self._pool)
+        self._jobs.see_workflows(self._pool, self.rows, status_of)
         for vm in self._pool.vms.values():
             self._see_unseen(vm)
             idle = None if vm.slots else self._idle_so_far(vm.name)
@@ -260,9 +272,9 @@ class Judge:
                 self._break_if_long(vm.name, idle)
             for slot in vm.slots.values():
                 if slot.claimed and not slot.releasing:
-                    self._see_orphan(slot.job_id, slot.granted_at, vm.name, is_over)
+                    self._see_orphan(slot.job_id, slot.granted_at, vm.name, status_of)
         for ticket in self._pool.queue[:HEAD_OF_QUEUE]:
-            self._see_orphan(ticket.job_id, ticket.since, "", is_over)
+            self._see_orphan(ticket.job_id, ticket.since, "", status_of)
 
     def _see_rounds(self) -> None:
         """Check that the reconciler has not slept for too long."""
@@ -273,9 +285,7 @@ class Judge:
         if late_s > allowed_s:
             self.break_rule("rounds", f"no round for {late_s:.0f} s; it may be {allowed_s:.0f} s")
 
-    def _see_orphan(
-        self, job_id: str, since: float, vm: str, is_over: Callable[[str], bool]
-    ) -> None:
+    def _see_orphan(self, job_id: str, since: float, vm: str, status_of: StatusOf) -> None:
         """Check that nothing is kept for a job that was terminated a while ago."""
         ended_at = self._ended_at.get(job_id)
         if ended_at is None:
@@ -283,7 +293,7 @@ class Judge:
         base_s = SETTLED_S + 2 * self._policy.look_awake_s + ROUND_S
         since = max(ended_at, since - self._clock.offset_s - BEGINNING)
         allowed_s = allowance(self._faults.hits_made, vm, since, base_s)
-        if self._timeline.now - since > allowed_s and is_over(job_id):
+        if self._timeline.now - since > allowed_s and status_of(job_id) in OVER:
             what = "a slot" if vm else "a ticket"
             self.break_rule(
                 "orphan",
@@ -317,6 +327,7 @@ class Judge:
             self.break_rule("one end", f"{row.job_id} was {before.state} and is {row.state}")
         if row.state is JobState.SUCCEEDED:
             self._see_result(row)
+        self._jobs.see_row(row, self._pool)
 
     def _see_result(self, row: JobRow) -> None:
         result = {k: v for k, v in (row.result or {}).items() if k != "price_per_hour_usd"}
@@ -343,8 +354,10 @@ class Judge:
         self._see_idle(name)
         self._see_wake(name)
         self._asked_off.setdefault(name, []).append(self._timeline.now)
-        vm, live = self._pool.vms[name], self._region.agents[name].live
+        vm, live = self._pool.vms.get(name), self._region.agents[name].live
         self._timeline.note(name, "deallocation asked for")
+        if vm is None:
+            return
         if vm.slots:
             self.break_rule("drain", f"{name} is deallocated under {sorted(vm.slots)}")
         if vm.receipt is not None and live:
@@ -414,10 +427,12 @@ class Judge:
             self.break_rule("no job lost", f"{name} is {row.state if row else 'unknown'}")
         elif row.state is JobState.CANCELLED and job_id not in self.ended_from_outside:
             self.break_rule("no job lost", f"{name} was cancelled by nobody")
-        elif row.state is JobState.FAILED and not _is_fair(row):
+        elif row.state is JobState.FAILED and not self._is_fair(row):
             self.break_rule("no job lost", f"{name} failed: {row.error}, fence {row.fence}")
 
-
-def _is_fair(row: JobRow) -> bool:
-    error: dict[str, Any] = row.error or {}
-    return error.get("code") in RETRYABLE and row.fence % 100 >= ENOUGH_TRIES
+    def _is_fair(self, row: JobRow) -> bool:
+        """Tell whether a job may have failed: after enough tries, or with Durable's store."""
+        error: dict[str, Any] = row.error or {}
+        if error.get("code") == "workflow_lost":
+            return row.job_id in self._lost_with_store
+        return error.get("code") in RETRYABLE and row.fence % 100 >= ENOUGH_TRIES

@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchest
 from localcloud.arm.vm import PowerState
 from localcloud.rehearsal.agent import SimulatedAgent
 from localcloud.rehearsal.chaos import DOWN_S, Chaos
-from localcloud.rehearsal.customers import Customers, draw_arrivals, make_body
+from localcloud.rehearsal.customers import Customers, draw_arrivals, plan_visits
 from localcloud.rehearsal.faults import FaultName, Faults
 from localcloud.rehearsal.host import Host, HostGoneError
 from localcloud.rehearsal.judge import Breach, Judge
@@ -102,8 +102,9 @@ class Rehearsal:
         self.loop = VirtualLoop(self._draw("threads"))
         self.clock = HostClock(self.loop)
         self.timeline = Timeline(self.loop.time)
-        self.faults = Faults(self.loop, self.timeline, self._draw("faults"))
+        self.faults = Faults(self.loop, self.timeline, self._draw)
         self.settings = make_settings()
+        self._unlisted: set[str] = set()
         trouble = StorageTrouble(self.faults, self._draw("storage"))
         self.stores = make_stores(
             trouble,
@@ -130,7 +131,7 @@ class Rehearsal:
         )
         self.customers = Customers(
             self.host,
-            body=make_body(),
+            faults=self.faults,
             chance=self._draw("customers"),
             on_cancel=self.judge.ended_from_outside.add,
         )
@@ -144,7 +145,8 @@ class Rehearsal:
             judge=self.judge,
             timeline=self.timeline,
             policy=self.settings.pool,
-            chance=self._draw("chaos"),
+            unlisted=self._unlisted,
+            draw=self._draw,
         )
 
     def _draw(self, what: str) -> Random:
@@ -179,8 +181,10 @@ class Rehearsal:
 
     def _make_app(self) -> Any:
         chance = self._draw("network")
+        pool = self.settings.pool
+        listed = tuple(one for one in pool.candidates if one.name not in self._unlisted)
         return join(
-            self.settings,
+            replace(self.settings, pool=replace(pool, candidates=listed)),
             Outside(
                 pool_store=self.stores.pool,
                 jobs=self.stores.jobs,
@@ -206,8 +210,8 @@ class Rehearsal:
             self.loop.create_task(self._reset_broken_vms()),
         ]
         visits = [
-            self.loop.create_task(self.customers.visit(number, at_s))
-            for number, at_s in enumerate(arrivals, start=1)
+            self.loop.create_task(self.customers.visit(visit))
+            for visit in plan_visits(arrivals, self._draw("batches"))
         ]
         self._chaos.begin()
         await self._until(lambda: False, arrivals[-1] + FAULTS_GO_ON_S)
@@ -216,7 +220,8 @@ class Rehearsal:
         await self._until(self._is_all_off, OFF_LIMIT_S)
         for task in (*attendants, *visits):
             task.cancel()
-        await asyncio.gather(*attendants, *visits, return_exceptions=True)
+        repairs = self._chaos.stop()
+        await asyncio.gather(*attendants, *visits, *repairs, return_exceptions=True)
         if not self.judge.breaches:
             if len(self.customers.job_ids) < len(arrivals):
                 self.judge.break_rule("no job lost", "a post was never accepted")
@@ -233,7 +238,7 @@ class Rehearsal:
         end = self.loop.time() + limit_s
         while self.loop.time() < end and not self.judge.breaches and not claim():
             await asyncio.sleep(LOOK_S)
-            self.judge.look(self.host.is_over)
+            self.judge.look(self.host.status_of)
 
     def _is_all_off(self) -> bool:
         pool = self.judge.pool

@@ -11,9 +11,11 @@ from localcloud.rehearsal.customers import read_arrivals
 from localcloud.rehearsal.faults import FaultName
 from localcloud.rehearsal.report import tell_breaches
 from localcloud.rehearsal.run import Plan, rehearse
+from orchestrator.activities.reconcile import ReconcileActivities
 from orchestrator.domain.pool import deadlines, tick, vms
 from orchestrator.domain.pool.ledger import open_interval
 from orchestrator.domain.pool.warmth import StopPlan, plan_stop
+from orchestrator.domain.pool.working import Working
 
 EVERYTHING = frozenset(FaultName)
 
@@ -96,6 +98,56 @@ class TestRehearse:
         outcome = rehearse(plan)
 
         assert {breach.rule for breach in outcome.breaches} == {"unseen"}
+
+    def test_finds_a_slot_that_no_agent_works_on(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(tick, "_watch_slots", lambda *_: None)
+        plan = Plan(seed=1, jobs=20, faults=frozenset({FaultName.SUSPENDED}))
+
+        outcome = rehearse(plan)
+
+        assert {breach.rule for breach in outcome.breaches} == {"empty slot"}
+
+    def test_finds_a_job_whose_workflow_is_gone(self, monkeypatch: pytest.MonkeyPatch):
+        async def do_nothing(*_):
+            return None
+
+        monkeypatch.setattr(ReconcileActivities, "_see_to_rows", do_nothing)
+        plan = Plan(seed=2, jobs=20, faults=frozenset({FaultName.STORE_LOST}))
+
+        outcome = rehearse(plan)
+
+        assert {breach.rule for breach in outcome.breaches} == {"no workflow"}
+
+    def test_finds_a_cancelled_job_that_comes_back(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(Working, "mark_over", lambda *_: None)
+        plan = Plan(seed=4, jobs=20, faults=frozenset({FaultName.CANCELLED_AT_BIRTH}))
+
+        outcome = rehearse(plan)
+
+        assert {breach.rule for breach in outcome.breaches} == {"cancelled"}
+
+    def test_takes_a_vm_out_of_the_settings_that_works(self):
+        plan = Plan(seed=2, jobs=20, faults=frozenset({FaultName.VM_UNLISTED}))
+
+        outcome = rehearse(plan)
+
+        assert outcome.breaches == []
+        assert any("gpu-1 draining (no longer configured)" in line for line in outcome.timeline)
+        assert any("gpu-1 is listed again" in line for line in outcome.timeline)
+
+    def test_one_fault_more_moves_no_other(self):
+        alone = frozenset({FaultName.CLOCK_JUMP})
+        both = frozenset({FaultName.CLOCK_JUMP, FaultName.AGENT_CRASH})
+        jumps = [
+            [
+                line
+                for line in rehearse(Plan(seed=1, jobs=20, faults=faults)).timeline
+                if "jump" in line
+            ]
+            for faults in (alone, both)
+        ]
+
+        assert jumps[0][0] == jumps[1][0]
 
     def test_takes_arrivals_from_a_trace(self, tmp_path):
         trace = tmp_path / "trace.csv"
