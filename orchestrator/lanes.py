@@ -31,13 +31,19 @@ class Lane:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in one of the threads, and give what it returns."""
-        return await asyncio.wrap_future(self.submit(function, *args, **kwargs))
+        call = self._call(function, *args, **kwargs)
+        # Through the loop: the rehearsal's own gives threads virtual time.
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a blocking function run in one of the threads; its future tells when it is over."""
+        return self._executor.submit(self._call(function, *args, **kwargs))
+
+    def _call(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], T]:
         self.ran[getattr(function, "__qualname__", repr(function))] += 1
-        call = partial(function, *args, **kwargs)
-        return self._executor.submit(contextvars.copy_context().run, call)
+        return partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
 
 
 RESERVE = Lane("reserve", 32)
