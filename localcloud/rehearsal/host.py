@@ -38,6 +38,8 @@ POOL_WORKFLOWS = ("wake", "retire", "pool")
 """How the instance ids of the pool's own workflows begin."""
 CALLED_FOR: ContextVar[str] = ContextVar("CALLED_FOR", default="")
 """Name of the activity that a call is made for, in small letters."""
+BEGAN_AT: ContextVar[float] = ContextVar("BEGAN_AT", default=0.0)
+"""Virtual second at which the activity that runs began."""
 POWER_READ: ContextVar[list[tuple[str, float]]] = ContextVar("POWER_READ")
 """VMs whose power Azure has told the activity that runs, each with the virtual second."""
 EPOCH = re.compile(r"-\d{9,}")
@@ -305,6 +307,7 @@ class Life:
     async def _run(self, row: ActivityRow, *, answers: bool) -> None:
         # Each runs in a task of its own, and so in a context of its own.
         CALLED_FOR.set(row.name.lower())
+        BEGAN_AT.set(self._loop.time())
         POWER_READ.set([])
         try:
             function = self._app.activities[row.name.lower()]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from localcloud.arm.vm import PowerState
 from localcloud.functions_host.store import OVER
 from localcloud.rehearsal.faults import FaultName, Faults, allowance
-from localcloud.rehearsal.host import POWER_READ, SWEEP_EVERY
+from localcloud.rehearsal.host import BEGAN_AT, POWER_READ, SWEEP_EVERY
 from localcloud.rehearsal.job_checks import ROUND_S, JobChecks, StatusOf
 from localcloud.rehearsal.money import Difference, compare_ledger, find_wrong
 from localcloud.rehearsal.region import Region
@@ -84,8 +85,10 @@ class Judge:
         region: Region,
         faults: Faults,
         clock: HostClock,
+        unlisted: Set[str] = frozenset(),
     ) -> None:
         self._policy = policy
+        self._unlisted = unlisted
         self._files = files
         self._timeline = timeline
         self._region = region
@@ -98,6 +101,7 @@ class Judge:
         self._ended_at: dict[str, float] = {}
         self._woken_at: dict[str, float] = {}
         self._rounds: list[float] = [0.0]
+        self._entered_at: dict[str, float] = {}
         self._ended_generation: int | None = None
         self._lost_with_store: set[str] = set()
         self._jobs = JobChecks(
@@ -155,6 +159,7 @@ class Judge:
         self._see_free(state)
         self._tell_changes(state)
         self._see_round(state)
+        self._note_phases(state)
         for name in self._unseen_since.keys() - state.vms.keys():
             # It is not configured: nobody looks at it until it is again.
             del self._unseen_since[name]
@@ -166,9 +171,10 @@ class Judge:
         now = self._timeline.now
         if state.tick_at != self._pool.tick_at:
             self._rounds.append(now)
-            # What it was told and could not store, the pool does not know.
+            # The pool ignores what was seen before a VM entered the phase that it is in.
             for name, at in POWER_READ.get([]):
-                insort(self._region.reads[name], at)
+                if self._entered_at.get(name, 0.0) <= BEGAN_AT.get():
+                    insort(self._region.reads[name], at)
             # A second copy of the ended one's last message looks once more, and that is all.
             if self._ended_generation is not None and state.generation > self._ended_generation:
                 self._ended_generation = None
@@ -180,9 +186,16 @@ class Judge:
                 # Ended in its sleep: it can be missed from now on, and no sooner.
                 self._faults.excuse(FaultName.TERMINATED, None, self.next_reconciler_s)
 
+    def _note_phases(self, state: PoolState) -> None:
+        """Note which VMs have entered another phase, or the same one anew."""
+        for name, vm in state.vms.items():
+            before = self._pool.vms.get(name)
+            if before is None or (before.epoch, before.phase_since) != (vm.epoch, vm.phase_since):
+                self._entered_at[name] = self._timeline.now
+
     def _see_stall(self, state: PoolState) -> None:
         """Check that somebody is, or will be, there for those who wait."""
-        phases = {vm.phase for vm in state.vms.values()}
+        phases = {vm.phase for name, vm in state.vms.items() if name not in self._unlisted}
         nobody_comes = phases <= {VmPhase.DEALLOCATED, VmPhase.BROKEN}
         if state.queue and nobody_comes and VmPhase.DEALLOCATED in phases:
             self.break_rule("no stall", f"{len(state.queue)} jobs wait and nothing is woken")

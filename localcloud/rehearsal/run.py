@@ -99,12 +99,12 @@ class Rehearsal:
 
     def __init__(self, plan: Plan, folder: Path, make_stores: MakeStores = in_memory) -> None:
         self._plan = plan
+        self._unlisted: set[str] = set()
         self.loop = VirtualLoop(self._draw("threads"))
         self.clock = HostClock(self.loop)
         self.timeline = Timeline(self.loop.time)
         self.faults = Faults(self.loop, self.timeline, self._draw)
         self.settings = make_settings()
-        self._unlisted: set[str] = set()
         trouble = StorageTrouble(self.faults, self._draw("storage"))
         self.stores = make_stores(
             trouble,
@@ -119,6 +119,7 @@ class Rehearsal:
             region=self.region,
             faults=self.faults,
             clock=self.clock,
+            unlisted=self._unlisted,
         )
         self.host = Host(
             self._make_app,
