@@ -37,7 +37,7 @@ build {
       "cd ${local.staging}/vm_image/scripts",
       "bash check-nvidia-driver.sh ${local.versions.kernel_release} ${local.versions.nvidia_version}",
       "bash install-agent.sh ${local.home} ${local.staging}/gpu_agent ${local.staging}/requirements/vm.txt ${local.staging}/requirements/hy3dgen.txt",
-      "bash check-agent.sh ${local.home}",
+      "bash check-agent.sh ${local.home} preview",
       "bash install-extensions.sh ${local.home} ${local.staging}/requirements/vm-build.txt ${local.versions.hunyuan3d_source.repository} ${local.versions.hunyuan3d_source.commit} '${local.versions.cuda_architectures}'",
       "bash check-extensions.sh ${local.home} '${local.versions.cuda_architectures}'",
       "bash install-weights.sh ${local.home} ../versions.json",

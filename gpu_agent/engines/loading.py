@@ -20,7 +20,7 @@ def load_engine(name: str, equipment: Equipment) -> Engine:
     """
     if name not in _ENGINES:
         known = ", ".join(sorted(_ENGINES))
-        raise SettingsError(f"There is no engine {name!r}; there is: {known}.")
+        raise SettingsError(f"GPU_AGENT_ENGINE names no engine: {name!r}. Allowed: {known}.")
     module, kind = _ENGINES[name]
     try:
         return cast(Engine, getattr(import_module(module), kind)(equipment))

@@ -21,7 +21,7 @@ class TestInstallAgent:
             env={**given, "PYTHON": python},
         )
         assert installed.returncode == 0, installed.stdout
-        checked = run("bash", scripts / "check-agent.sh", home, env=given)
+        checked = run("bash", scripts / "check-agent.sh", home, "preview", env=given)
 
         assert checked.returncode == 0, checked.stdout
         assert "faces, closed" in checked.stdout

@@ -1,8 +1,8 @@
 #!/bin/bash
-# check-agent.sh HOME [ENGINE]: runs the agent's smoke job from what install-agent.sh has installed.
+# check-agent.sh HOME ENGINE: runs the agent's smoke job from what install-agent.sh has installed.
 # On a builder without a GPU hunyuan3d wants tiny weights: `python -m gpu_agent.engines.hunyuan3d.tiny`.
 set -euo pipefail
-home=$1 engine=${2:-preview}
+home=$1 engine=${2:?"name the engine: hunyuan3d or preview"}
 here=$(cd "$(dirname "$0")" && pwd)
 
 export GPU_ENGINE_WEIGHTS_DIR=$home/weights
