@@ -21,10 +21,10 @@ from tests.mutants.verdict import PASSED, Outcome, Ran, Verdict, judge_run, read
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra", "benchmarks"),
+    *("docs", "infra", "benchmarks", ".github"),
 )
 COPIED_FILES = (
-    *("pyproject.toml", "function_app.py", "host.json", "Makefile"),
+    *("pyproject.toml", "function_app.py", "host.json", "Makefile", "README.md"),
     *("requirements-vm.txt", "requirements-vm-build.txt", "requirements-hy3dgen.txt"),
 )
 AT_ONCE = 2
