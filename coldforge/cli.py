@@ -64,7 +64,7 @@ def _version() -> str:
 @click.group(cls=_Group, epilog=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version())
 @add_server_options
-def cli(url: str | None, key: str | None, token: str | None, *, is_json: bool) -> None:
+def cli(url: str | None, key: str | None, *, is_json: bool) -> None:
     """Turn photos into 3D models on a GPU VM that is billed only while it works.
 
     \b
@@ -74,7 +74,7 @@ def cli(url: str | None, key: str | None, token: str | None, *, is_json: bool) -
       coldforge submit https://example.com/cup.png --json | jq .figures
       id=$(coldforge submit chair.jpg --detach) && coldforge wait $id -o chair.glb
 
-    The options that name the server may also stand behind the command's name.
+    --url, --key and --json may also come after the command's name.
     """  # noqa: D301 - click reads the control character
 
 
@@ -108,7 +108,7 @@ def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
             "--cancel-on-interrupt",
             "cancels_on_interrupt",
             is_flag=True,
-            help="Cancel the job on Ctrl-C instead of leaving it.",
+            help="Cancel the job on Ctrl-C instead of letting it go on.",
         ),
     )
     for option in reversed(options):
@@ -119,22 +119,39 @@ def _watch_options(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command(epilog=HELP)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @_watch_options
-@click.option("--seed", type=int, help="For the same model again, to within rounding.")
 @click.option(
-    "--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of the engine."
+    "--seed", type=int, help="The same seed gives the same model again, apart from rounding."
 )
 @click.option(
-    "--metadata", "metadata_pairs", multiple=True, metavar="NAME=VALUE", help="Your own notes."
+    "--option",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the engine, such as texture_size=1024.",
 )
-@click.option("--priority", type=click.Choice(["low", "normal", "high"]))
+@click.option(
+    "--metadata",
+    "metadata_pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Your own note, returned in every status.",
+)
+@click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    help="Jobs of a higher priority start first.",
+)
 @click.option(
     "--start-within",
     "start_within_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Let the job fail if it could not start by then.",
+    help="Fail the job if it has not started by then.",
 )
-@click.option("--idempotency-key", help="Find the job of an earlier call with this key.")
+@click.option(
+    "--idempotency-key",
+    help="If a job was submitted with this key before, find it instead of starting another.",
+)
 @click.option("--detach", is_flag=True, help="Print the job's id and don't wait.")
 @takes_server
 @click.pass_context
@@ -166,9 +183,9 @@ def submit(
       coldforge submit chair.jpg --json --timeout 600 > status.json
     """  # noqa: D301 - click reads the control character
     if idempotency_key is not None and len(photos) > 1:
-        raise click.UsageError("--idempotency-key goes with one photo.")
+        raise click.UsageError("--idempotency-key can be used with one photo only.")
     if photos.count("-") > 1:
-        raise click.UsageError("stdin holds one photo: give - once.")
+        raise click.UsageError("stdin holds one photo: use - only once.")
     try:
         options = parse_pairs(pairs) | ({} if seed is None else {"seed": seed})
         metadata = parse_pairs(metadata_pairs)
@@ -214,7 +231,7 @@ def wait(
     cancels_on_interrupt: bool,
     server: Server,
 ) -> None:
-    """Watch a job until it is over; save its files if asked to.
+    """Watch a job until it ends, and save its files if asked to.
 
     \b
     Examples:
@@ -242,7 +259,7 @@ def wait(
 @click.argument("job_id")
 @takes_server
 def status(job_id: str, *, server: Server) -> None:
-    """Tell where a job stands; the exit status says only whether there is such a job."""
+    """Show the state of a job. The exit status says only whether the job exists."""
     with server.connect() as client:
         found = client.status(job_id)
     if server.is_json:
@@ -262,7 +279,7 @@ def cancel(
     *,
     server: Server,
 ) -> None:
-    """Cancel jobs, queued or running; one that can't be cancelled holds up no other."""
+    """Cancel queued or running jobs. If one can't be cancelled, the others still are."""
     codes = []
     with server.connect() as client:
         for job_id in job_ids:
@@ -281,7 +298,7 @@ def cancel(
 @cli.command(epilog=HELP)
 @takes_server
 def pool(*, server: Server) -> None:
-    """Show the VMs, what they do, and what they cost."""
+    """Show the VMs, what they are doing, and what they cost."""
     with server.connect() as client:
         found = client.pool()
     if server.is_json:
@@ -292,9 +309,18 @@ def pool(*, server: Server) -> None:
 
 @cli.command(epilog=HELP)
 @click.option(
-    "--state", type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"])
+    "--state",
+    type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]),
+    help="Only jobs in this state.",
 )
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Most jobs to list.",
+)
 @takes_server
 def jobs(
     *,
@@ -342,9 +368,9 @@ def _choose_targets(
     """
     if "-" in (output, preview):
         if is_json or output == preview:
-            raise ValueError("stdout takes one of: the model, its preview, JSON")
+            raise ValueError("stdout can take only one of: the model, its preview, JSON")
         if len(photos) > 1:
-            raise ValueError(f"stdout takes one model, but there are {len(photos)} photos")
+            raise ValueError(f"stdout can take only one model, but there are {len(photos)} photos")
         if sys.stdout.isatty():
             raise ValueError("stdout is a terminal: send it to a file or a program")
     wanted: list[dict[str, Target]] = [{} for _ in photos]

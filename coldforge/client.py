@@ -65,7 +65,7 @@ class Job:
 class Client:
     """Speaks with one Coldforge server. Use one per thread.
 
-    Every call bears an outage of the server of `outage_limit_s`; `wait` bears a longer one.
+    Every call survives an outage of the server of `outage_limit_s`; `wait` survives a longer one.
     """
 
     def __init__(
@@ -73,7 +73,6 @@ class Client:
         base_url: str,
         *,
         key: str | None = None,
-        token: str | None = None,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 60.0,
         outage_limit_s: float = 30.0,
@@ -87,7 +86,6 @@ class Client:
         Args:
             base_url: Such as ``http://127.0.0.1:7071``, with or without ``/api``.
             key: A function key.
-            token: A caller's token.
             connect_timeout_s: Limit for reaching the server.
             read_timeout_s: Limit for a silence of the server; fetching an image URL may take it
                 20 s.
@@ -98,12 +96,11 @@ class Client:
             clock: Seconds that only grow.
 
         Raises:
-            SettingError: The URL is not a web address, or a key or token can't be sent.
+            SettingError: The URL is not a web address, or the key can't be sent.
         """
         self._transport = Transport(
             base_url,
             key=key,
-            token=token,
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
             outage_limit_s=outage_limit_s,
@@ -140,7 +137,7 @@ class Client:
     ) -> Job:
         """Hand in a photo.
 
-        It is sent again when the connection breaks; its key sees to it that there is one job.
+        It is sent again when the connection breaks; its key keeps that from starting a second job.
 
         Args:
             image: Bytes, a URL, or the path of a PNG, JPEG, WebP, HEIC or AVIF file.
@@ -188,7 +185,7 @@ class Client:
         outage_limit_s: float | None = None,
         on_outage: Callable[[float], None] | None = None,
     ) -> JobStatus:
-        """Tell where a job stands.
+        """Return the state of a job.
 
         Args:
             job_id: The job's id.
@@ -215,7 +212,7 @@ class Client:
     ) -> JobStatus:
         """Watch a job until it is over, and return how it ended.
 
-        A server that goes away and comes back meanwhile is waited for.
+        If the server goes away meanwhile, it waits for it to come back.
 
         Args:
             job_id: The job's id.
@@ -328,7 +325,7 @@ class Client:
         priority: str | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
-        """Hand in many photos in one call. One that is refused does not hold up the others.
+        """Hand in many photos in one call. One that is refused does not delay the others.
 
         The photos are fetched and checked after this returns: `batch` and `wait_batch` tell which
         were refused.
@@ -358,7 +355,7 @@ class Client:
         return _understand(body, BatchStatus.from_json)
 
     def batch(self, batch_id: str) -> BatchStatus:
-        """Tell where a batch stands.
+        """Return the state of a batch.
 
         Raises:
             NotFoundError: There is no such batch.
@@ -397,8 +394,8 @@ class Client:
         is_plain = key == key.strip() and all(" " <= character <= "~" for character in key)
         if not is_plain or not 0 < len(key) <= _MAX_KEY_LENGTH:
             raise RefusedError(
-                f"The idempotency key must have 1 to {_MAX_KEY_LENGTH} characters of ASCII, "
-                "no line break, and no blank at its ends.",
+                f"The idempotency key must be 1 to {_MAX_KEY_LENGTH} printable ASCII characters, "
+                "without a space at either end.",
                 code="idempotency_key_invalid",
             )
         headers = {"Idempotency-Key": key}
@@ -452,16 +449,17 @@ def _check_pool(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _understand(body: Any, read: Callable[[Any], T]) -> T:
-    """Read an answer; one of another shape is the server's failure.
+    """Read an answer.
 
     Raises:
-        ServerFailureError: It is of another shape.
+        ServerFailureError: It has an unknown form.
     """
     try:
         return read(body)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ServerFailureError(
-            "The server's answer is of another shape than this client knows. Is it as new?",
+            "This client does not know the form of the server's answer. Is it as new as the "
+            "server?",
             code="answer_not_understood",
         ) from error
 
@@ -471,7 +469,7 @@ def _read_object(response: requests.Response) -> dict[str, Any]:
         body = read_json_object(response)
     if not body:
         raise ServerFailureError(
-            "The server did not answer in JSON. Is the URL that of a Coldforge server?",
+            "The server did not answer in JSON. Does the URL lead to a Coldforge server?",
             code="not_coldforge",
             status=response.status_code,
         )

@@ -58,7 +58,7 @@ def _check(artifact: Artifact, sha256: str, size_bytes: int) -> None:
     is_right = sha256 == artifact.sha256.lower() if artifact.sha256 else True
     if not is_right or (artifact.size_bytes and size_bytes != artifact.size_bytes):
         raise DownloadError(
-            f"{artifact.name} did not arrive whole: {size_bytes:,} bytes came, which are not the "
+            f"{artifact.name} did not arrive whole: the {size_bytes:,} bytes received are not the "
             f"{artifact.size_bytes:,} that the server announced.",
             retryable=True,
         )

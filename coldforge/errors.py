@@ -5,13 +5,13 @@
     ColdforgeError
     ├── ApiError                the server answered, but not with what was asked for
     │   ├── RefusedError        the request is wrong (bad image, unknown option): change it
-    │   ├── AccessError         the key or the token is missing or wrong
+    │   ├── AccessError         the key is missing or wrong
     │   ├── NotFoundError       there is no such job or artifact
-    │   ├── ConflictError       the job's state doesn't allow it, for example it is over already
-    │   └── ServerFailureError  the server can't at the moment, or has a fault; tried several times
-    ├── SettingError            the URL, the key or the token can't be used; nothing was sent
+    │   ├── ConflictError       the job's state does not allow it; it may have ended already
+    │   └── ServerFailureError  the server is overloaded or failed; tried several times
+    ├── SettingError            the URL or the key can't be used; nothing was sent
     ├── UnreachableError        no answer at all, for as long as was allowed
-    ├── WaitTimeoutError        the job was not over in time; it goes on
+    ├── WaitTimeoutError        the job did not end in time; it goes on
     ├── JobFailedError          the job ended without a model
     ├── JobCancelledError       the job was cancelled
     └── DownloadError           an artifact did not arrive whole
@@ -58,7 +58,7 @@ class RefusedError(ApiError):
 
 
 class AccessError(ApiError):
-    """The key or the token is missing or wrong."""
+    """The key is missing or wrong."""
 
 
 class NotFoundError(ApiError):
@@ -80,7 +80,7 @@ class ServerFailureError(ApiError):
 
 
 class SettingError(ColdforgeError, ValueError):
-    """The URL, the key or the token can't be used. The message does not repeat it."""
+    """The URL or the key can't be used. The message does not repeat it."""
 
     default_code = "setting_invalid"
 
@@ -92,7 +92,7 @@ class UnreachableError(ColdforgeError):
 
 
 class WaitTimeoutError(ColdforgeError):
-    """The job was not over in time. It goes on."""
+    """The job did not end in time. It goes on."""
 
     default_code = "wait_timeout"
 

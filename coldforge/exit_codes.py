@@ -34,10 +34,10 @@ Exit status:
   1    the job failed
   2    the command line is wrong, or a file can't be read or written
   3    refused by the server: bad image, bad option, no such job, wrong key
-  4    the server can't be reached, or is at fault
-  5    not over in time; the job goes on
+  4    the server can't be reached, or failed
+  5    the job did not end in time; it goes on
   6    the job was cancelled
-  70   a fault of coldforge itself
+  70   a bug in coldforge itself
   130  interrupted; the job goes on
 """
 

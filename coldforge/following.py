@@ -58,7 +58,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Watch jobs until all are over; errors are noted on each and hold up no other.
+    """Watch jobs until all have ended. An error is noted on its job; the others go on.
 
     Args:
         client: Speaks with the server.
@@ -118,5 +118,5 @@ def _finish(client: Client, job: Followed, status: JobStatus) -> None:
 
 def _time_is_up(job: Followed, timeout_s: float) -> WaitTimeoutError:
     return WaitTimeoutError(
-        f"Job {job.job_id} is not over after {timeout_s:g} s. It goes on.", retryable=True
+        f"Job {job.job_id} did not end within {timeout_s:g} s. It goes on.", retryable=True
     )

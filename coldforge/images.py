@@ -11,8 +11,8 @@ from coldforge.errors import RefusedError
 from coldforge.wording import make_readable
 
 MAX_IMAGE_BYTES = 70 * 1000 * 1000
-"""What a server can take at most; looked at here so that a film isn't sent in vain. Each
-deployment has a limit of its own below it."""
+"""The most that any server takes, checked before anything is sent. Each deployment has its own,
+lower limit."""
 
 ImageInput = str | PathLike[str] | bytes
 """Bytes, a URL, or the path of a file."""
@@ -35,7 +35,7 @@ class ImageSource:
 
         Raises:
             OSError: The file can't be read.
-            RefusedError: It is larger than any server takes.
+            RefusedError: It is larger than any server accepts.
         """
         if isinstance(image, bytes):
             _check_size(len(image))
@@ -65,7 +65,7 @@ def without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _check_size(size_bytes: int) -> None:
     if size_bytes > MAX_IMAGE_BYTES:
         raise RefusedError(
-            f"The image has {size_bytes / 1e6:.1f} MB; no server takes more than 70 MB. "
-            "Send it smaller: more than 2048 pixels on the longest edge are not used.",
+            f"The image has {size_bytes / 1e6:.1f} MB; servers take at most 70 MB. Make it "
+            "smaller: more than 2048 pixels on the longest edge are not used.",
             code="image_too_large",
         )

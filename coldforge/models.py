@@ -1,4 +1,4 @@
-"""What the API says, as values. Fields that a newer server adds are kept in ``raw``."""
+"""The API's answers as values. Fields that a newer server adds are kept in ``raw``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Where a job stands.
+    """The state of a job.
 
     Attributes:
         id: The job's id.
@@ -50,14 +50,14 @@ class JobStatus:
         stage: What the agent does to it, or None.
         percent: 0 to 100 of the whole job, or None.
         queue_position: 1 for the next, or None when it doesn't wait.
-        estimated_seconds_left: Or None when nobody can tell.
+        estimated_seconds_left: An estimate, or None.
         waiting_for: ``vm``, ``capacity``, ``slot``, or None.
         vm: Its name, phase and what else the server says, or None.
         artifacts: By name; filled when it has succeeded.
         error: ``code``, ``message``, ``retryable``, ``stage``, or None.
         cost_usd: What it cost, or None when not known yet.
         retry_after_s: When the server wants to be asked again, or None.
-        suspended: Whether somebody holds the job's workflow.
+        suspended: Whether the job's workflow is suspended.
         raw: The server's answer.
     """
 
@@ -104,7 +104,7 @@ class JobStatus:
         return self.state in _OVER
 
     def raise_unless_succeeded(self) -> None:
-        """Turn a sad end into an error; do nothing for a job that succeeded or isn't over.
+        """Raise if the job failed or was cancelled; else do nothing.
 
         Raises:
             JobFailedError: It failed.
@@ -115,7 +115,7 @@ class JobStatus:
         if self.state == "failed":
             error = self.error or {}
             raise JobFailedError(
-                str(error.get("message") or f"Job {self.id} failed without saying why."),
+                str(error.get("message") or f"Job {self.id} failed without a reason."),
                 code=error.get("code"),
                 retryable=bool(error.get("retryable")),
                 stage=error.get("stage"),
@@ -124,7 +124,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """Where a batch stands.
+    """The state of a batch.
 
     Attributes:
         id: The batch's id.

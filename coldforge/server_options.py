@@ -1,4 +1,4 @@
-"""The options that name the server; they may stand before or behind the command's name."""
+"""The options that name the server; they may come before or after the command's name."""
 
 import functools
 import os
@@ -13,9 +13,9 @@ from coldforge.client import Client
 DEFAULT_URL = "http://127.0.0.1:7071"
 
 OUTAGE_LIMIT_S = 10.0
-"""A person at a terminal would rather correct the URL; a job under way is watched for longer."""
+"""Short, because the URL may be wrong; a running job is watched through a longer outage."""
 
-_NAMES = ("url", "key", "token", "is_json")
+_NAMES = ("url", "key", "is_json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,18 @@ class Server:
     Attributes:
         url: Of the server.
         key: Function key, or None.
-        token: Token of a caller, or None.
         is_json: Whether results are printed as JSON.
     """
 
     url: str
     key: str | None = field(repr=False)
-    token: str | None = field(repr=False)
     is_json: bool
 
     @classmethod
     def choose(
         cls, behind: Mapping[str, Any], before: Mapping[str, Any], environ: Mapping[str, str]
     ) -> "Server":
-        """Return what was said behind the command's name, else before it, else around it.
+        """Take each option from after the command's name, else before it, else the environment.
 
         Nothing is checked here: it is not known yet whether errors are wanted as JSON.
         """
@@ -49,15 +47,14 @@ class Server:
         return cls(
             url=first("url", "COLDFORGE_URL") or DEFAULT_URL,
             key=first("key", "COLDFORGE_KEY"),
-            token=first("token", "COLDFORGE_TOKEN"),
             is_json=bool(behind.get("is_json") or before.get("is_json")),
         )
 
     def connect(self) -> Client:
-        """Return a client, which says so when the server doesn't answer.
+        """Return a client that says so once when the server does not answer.
 
         Raises:
-            SettingError: The URL, the key or the token can't be used.
+            SettingError: The URL or the key can't be used.
         """
         has_said = False
 
@@ -70,7 +67,6 @@ class Server:
         return Client(
             self.url,
             key=self.key,
-            token=self.token,
             outage_limit_s=OUTAGE_LIMIT_S,
             on_outage=say_once,
         )
@@ -81,10 +77,9 @@ def add_server_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option(
             "--url",
-            help=f"Where the server is.  [env var: COLDFORGE_URL; default: {DEFAULT_URL}]",
+            help=f"Address of the server.  [env var: COLDFORGE_URL; default: {DEFAULT_URL}]",
         ),
         click.option("--key", help="Function key.  [env var: COLDFORGE_KEY]"),
-        click.option("--token", help="Token of a caller.  [env var: COLDFORGE_TOKEN]"),
         click.option(
             "--json", "is_json", is_flag=True, help="Print JSON, one object a line, to stdout."
         ),

@@ -1,4 +1,4 @@
-"""Checks what a person sets before anything is sent: the server's address, keys and tokens.
+"""Checks the server's address, keys and tokens before anything is sent.
 
 No message repeats a value: it may be a secret, or a secret that was set in the wrong place.
 """
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from coldforge.errors import SettingError
 
 MAX_SECRET_LENGTH = 16_384
-"""What servers take as one header; keys and tokens are far shorter."""
+"""The most that servers take as one header; keys and tokens are far shorter."""
 
 
 def clean_url(value: str) -> str:
@@ -19,7 +19,7 @@ def clean_url(value: str) -> str:
     """
     url = value.strip()
     if not url.isprintable() or " " in url:
-        raise SettingError("The URL holds a blank or a control character: set it again.")
+        raise SettingError("The URL contains a space or a control character. Set it again.")
     try:
         parts = urlsplit(url)
         # Reading the port checks it.
@@ -31,11 +31,11 @@ def clean_url(value: str) -> str:
         raise SettingError("The URL is not a web address: it must begin with http:// or https://.")
     if "@" in parts.netloc:
         raise SettingError(
-            "The URL holds a user name or a password: leave them out; a key goes into --key."
+            "The URL contains a user name or a password. Leave them out; give a key with --key."
         )
     if parts.query or parts.fragment:
         raise SettingError(
-            "The URL must end before '?' and '#': leave the rest out; a key goes into --key."
+            "The URL must not contain '?' or '#'. Leave that part out, and give a key with --key."
         )
     return url
 
@@ -57,14 +57,14 @@ def clean_secret(what: str, value: str | None) -> str | None:
     if not secret:
         return None
     if secret[0] in "\"'" and secret[-1] == secret[0]:
-        raise SettingError(f"The {what} stands in quotes: leave them out.")
+        raise SettingError(f"The {what} is in quotes. Leave them out.")
     if len(secret) > MAX_SECRET_LENGTH:
         raise SettingError(
-            f"The {what} has {len(secret):,} characters; at most {MAX_SECRET_LENGTH:,} are sent."
+            f"The {what} has {len(secret):,} characters. Allowed: up to {MAX_SECRET_LENGTH:,}."
         )
     if not all("!" <= character <= "~" for character in secret):
         raise SettingError(
-            f"The {what} holds a blank, a line break or a character that is not ASCII: "
-            "copy it again."
+            f"The {what} contains a space, a line break or a character that is not ASCII. "
+            "Copy it again."
         )
     return secret

@@ -63,7 +63,7 @@ class Submission:
 def submit_and_follow(
     client: Client, submission: Submission, view: ProgressView, manner: Manner
 ) -> tuple[list[Followed], ExitCode]:
-    """Hand in photos, watch their jobs, save their files; one that fails holds up no other."""
+    """Submit photos, watch their jobs and save their files. If one fails, the others go on."""
     jobs: list[Followed] = []
     try:
         for photo in submission.photos:
@@ -172,7 +172,7 @@ def _how_to_fetch(job: Followed) -> str:
 
 
 def _may_be_taken(error: Exception) -> bool:
-    """Tell whether it came after the photo may have been sent, and is no refusal."""
+    """Tell whether the photo may have been sent and taken in spite of the error."""
     if isinstance(error, ServerFailureError):
         return error.status is None or error.status < 400
     return not isinstance(error, ColdforgeError | OSError)
@@ -180,7 +180,7 @@ def _may_be_taken(error: Exception) -> bool:
 
 def _how_to_find(job: Followed, key: str) -> str:
     return (
-        "  It may have been taken nevertheless. To find its job, submit it again with "
+        "  The server may have taken it all the same. To find its job, submit it again with "
         f"--idempotency-key {key}"
     )
 
@@ -189,7 +189,7 @@ def _cancel(client: Client, job: Followed) -> str:
     try:
         client.cancel(job.job_id)
     except ConflictError:
-        return f"{job.label}: job {job.job_id} was over before it could be cancelled"
+        return f"{job.label}: job {job.job_id} had ended before it could be cancelled"
     except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs are cancelled
         why = describe_error(error)
         return f"{job.label}: job {job.job_id} could not be cancelled: {why}"

@@ -59,9 +59,9 @@ Target = FileTarget | Stdout
 
 
 def prepare(targets: Sequence[Target], photos: Sequence[Path]) -> None:
-    """Make the folders, and see that each file can be written and that nothing is lost by it.
+    """Make the folders, and check that each file can be written without losing another.
 
-    Nothing but the folders is left behind.
+    Only the folders are left behind.
 
     Args:
         targets: All those of one command.
@@ -97,7 +97,7 @@ def _try(target: FileTarget, photos: Sequence[Path], made: Sequence[Path]) -> Pa
             f"{path} exists already: choose another file, or replace it with --force"
         ) from None
     except ValueError as error:
-        raise OSError(f"{str(path)!r} can't be the name of a file") from error
+        raise OSError(f"{str(path)!r} is not a valid file name") from error
     return path
 
 

@@ -36,7 +36,6 @@ class Transport:
         base_url: str,
         *,
         key: str | None = None,
-        token: str | None = None,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 60.0,
         outage_limit_s: float = 30.0,
@@ -49,7 +48,6 @@ class Transport:
         Args:
             base_url: Of the server, with or without ``/api``.
             key: A function key, sent as ``x-functions-key``.
-            token: A caller's token, sent as ``Authorization: Bearer``.
             connect_timeout_s: Limit for reaching the server.
             read_timeout_s: Limit for a silence of the server.
             outage_limit_s: How long failed calls are repeated.
@@ -58,23 +56,21 @@ class Transport:
             clock: Seconds that only grow.
 
         Raises:
-            SettingError: The URL is not a web address, or a key or token can't be sent.
+            SettingError: The URL is not a web address, or the key can't be sent.
         """
         self.base_url = clean_url(base_url).rstrip("/").removesuffix("/api")
         self._origin = _origin_of(self.base_url)
         self._own_headers = {"Accept": "application/json"}
         if key := clean_secret("key", key):
             self._own_headers["x-functions-key"] = key
-        if token := clean_secret("token", token):
-            self._own_headers["Authorization"] = f"Bearer {token}"
         self._timeouts_s = (connect_timeout_s, read_timeout_s)
         self._outage_limit_s = outage_limit_s
         self._on_outage = on_outage
         self._sleep = sleep
         self._clock = clock
         self._session = DirectSession()
-        # A .netrc could put another Authorization in the place of ours; proxies still count,
-        # but for this machine.
+        # A .netrc would add a login that is not meant for the server. Proxies still apply,
+        # except to this machine.
         self._session.auth = _leave_as_is
 
     def close(self) -> None:
@@ -169,7 +165,7 @@ class Transport:
                 # Its message may hold what was sent, keys included. Not all that a library
                 # raises is of its own tree.
                 raise UnreachableError(
-                    f"{self.base_url} can't be asked ({type(error).__name__})."
+                    f"The request to {self.base_url} failed ({type(error).__name__})."
                 ) from error
             if response.status_code >= 400:
                 raise _error_from(response)
@@ -185,13 +181,15 @@ class Transport:
             _origin_of(target)
         except ValueError as error:
             raise ServerFailureError(
-                f"{self.base_url} leads to an address that is not valid."
+                f"{self.base_url} redirects to an address that is not valid."
             ) from error
         return target
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         is_slow = isinstance(error, requests.Timeout)
-        reason = "does not answer in time" if is_slow else "can't be reached or broke off"
+        reason = (
+            "does not answer in time" if is_slow else "can't be reached, or closed the connection"
+        )
         return UnreachableError(f"{self.base_url} {reason}.", retryable=True)
 
 
@@ -227,7 +225,7 @@ def _error_from(response: requests.Response) -> ApiError:
 
 
 def read_json_object(response: requests.Response) -> dict[str, Any]:
-    """Return the body, or nothing where it is no JSON object."""
+    """Return the body, or an empty object if it is not a JSON object."""
     try:
         body = response.json()
     except requests.exceptions.JSONDecodeError:

@@ -99,7 +99,7 @@ def _left_s(patience: Patience, began: float) -> float:
 
 def _time_is_up(path: str, patience: Patience) -> WaitTimeoutError:
     return WaitTimeoutError(
-        f"{path} is not over after {patience.timeout_s:g} s. It goes on: wait for it again, or "
+        f"{path} did not end within {patience.timeout_s:g} s. It goes on: wait for it again, or "
         "cancel it.",
         retryable=True,
     )

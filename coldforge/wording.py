@@ -1,4 +1,4 @@
-"""Puts what the server says into words for a terminal."""
+"""Puts the server's answers into words for a terminal."""
 
 import traceback
 import unicodedata
@@ -11,17 +11,16 @@ from coldforge.models import JobStatus
 
 _PACKAGE = Path(__file__).parent
 
-_WAITING = {
+WAITS = {
     "vm": "waiting for a GPU VM",
     "capacity": "no GPU free in the region, trying again",
     "slot": "waiting for its turn",
-    "budget": "waiting for the budget",
-    "window": "waiting for the allowed hours",
 }
+"""What a queued job may wait for, by the server's word."""
 
 
 def describe(status: JobStatus) -> str:
-    """Return one line: what happens, where it stands in the queue, what the VM does."""
+    """Return one line: the state, the place in the queue, the state of the VM."""
     if status.state == "failed":
         error = status.error or {}
         stage = f" in {error['stage']}" if error.get("stage") else ""
@@ -32,32 +31,31 @@ def describe(status: JobStatus) -> str:
     if status.queue_position is not None:
         parts.append(f"position {status.queue_position}")
     if status.waiting_for is not None:
-        parts.append(_WAITING.get(status.waiting_for, f"waiting for {status.waiting_for}"))
+        parts.append(WAITS.get(status.waiting_for, f"waiting for {status.waiting_for}"))
     if status.vm is not None:
         parts.append(f"VM {status.vm.get('name', '?')} {status.vm.get('phase', '')}".rstrip())
     return ", ".join(parts)
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error's message, or its name where the message is a library's.
+    """Return an error's message; of a library's error, only its name.
 
-    That may hold what was being sent, keys included.
+    A library's message may contain what was being sent, keys included.
     """
     if isinstance(error, ColdforgeError):
         return error.message
-    # A library's errors may be an OSError, too: those of requests are.
+    # Errors of requests are OSErrors too.
     if isinstance(error, OSError) and type(error).__module__ == "builtins":
         return str(error)
     return (
-        f"This is a fault of coldforge itself ({type(error).__name__}{_place_of(error)}). "
-        "Please report it."
+        f"This is a bug in coldforge ({type(error).__name__}{_place_of(error)}). Please report it."
     )
 
 
 def make_readable(text: str) -> str:
-    """Return a text that any terminal and any encoding takes, such as the name of a file.
+    """Return a text, such as a file's name, so that any terminal and encoding can show it.
 
-    What is no character in a file's name, and what controls a terminal, becomes U+FFFD.
+    Control characters, and bytes that are not characters, become U+FFFD.
     """
     return "".join(
         "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
@@ -66,7 +64,7 @@ def make_readable(text: str) -> str:
 
 
 def describe_seconds(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration in words, such as ``2 min 05 s``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -76,7 +74,7 @@ def describe_seconds(seconds: float) -> str:
 
 
 def describe_model(status: JobStatus) -> str:
-    """Return what is known of a finished model: faces, time, cost."""
+    """Return the figures of a finished model: faces, time, cost."""
     figures = status.raw.get("figures") or {}
     mesh = figures.get("mesh") or figures
     parts = []
@@ -93,19 +91,19 @@ def describe_model(status: JobStatus) -> str:
 
 
 def notes_of(status: JobStatus) -> list[str]:
-    """Return the sentences on what is less of a finished model than was asked for."""
+    """Return the sentences that say where a finished model falls short of what was asked for."""
     return [str(note) for note in (status.raw.get("figures") or {}).get("notes") or ()]
 
 
 def describe_details(status: JobStatus) -> list[tuple[str, str]]:
-    """Return the rows of ``coldforge status``, those that say something."""
+    """Return the rows of ``coldforge status`` that are not empty."""
     left = status.estimated_seconds_left
     vm: Mapping[str, Any] = status.vm or {}
     rows = [
         ("job", status.id),
         ("state", describe(status)),
         ("left", "" if left is None else f"about {describe_seconds(left)}"),
-        ("held", "somebody suspended its workflow" if status.suspended else ""),
+        ("held", "its workflow is suspended" if status.suspended else ""),
         ("vm", str(vm.get("why") or "")),
         ("model", describe_model(status) if status.state == "succeeded" else ""),
         ("but", " ".join(notes_of(status))),

@@ -17,10 +17,10 @@ from coldforge.server_options import DEFAULT_URL, Server, takes_server
 HELP = """\
 \b
 Exit status:
-  0  no fault; what was skipped is said
-  1  at least one fault, each with its fix
+  0  no fault found; skipped checks are listed
+  1  at least one fault; each comes with its fix
   2  the command line is wrong, or the deployment's file can't be used
-  4  no fault found, but something could not be looked at
+  4  no fault found, but something could not be checked
 """
 
 
@@ -30,10 +30,12 @@ Exit status:
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="COLDFORGE_DEPLOYMENT",
-    help="File that describes it: Terraform's output `coldforge` as JSON (`make doctor ENV=dev`); "
-    "`make up` writes one, too.  [env var: COLDFORGE_DEPLOYMENT]",
+    help="File that describes the deployment: Terraform's output `coldforge` as JSON. "
+    "`make doctor ENV=dev` and `make up` write one.  [env var: COLDFORGE_DEPLOYMENT]",
 )
-@click.option("--wake", "wakes", is_flag=True, help="Wake a VM too; it costs some minutes of it.")
+@click.option(
+    "--wake", "wakes", is_flag=True, help="Wake a VM too, which is billed for some minutes."
+)
 @click.option(
     "--wake-timeout",
     "wake_limit_s",
@@ -65,7 +67,7 @@ def doctor(
     is_quiet: bool,
     server: Server,
 ) -> None:
-    """Look for what is wrong with this machine and a deployment, and say how to mend it.
+    """Find what is wrong with this machine or a deployment, and say how to fix it.
 
     \b
     Examples:
@@ -100,11 +102,11 @@ def _open(path: Path, server: Server, manner: Manner) -> Examination:
         from coldforge.doctor.examiner import build_examination
     except ImportError as error:
         raise click.UsageError(
-            f"The doctor needs Azure's SDKs ({error.name} is missing): "
-            "pip install 'coldforge[doctor]'."
+            f"The doctor needs Azure's SDKs ({error.name} is missing). In a checkout: "
+            "pip install '.[doctor]'."
         ) from error
     url = server.url if server.url != DEFAULT_URL else deployment.app_url
-    return build_examination(deployment.at(url), key=server.key, token=server.token, manner=manner)
+    return build_examination(deployment.at(url), key=server.key, manner=manner)
 
 
 def _tell_progress(console: Console) -> Callable[[str], None]:

@@ -48,12 +48,12 @@ class Deployment:
         """Read the file.
 
         Raises:
-            DeploymentError: It is no JSON object, or lacks something, or has something unknown.
+            DeploymentError: It is not a JSON object, or a field is missing or unknown.
         """
         try:
             body = json.loads(text)
         except ValueError as error:
-            raise DeploymentError(f"The deployment's file is no JSON: {error}.") from error
+            raise DeploymentError(f"The deployment's file is not valid JSON: {error}.") from error
         if not isinstance(body, dict):
             raise DeploymentError("The deployment's file must hold a JSON object.")
         if "roles_input" in body:
@@ -65,7 +65,7 @@ def _from_terraform(output: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file's own form of an environment's output `coldforge`.
 
     Raises:
-        DeploymentError: It is of another shape than it had when this was written.
+        DeploymentError: It lacks a part.
     """
     try:
         app_id = str(output["app"]["id"])
@@ -90,7 +90,9 @@ def _checked(body: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     missing = [name for name in _REQUIRED if not body.get(name)]
     unknown = sorted(set(body) - known)
     complaints = [f"{', '.join(missing)} must be set"] if missing else []
-    complaints += [f"{', '.join(unknown)} is not known"] if unknown else []
+    if unknown:
+        allowed = ", ".join(sorted(known))
+        complaints.append(f"unknown: {', '.join(unknown)} (allowed: {allowed})")
     versions = body.get("image_versions") or {}
     if not isinstance(versions, dict):
         complaints.append("image_versions must be an object")

@@ -1,7 +1,7 @@
-"""Goes through all checks in order: asks a probe, lets a rule judge, says how it went.
+"""Makes all checks in order: asks a probe, applies a rule, and reports the outcome.
 
-A check whose ground another one found bad is skipped, so that one fault is one finding. A check
-that could not be made is said to be unknown, never passed over.
+A check that depends on a failed one is skipped, so that one fault is one finding. A check that
+could not be made is reported as unknown, never left out.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -112,7 +112,7 @@ class Examination:
     def _make(self, check: _Check, ended: Mapping[str, Verdict]) -> Outcome:
         bad = [name for name in check.needs if ended[name] is not Verdict.OK]
         if bad:
-            note = f"not looked at: it stands on {bad[0]!r}"
+            note = f"not checked: it depends on {bad[0]!r}"
             return Outcome(check=check.name, verdict=Verdict.SKIPPED, note=note)
         try:
             findings, note = check.make()
@@ -142,7 +142,7 @@ class Examination:
             return [], f"as {self._ask(self.account.log_in)}"
         except NotLoggedInError as error:
             if not self._facts.clock_is_right:
-                raise _SkipError("no token, and the clock may be to blame for it") from error
+                raise _SkipError("no token, and the wrong clock may be the reason") from error
             finding = Finding(
                 code="login.none",
                 subject="this machine",
@@ -160,8 +160,8 @@ class Examination:
                 code="subscription.not_seen",
                 subject=wanted,
                 message=f"This login does not see the subscription {wanted}.",
-                fix="Log in to its tenant (az login --tenant TENANT), or let its owner give you "
-                "a role in it.",
+                fix="Log in to its tenant (az login --tenant TENANT), or ask its owner for a "
+                "role in it.",
             )
             return [finding], ""
         return account.judge_subscription(state, wanted), state
@@ -246,7 +246,7 @@ class Examination:
             seen = self._ask(partial(self.machines.read_vm, vm))
             if seen is not None:
                 found[vm.name] = seen
-                notes.append(f"{vm.name} {seen.power or 'in no known state'}")
+                notes.append(f"{vm.name} {seen.power or 'in an unknown state'}")
             findings += machines.judge_vm(vm, seen)
         self._know(replace(self._facts, found=found))
         return findings, ", ".join(notes)
@@ -324,7 +324,9 @@ class Examination:
         try:
             budget = self._ask(lambda: self.account.read_budget(budget_id))
         except NotThereError:
-            raise _SkipError("there is no such budget: nobody is told of what is spent") from None
+            raise _SkipError(
+                "the budget does not exist, so no one is told what is spent"
+            ) from None
         return account.judge_budget(budget), f"{budget.spent:.2f} of {budget.amount:.2f}"
 
     def _health(self) -> tuple[list[Finding], str]:
@@ -333,7 +335,7 @@ class Examination:
 
     def _wake(self) -> tuple[list[Finding], str]:
         if not self.manner.wakes:
-            raise _SkipError("not asked for (--wake); it costs a few minutes of a VM")
+            raise _SkipError("not asked for (--wake); a VM would be billed for a few minutes")
         limit_s = self.manner.wake_limit_s
         pool = self._ask(lambda: self.app.wake(limit_s), limit_s + WAKE_SLACK_S)
         # What the VMs are now is not what was seen before.
@@ -383,5 +385,5 @@ class Examination:
         found = self._facts.found
         pairs = [(vm, found[vm.name]) for vm in self._facts.vms if vm.name in found]
         if not pairs:
-            raise _SkipError("no VM could be looked at")
+            raise _SkipError("no VM could be checked")
         return pairs

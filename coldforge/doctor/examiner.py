@@ -12,15 +12,12 @@ from coldforge.doctor.probes.rest import CONNECT_S, MANAGEMENT, READ_S, AzureRes
 from coldforge.transport import Transport
 
 
-def build_examination(
-    deployment: Deployment, *, key: str | None, token: str | None, manner: Manner
-) -> Examination:
+def build_examination(deployment: Deployment, *, key: str | None, manner: Manner) -> Examination:
     """Return an examination with the login of this machine. Nothing is sent yet.
 
     Args:
         deployment: What to examine.
         key: Function key of the app, or None.
-        token: Token of a caller, or None.
         manner: How to examine.
     """
     credential = open_credential()
@@ -33,9 +30,7 @@ def build_examination(
         connection_timeout=CONNECT_S,
         read_timeout=READ_S,
     )
-    server = Transport(
-        deployment.app_url, key=key, token=token, read_timeout_s=READ_S, outage_limit_s=0.0
-    )
+    server = Transport(deployment.app_url, key=key, read_timeout_s=READ_S, outage_limit_s=0.0)
     return Examination(
         deployment=deployment,
         account=AzureAccountProbes(deployment, credential, rest, compute),

@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     OK = "ok"
     FAULT = "fault"
     SKIPPED = "skipped"
-    """Not made for a reason that is none to worry about by itself."""
+    """Not made, for a reason that is not a fault by itself."""
     UNKNOWN = "unknown"
     """It should have been made, and could not be."""
 

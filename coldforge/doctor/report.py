@@ -51,7 +51,7 @@ def to_json(outcomes: Iterable[Outcome]) -> dict[str, Any]:
 
 
 def choose_exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
-    """Return the exit status: faults come before what is unknown; what is skipped is no fault."""
+    """Return the exit status: faults outrank unknown checks, and skipped ones do not count."""
     verdicts = {outcome.verdict for outcome in outcomes}
     if Verdict.FAULT in verdicts:
         return ExitCode.JOB_FAILED

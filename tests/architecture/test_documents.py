@@ -11,9 +11,14 @@ def table_after(text, heading):
     return [cells[0], *cells[2:]]
 
 
-class TestReadme:
-    def test_shows_every_claim_by_a_make_target_that_exists(self, root, targets):
-        header, *rows = table_after((root / "README.md").read_text("utf-8"), "What is claimed")
+def claims(root):
+    """Give the table of claims."""
+    return table_after((root / "docs" / "claims.md").read_text("utf-8"), "What is claimed")
+
+
+class TestClaims:
+    def test_are_each_shown_by_a_make_target_that_exists(self, root, targets):
+        header, *rows = claims(root)
 
         assert header == ["claim", "command that shows it", "proved on", "not proved"]
         assert rows
@@ -21,19 +26,26 @@ class TestReadme:
         assert [row for row, match in zip(rows, commands, strict=True) if not match] == []
         assert {match[1] for match in commands if match} <= targets.keys()
 
-    def test_says_what_each_claim_was_proved_on_and_what_is_left(self, root):
-        _, *rows = table_after((root / "README.md").read_text("utf-8"), "What is claimed")
+    def test_say_what_they_were_proved_on_and_what_is_left(self, root):
+        _, *rows = claims(root)
 
         assert [row for row in rows if not all(row)] == []
 
-    def test_names_a_route_for_every_word(self, root):
+    def test_are_linked_from_the_readme(self, root):
+        assert "(docs/claims.md)" in (root / "README.md").read_text("utf-8")
+
+
+class TestRoutes:
+    def test_stand_beside_every_word(self, root):
         _, *rows = table_after(
-            (root / "README.md").read_text("utf-8"), "Which words are which route"
+            (root / "docs" / "routes.md").read_text("utf-8"), "Which words are which route"
         )
 
         assert rows
         assert [row for row in rows if "/api/" not in row[1]] == []
 
+
+class TestDocuments:
     def test_names_only_make_targets_that_exist(self, root, tracked, targets):
         unknown = [
             (str(path), name)

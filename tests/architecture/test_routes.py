@@ -66,8 +66,8 @@ def test_every_route_but_health_asks_for_a_key(functions):
     assert is_open == OPEN
 
 
-def test_every_route_that_the_readme_names_exists(functions):
-    """The table of words and routes in the README is true."""
+def test_every_route_that_the_documents_name_exists(functions):
+    """The table of words and routes is true."""
     served = {
         (
             binding(f, "httpTrigger")["methods"][0].name,
@@ -77,7 +77,9 @@ def test_every_route_that_the_readme_names_exists(functions):
         if f.get_trigger().type == "httpTrigger"
     }
     named = set(
-        re.findall(r"`(GET|POST|PUT|DELETE) (/api/[^`\s]*)`", (ROOT / "README.md").read_text())
+        re.findall(
+            r"`(GET|POST|PUT|DELETE) (/api/[^`\s]*)`", (ROOT / "docs" / "routes.md").read_text()
+        )
     )
 
     assert len(named) > 6

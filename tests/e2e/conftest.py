@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from skimage import data
 
 from localcloud.blueprint import ROOT
+from localcloud.core_tools import find_func
 from localcloud.stack import LocalVm, Stack
 
 OVER = ("succeeded", "failed", "cancelled")
@@ -94,6 +96,11 @@ class Cloud:
         return json.loads(answer.content)
 
 
+def uses_core_tools() -> bool:
+    """Tell whether the operator asked for Azure Functions Core Tools."""
+    return os.environ.get("HOST") == "func"
+
+
 def make_vm(name: str = "gpu-0", *, stage_s: float = 0.0, **figures) -> LocalVm:
     """Describe a VM that boots, goes and has its agent started again in half a second each."""
     return LocalVm(
@@ -108,8 +115,9 @@ def make_vm(name: str = "gpu-0", *, stage_s: float = 0.0, **figures) -> LocalVm:
 
 @pytest.fixture(name="start_cloud")
 def _start_cloud(tmp_path: Path):
-    """Start a local cloud; it ends with the test."""
+    """Start a local cloud; it ends with the test. ``HOST=func`` runs the app on Core Tools."""
     stacks = []
+    func = find_func() if uses_core_tools() else None
 
     def start_cloud(
         *, vms=None, stage_s=0.0, idle_window_s=600.0, host_arguments=(), **settings: str
@@ -120,6 +128,7 @@ def _start_cloud(tmp_path: Path):
             vms=vms or [make_vm(stage_s=stage_s)],
             app_environ={**QUICK, "IDLE_WINDOW_S": str(idle_window_s), **settings},
             host_arguments=host_arguments,
+            func=func,
         )
         stack.start()
         stacks.append(stack)

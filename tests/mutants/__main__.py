@@ -21,9 +21,11 @@ from tests.mutants.verdict import PASSED, Outcome, Ran, Verdict, judge_run, read
 
 COPIED = (
     *("localcloud", "orchestrator", "gpu_agent", "coldforge", "scripts", "vm_image", "tests"),
-    *("docs", "infra", "benchmarks", "requirements"),
+    *("docs", "infra", "benchmarks", "requirements", ".github"),
 )
-COPIED_FILES = ("pyproject.toml", "function_app.py", "host.json", "Makefile", ".funcignore")
+COPIED_FILES = (
+    *("pyproject.toml", "function_app.py", "host.json", "Makefile", "README.md", ".funcignore"),
+)
 AT_ONCE = 2
 LIMIT_S = 120
 """For the test of one mutant."""

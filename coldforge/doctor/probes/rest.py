@@ -47,7 +47,7 @@ class AzureRest:
         """Read one answer.
 
         Raises:
-            ProbeError: It is a refusal, or there is none.
+            ProbeError: The service refused, or did not answer.
         """
         # The query is written out: what is in a filter must not be encoded twice.
         request = HttpRequest(method, self._url + path, params={"api-version": version, **query})
@@ -57,7 +57,7 @@ class AzureRest:
         """Read a list, all of its pages.
 
         Raises:
-            ProbeError: An answer is a refusal, or there is none.
+            ProbeError: The service refused, or did not answer.
         """
         page = self.read(path, version=version, **query)
         while True:
@@ -67,7 +67,7 @@ class AzureRest:
                 return
             # The token goes to the service only, whatever an answer says.
             if not str(following).startswith(self._url + "/"):
-                raise ProbeError(f"{self._url} names a next page elsewhere")
+                raise ProbeError(f"{self._url} names a next page on another host")
             page = self._send(HttpRequest("GET", following))
 
     def _send(self, request: HttpRequest) -> Any:
@@ -86,10 +86,10 @@ def translate(error: Exception, where: str) -> ProbeError:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     code = _code_of(error)
     if status == 404:
-        return NotThereError(f"{where} knows no such thing ({code})")
+        return NotThereError(f"{where} has no such resource ({code})")
     if status == 403:
         return DeniedError(
-            f"this login may not look there ({code}): it lacks a role, or {where} is closed to "
+            f"this login has no access there ({code}): it lacks a role, or {where} is closed to "
             "this machine's network"
         )
     if status == 401 or (status is None and isinstance(error, ClientAuthenticationError)):

@@ -44,7 +44,7 @@ APP_ON_STORAGE = (
     Need(
         role="Storage Queue Data Contributor",
         data_actions=tuple(f"{_QUEUES}/{verb}" for verb in ("read", "write", "delete")),
-        symptom="jobs stay queued for ever",
+        symptom="jobs stay queued forever",
     ),
     Need(
         role="Storage Table Data Contributor",
@@ -61,7 +61,7 @@ APP_ON_VM = (
             f"{_VMS}/start/action",
             f"{_VMS}/deallocate/action",
         ),
-        symptom="the VM gets `broken` with AuthorizationFailed, or is never stopped",
+        symptom="the VM becomes `broken` with AuthorizationFailed, or is never stopped",
         is_custom=True,
     ),
 )
@@ -126,8 +126,8 @@ def find_missing_roles(
             subject=scope.rsplit("/", 1)[-1],
             message=f"{who} lacks on {scope.rsplit('/', 1)[-1]}: {roles}. "
             f"Symptom: {missing[0].symptom}.",
-            fix="Let somebody who may assign roles run make plan ENV=…, then make apply ENV=… "
-            "(where roles are given apart: apply infra/terraform/roles)"
+            fix="Ask someone who may assign roles to run make plan ENV=…, then make apply ENV=… "
+            "(where roles are assigned separately: apply infra/terraform/roles)"
             + "".join(
                 f'; or: az role assignment create --assignee-object-id {principal} --role "'
                 f'{need.role}" --assignee-principal-type ServicePrincipal --scope {scope}'

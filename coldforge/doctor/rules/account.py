@@ -52,8 +52,8 @@ def judge_subscription(state: str, subscription_id: str) -> list[Finding]:
         Finding(
             code="subscription.closed",
             subject=subscription_id,
-            message=f"The subscription is {state or 'of no known state'}: nothing can be started "
-            "in it.",
+            message=f"The subscription is {state or 'in an unknown state'}: nothing can be "
+            "started in it.",
             fix="Let its owner enable it in the portal under Subscriptions.",
         )
     ]
@@ -104,9 +104,9 @@ def judge_sizes(vms: Sequence[WantedVm], sizes: Mapping[tuple[str, str], Size]) 
                 code=code,
                 subject=vm.name,
                 message=f"{why}: {vm.name} can't be started there.",
-                fix=f"{hint}Set another zone, region or size in the Terraform variables (a VM "
-                "that moves is made anew), or ask Azure's support to open it. "
-                f"See: az vm list-skus -l {vm.region} --size {vm.size} --all -o table",
+                fix=f"{hint}Set another zone, region or size in the Terraform variables (this "
+                "recreates the VM), or ask Azure's support to open it. "
+                f"List: az vm list-skus -l {vm.region} --size {vm.size} --all -o table",
             )
         )
     return findings
@@ -150,7 +150,7 @@ def judge_quota(
                 message=f"The quota of {family} in {region} is {limit} vCPUs; the VMs need "
                 f"{vcpus}.",
                 fix=f"Ask for {vcpus} vCPUs: portal, Quotas, Compute, {region}, {family}; or "
-                "az quota update. It may take days. See: az vm list-usage -o table -l "
+                "az quota update. It may take days. List: az vm list-usage -o table -l "
                 f"{region}",
             )
         )
@@ -166,7 +166,7 @@ def judge_budget(budget: Budget) -> list[Finding]:
             code="budget.used_up",
             subject=budget.name,
             message=f"The budget {budget.name} is used up: {budget.spent:.2f} of "
-            f"{budget.amount:.2f}. Azure stops nothing by it, only people do.",
+            f"{budget.amount:.2f}. Azure does not stop anything because of it.",
             fix="See `coldforge pool` for what the VMs cost and why; then shorten IDLE_WINDOW_S "
             "and WARM_WINDOWS, or raise the budget's amount in the Terraform variables.",
         )

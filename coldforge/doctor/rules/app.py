@@ -24,8 +24,8 @@ TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
 
 HEALTH_CODES = {
     "storage_unavailable": (
-        "The app runs, and its storage does not answer it.",
-        "Look at the findings on storage and roles above; without any, at Azure's own status.",
+        "The app runs, but its storage does not answer.",
+        "See the findings on storage and roles above; if there are none, see Azure's status page.",
     ),
     "intake_failing": (
         "The app can't start the processes that read images: every POST answers 503. It tries "
@@ -58,7 +58,7 @@ def judge_site(site: Site, name: str) -> list[Finding]:
         Finding(
             code="app.stopped",
             subject=name,
-            message=f"The function app {name} is {site.state or 'in no known state'}.",
+            message=f"The function app {name} is {site.state or 'in an unknown state'}.",
             fix=f"az functionapp start -n {name} -g RESOURCE_GROUP",
         )
     ]
@@ -89,7 +89,7 @@ def judge_host(host: Host, settings: Mapping[str, str]) -> list[Finding]:
     fix = "az functionapp restart -n NAME -g RESOURCE_GROUP, then look again."
     if storage:
         fix += (
-            " If it is about storage and the roles are well, the empty setting may be in its way "
+            " If it is about storage and the roles are right, the empty setting may be the reason "
             "(azure-functions-host issue 11796): az functionapp config appsettings delete -n NAME "
             f"-g RESOURCE_GROUP --setting-names {next(iter(storage))}. The next make apply sets "
             "it again."
@@ -98,7 +98,7 @@ def judge_host(host: Host, settings: Mapping[str, str]) -> list[Finding]:
         Finding(
             code="host.unwell",
             subject="the Functions host",
-            message=f"The Functions host is {host.state or 'in no known state'}: "
+            message=f"The Functions host is {host.state or 'in an unknown state'}: "
             f"{reason.rstrip('.')}.",
             fix=fix,
         )
@@ -163,7 +163,7 @@ def read_vms(settings: Mapping[str, str]) -> tuple[WantedVm, ...]:
     except KeyError as error:
         raise ValueError(f"a VM has no {error.args[0]}") from error
     except (TypeError, AttributeError) as error:
-        raise ValueError("it is no list of objects") from error
+        raise ValueError("it is not a list of objects") from error
 
 
 def judge_storage_name(settings: Mapping[str, str], endpoints: Mapping[str, str]) -> list[Finding]:
@@ -224,7 +224,7 @@ def judge_references(statuses: Mapping[str, str]) -> list[Finding]:
             subject=name,
             message=f"Azure could not resolve what the app's setting {name} refers to: {status}. "
             "The app does not start.",
-            fix="If vault and role are well, Azure tries again within a day, or at once: "
+            fix="If the vault and the role are right, Azure tries again within a day, or at once: "
             "az functionapp restart -n NAME -g RESOURCE_GROUP",
         )
         for name, status in statuses.items()
@@ -239,7 +239,7 @@ def judge_secrets(names: Collection[str], vault: str) -> list[Finding]:
             code="vault.secret_missing",
             subject=secret,
             message=f"The Key Vault {vault} has no secret {secret!r}, or it is disabled:"
-            " app and agents can't agree.",
+            " app and agents can't share it.",
             fix="make deploy ENV=…, which makes it; a disabled one: az keyvault secret "
             f"set-attributes --vault-name NAME --name {secret} --enabled true",
         )

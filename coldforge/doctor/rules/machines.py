@@ -17,8 +17,9 @@ def judge_vm(vm: WantedVm, found: FoundVm | None) -> list[Finding]:
                 code="vm.missing",
                 subject=vm.name,
                 message=f"The VM {vm.name} is not in the resource group {vm.resource_group}.",
-                fix="make plan ENV=…, then make apply ENV=… make it anew (it comes up running and "
-                "is billed until its first idle stop); or take it out of the variable of the VMs.",
+                fix="make plan ENV=…, then make apply ENV=… create it again (it comes up "
+                "running and is billed until its first idle stop); or remove it from the VMs in "
+                "the Terraform variables.",
             )
         ]
     if found.size.lower() != vm.size.lower():
@@ -26,7 +27,7 @@ def judge_vm(vm: WantedVm, found: FoundVm | None) -> list[Finding]:
             Finding(
                 code="vm.wrong_size",
                 subject=vm.name,
-                message=f"The VM {vm.name} is a {found.size}; the app takes it for a {vm.size} "
+                message=f"The VM {vm.name} is a {found.size}; the app expects a {vm.size} "
                 "and counts its price.",
                 fix="make plan ENV=…, then make apply ENV=…, so that both say the same.",
             )
@@ -46,7 +47,7 @@ def judge_vm(vm: WantedVm, found: FoundVm | None) -> list[Finding]:
                 code="vm.failed",
                 subject=vm.name,
                 message=f"The last operation on {vm.name} failed: {found.failure}.",
-                fix="docs/operations.md says what each code wants; then let it be tried again: "
+                fix="docs/operations.md says what to do for each code; then have it tried again: "
                 f"POST /api/pool/vms/{vm.name}/reset",
             )
         ]
@@ -86,7 +87,7 @@ def judge_agent(vm: WantedVm, answer: AgentAnswer, pool: PoolVm | None) -> list[
                 Finding(
                     code="agent.odd",
                     subject=vm.name,
-                    message=f"What answers at {vm.agent_url} is no agent of ours.",
+                    message=f"What answers at {vm.agent_url} is not a Coldforge agent.",
                     fix=f"Compare agent_url in GPU_VMS with the VM's private address; {_LOGS}",
                 )
             ]
@@ -121,8 +122,8 @@ def judge_pool(pool: Mapping[str, PoolVm]) -> list[Finding]:
         Finding(
             code="vm.broken",
             subject=vm.name,
-            message=f"The pool has given {vm.name} up: {vm.reason or 'no reason given'}.",
-            fix=f"Mend that, then let it be tried again: POST /api/pool/vms/{vm.name}/reset",
+            message=f"The pool has given up on {vm.name}: {vm.reason or 'no reason given'}.",
+            fix=f"Fix that, then have it tried again: POST /api/pool/vms/{vm.name}/reset",
         )
         for vm in pool.values()
         if vm.phase == "broken"

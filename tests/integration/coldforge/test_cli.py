@@ -160,7 +160,7 @@ class TestSubmit:
         result = run("submit", *arguments)
 
         assert result.exit_code == 2
-        assert "stdout takes" in result.stderr
+        assert "stdout can take only one" in result.stderr
         assert api.requests == []
 
     @pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "字" * 80 + ".jpg"])
@@ -404,6 +404,15 @@ class TestOtherCommands:
 
         assert json.loads(result.stdout)["id"] == "job1"
         assert api.requests[-1][2]["X-Functions-Key"] == "other"
+
+    def test_take_no_token_for_no_server_reads_one(self, run, api):
+        api.requests.clear()
+
+        result = run("pool", "--token", "t")
+
+        assert result.exit_code == 2
+        assert "No such option" in result.stderr
+        assert api.requests == []
 
     def test_pool(self, run):
         assert "gpu-0" in run("pool").stdout

@@ -370,7 +370,7 @@ class TestProxies:
 class TestSettings:
     @pytest.mark.parametrize(
         ("url", "options"),
-        [("localhost", {}), ("http://h", {"key": "a b"}), ("http://h", {"token": "a\nb"})],
+        [("localhost", {}), ("http://h", {"key": "a b"}), ("http://h", {"key": "a\nb"})],
     )
     def test_are_refused_before_anything_is_sent(self, url, options):
         """Also as the ValueError that it always was."""

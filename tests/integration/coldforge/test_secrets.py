@@ -1,4 +1,4 @@
-"""No key and no token is ever printed, whatever is wrong with it and whatever goes wrong."""
+"""No key is ever printed, whatever is wrong with it and whatever goes wrong."""
 
 import gzip
 import json
@@ -100,12 +100,11 @@ class TestEveryCommand:
 
     @pytest.mark.parametrize("name", MALFORMED)
     @pytest.mark.parametrize("command", sorted(ARGUMENTS))
-    def test_prints_no_malformed_key_or_token(self, run, command, name):
-        for option in ("--key", "--token"):
-            for form in ([], ["--json"]):
-                result = run(command, option, MALFORMED[name], *form)
+    def test_prints_no_malformed_key(self, run, command, name):
+        for form in ([], ["--json"]):
+            result = run(command, "--key", MALFORMED[name], *form)
 
-                check_nothing_is_told(result)
+            check_nothing_is_told(result)
 
     @pytest.mark.parametrize("command", sorted(ARGUMENTS))
     def test_says_to_a_script_what_is_wrong_with_it(self, run, api, command):
@@ -176,7 +175,7 @@ class TestEveryErrorPath:
     @pytest.mark.parametrize("command", sorted(ARGUMENTS))
     def test_prints_no_key_where_nobody_listens(self, run, command):
         for url in ("http://127.0.0.1:9", "https://127.0.0.1:9", f"http://{'x' * 64}.example"):
-            check_nothing_is_told(run(command, "--token", f"{FRONT}{BACK}", "--json", url=url))
+            check_nothing_is_told(run(command, "--key", f"{FRONT}{BACK}", "--json", url=url))
 
     @pytest.mark.parametrize(
         ("name", "form"), [("newline inside", []), ("not latin-1", ["--json"])]

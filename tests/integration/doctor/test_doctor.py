@@ -81,7 +81,7 @@ def _real(stack, environ):
     deployment = Deployment.from_json(
         Path(stack.doctor_environ["COLDFORGE_DEPLOYMENT"]).read_text("utf-8")
     )
-    return build_examination(deployment, key=None, token=None, manner=Manner())
+    return build_examination(deployment, key=None, manner=Manner())
 
 
 class TestDoctor:
@@ -118,7 +118,7 @@ class TestDoctor:
         assert report.codes == ["login.none"]
         assert report.body["findings"][0]["fix"].startswith("az login")
         assert report.verdict("quota") == "skipped"
-        assert report.note("quota") == "not looked at: it stands on 'login'"
+        assert report.note("quota") == "not checked: it depends on 'login'"
 
     def test_names_a_container_that_is_missing(self, examine, open_blobs):
         with open_blobs() as service:

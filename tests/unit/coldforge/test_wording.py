@@ -49,7 +49,7 @@ def test_details_tell_what_is_less_than_was_asked_for():
     assert (rows["model"], rows["but"]) == ("12 faces, not watertight", "Less detail. It is open.")
 
 
-def test_details_tell_that_somebody_holds_the_job():
+def test_details_tell_that_the_job_is_suspended():
     body = {"id": "a", "state": "running", "suspended": True}
 
     assert dict(describe_details(JobStatus.from_json(body)))["held"]

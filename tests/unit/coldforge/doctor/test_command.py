@@ -54,4 +54,4 @@ class TestDoctorCommand:
         )
 
         assert done.returncode == 2
-        assert "pip install 'coldforge[doctor]'" in done.stderr
+        assert "pip install '.[doctor]'" in done.stderr

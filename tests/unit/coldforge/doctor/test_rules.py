@@ -192,7 +192,7 @@ class TestHost:
         ("host", "said"),
         [
             (UNWELL, "is Error: Unable to read AccountKey=…;x."),
-            (Host(state=""), "is in no known state: it gives no reason."),
+            (Host(state=""), "is in an unknown state: it gives no reason."),
             (Host(state="Running", errors=("Odd.",)), "is Running: Odd."),
         ],
     )
@@ -298,10 +298,10 @@ class TestDeployment:
     @pytest.mark.parametrize(
         ("text", "complaint"),
         [
-            ("nonsense", "no JSON"),
+            ("nonsense", "not valid JSON"),
             ("[]", "JSON object"),
             ("{}", "subscription_id, app_id, app_url, storage_account_id must be set"),
-            (json.dumps({**BODY, "colour": "red"}), "colour is not known"),
+            (json.dumps({**BODY, "colour": "red"}), r"unknown: colour \(allowed: app_id, .*\)"),
         ],
     )
     def test_says_what_is_wrong_with_its_file(self, text, complaint):
