@@ -1,4 +1,6 @@
+import ast
 import re
+import tomllib
 
 HEADINGS = ["Status", "Context", "Decision", "Consequences"]
 
@@ -9,6 +11,15 @@ def table_after(text, heading):
     rows = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
     return [cells[0], *cells[2:]]
+
+
+def assigned(path, name):
+    """Give what a module assigns to a name, as syntax."""
+    return next(
+        statement.value
+        for statement in ast.parse(path.read_text("utf-8")).body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name
+    )
 
 
 def claims(root):
@@ -30,6 +41,16 @@ class TestClaims:
         _, *rows = claims(root)
 
         assert [row for row in rows if not all(row)] == []
+
+    def test_count_what_the_tests_count(self, root):
+        text = (root / "docs" / "claims.md").read_text("utf-8")
+        apps = tomllib.loads((root / "tests/worker_verdicts/apps.toml").read_text("utf-8"))
+        faults = assigned(root / "tests/integration/doctor/test_doctor.py", "SEEDED")
+        histories = assigned(root / "tests/sdk_fixtures/test_sdk_fixtures.py", "MODULES")
+
+        assert f"each of {len(faults.elts)} seeded faults" in text
+        assert f"{sum(one.value for one in histories.values)} histories" in text
+        assert f"on {len(apps)} small apps" in text
 
     def test_are_linked_from_the_readme(self, root):
         assert "(docs/claims.md)" in (root / "README.md").read_text("utf-8")
