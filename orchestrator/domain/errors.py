@@ -24,6 +24,8 @@
     AgentUnreachableError    no answer from the agent
 """
 
+from typing import Self
+
 
 class ApiError(Exception):
     """Base of what the API answers as a problem."""
@@ -78,6 +80,14 @@ class ArtifactExpiredError(ApiError):
 
     status = 410
     code = "artifact_expired"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Name the artifact and say what to do."""
+        return cls(
+            f"The artifact {name} was deleted: this deployment keeps artifacts no longer. Send "
+            "the job again to have it made anew."
+        )
 
 
 class JobOverError(ApiError):

@@ -72,11 +72,10 @@ class Settlement:
 
     async def take(self, row: JobRow, seen: InstanceSeen, step: Step, client: Durable) -> None:
         """Do what was decided about a row (`domain.settlement`), but for starting its workflow."""
-        now = self._clock()
         match step:
             case Step.NOTE_MISSING:
                 logger.warning("job %s is %s and has no workflow", row.job_id, row.state)
-                await self._note(row, now)
+                await self._note(row, self._clock())
             case Step.NOTE_SEEN:
                 await self._note(row, None)
             case Step.CANCEL | Step.FAIL | Step.LOSE:

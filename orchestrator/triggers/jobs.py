@@ -159,13 +159,9 @@ class JobRoutes:
         row = await self._row(request)
         name = request.route_params.get("name", "")
         path, content_type = self._find(row, name)
-        expired = ArtifactExpiredError(
-            f"The artifact {name} is older than this deployment keeps any, and was deleted. Send "
-            "the job again to have it made anew."
-        )
         if self._sends_links:
             if not await STORAGE.run(self._files.exists, path):
-                raise expired
+                raise ArtifactExpiredError.named(name)
             link = await STORAGE.run(
                 self._files.link, path, valid_s=self._link_s, name=f"{row.job_id}-{name}"
             )
@@ -173,7 +169,7 @@ class JobRoutes:
             return func.HttpResponse(status_code=HTTPStatus.FOUND, headers=headers)
         data = await STORAGE.run(self._files.read, path)
         if data is None:
-            raise expired
+            raise ArtifactExpiredError.named(name)
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
         return func.HttpResponse(data, mimetype=content_type, headers=headers)
 
