@@ -2,7 +2,8 @@
 
 A template process is started by `subprocess`; it decodes a picture of ours and never reads a
 stranger's byte. For each order it forks a child, which gets a socket of its own and ends with the
-order, so that whatever a file does to its child can't reach the next stranger's.
+order, so that whatever a file does to its child can't reach the next stranger's. The child is
+forked ahead of its order, so that nobody waits for that.
 """
 
 import os
@@ -96,6 +97,12 @@ class _Pipe:
             self._wait(select.POLLOUT, watch)
             with suppress(BlockingIOError):
                 left = left[self._side.send(left) :]
+
+    def has_input(self) -> bool:
+        """Tell whether there is something to read, or the other side is gone."""
+        poll = select.poll()
+        poll.register(self._side, select.POLLIN)
+        return bool(poll.poll(0))
 
     def hand_over(self, other: socket.socket) -> None:
         """Send a byte, and the other socket with it."""
@@ -215,6 +222,7 @@ class Template:
         self._process = process
         self._control = _Pipe(control)
         self._clock = clock
+        self._next: _Pipe | None = None
 
     @property
     def pid(self) -> int:
@@ -236,21 +244,27 @@ class Template:
 
         return self._control.read(1, watch) != b"\0"
 
+    def prepare(self) -> None:
+        """Have it fork the child of the next order, without waiting for that."""
+        if self._next is None:
+            ours, theirs = socket.socketpair()
+            self._next = _Pipe(ours)
+            with theirs:
+                self._control.hand_over(theirs)
+
     def fork(self, is_dropped: Callable[[], bool]) -> Child:
-        """Have it fork a child.
+        """Give the child that it was told to prepare, or a new one.
 
         Args:
             is_dropped: Tells whether the child's answer is no longer waited for.
         """
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._control.hand_over(theirs)
-            pid = self._read_number(START_S)
-        except BaseException:
-            ours.close()
-            raise
-        return Child(self, pid, _Pipe(ours), clock=self._clock, is_dropped=is_dropped)
+        self.prepare()
+        pid = self._read_number(START_S)
+        if self._next is None or self._next.has_input():
+            # A child says nothing before its order: this one has ended while it waited.
+            raise EOFError
+        pipe, self._next = self._next, None
+        return Child(self, pid, pipe, clock=self._clock, is_dropped=is_dropped)
 
     def reap(self) -> int | None:
         """Give the exit code of its child once that has ended, None if that takes too long."""
@@ -261,10 +275,14 @@ class Template:
 
     def end(self) -> None:
         """Kill it, with its child and what that may have forked."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Its number names its group, and nobody else's, until it was waited for.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._control.close()
+        if self._next is not None:
+            self._next.close()
 
     def _read_number(self, within_s: float) -> int:
         number: int

@@ -1,7 +1,8 @@
 """A few processes that read what strangers send, so that the app itself never does.
 
-1. A thread of the lane `intake` has an idle template, or a new one, fork a child, and hands that
-   an order. A child serves one order, so that a file which takes it over meets no other's.
+1. A thread of the lane `intake` takes the child that an idle template, or a new one, has forked,
+   and hands it an order. A child serves one order, so that a file which takes it over meets no
+   other's.
 2. The child looks at the header and says how much memory the picture needs. It goes on once
    that fits beside what the app and the others take (`MemoryBudget`).
 3. While it works, the thread watches its time and its resident memory; CPU and address space the
@@ -352,6 +353,11 @@ class Decoders:
         return reasons.get(exit_code or 0, KillReason.CRASH)
 
     def _keep(self, template: Template) -> None:
+        try:
+            template.prepare()
+        except OSError:
+            template.end()
+            return
         with self._lock:
             if not self._closed.is_set():
                 self._idle.append(template)

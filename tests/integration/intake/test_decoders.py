@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import select
 import signal
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def start_takeable(clock):
 def start_unfiltered(clock):
     """Likewise, where the kernel filters no calls."""
     return start_template(clock, ("-m", "tests.integration.intake.taken_over", "unfiltered"))
+
+
+def wait_for_the_next(decoders) -> psutil.Process:
+    """Give the template, once it has told the number of the child that waits for an order."""
+    (template,) = decoders._idle
+    assert select.select([template._control._side], [], [], 60.0)[0]
+    return psutil.Process(template.pid)
 
 
 def ways_out(decoders) -> dict:
@@ -276,6 +284,44 @@ class TestNormalise:
 
         assert normalise(decoders, encoded()).width == 256
         assert list(decoders.kills) == []
+
+    def test_has_the_next_process_forked_ahead_of_its_order(self, make_decoders):
+        children = []
+        decoders = make_decoders(on_fork=children.append)
+        normalise(decoders, encoded())
+        template = wait_for_the_next(decoders)
+        template.kill()
+        template.wait(30)
+
+        assert normalise(decoders, encoded()) == normalise_image(encoded())
+        assert children[1].template is children[0].template
+
+    def test_blames_no_image_for_a_process_that_ended_while_it_waited(self, make_decoders):
+        decoders = make_decoders()
+        normalise(decoders, encoded())
+        (waiting,) = wait_for_the_next(decoders).children()
+        waiting.kill()
+        waiting.wait(30)
+
+        assert normalise(decoders, encoded()).width == 256
+        assert list(decoders.kills) == []
+
+    def test_ends_one_that_goes_on_when_its_template_is_gone(self, make_decoders):
+        children = []
+
+        def bereave(child):
+            children.append(child)
+            template = psutil.Process(child.template.pid)
+            template.kill()
+
+        decoders = make_decoders(start=start_takeable, on_fork=bereave)
+
+        image = normalise(decoders, b"linger\n" + encoded())
+
+        assert image == normalise_image(encoded())
+        if psutil.pid_exists(children[0].pid):
+            psutil.Process(children[0].pid).wait(60)
+        assert decoders._idle == []
 
     def test_runs_no_more_processes_than_it_may(self, make_decoders):
         children = []
