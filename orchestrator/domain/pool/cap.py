@@ -46,7 +46,7 @@ def takes_jobs_until(vm: Vm, policy: PoolPolicy) -> float | None:
     return vm.off_by - min(policy.longest_slot_s, vm.max_uptime_s - least_s)
 
 
-def is_ending(vm: Vm, now: float, policy: PoolPolicy) -> bool:
+def is_near_cap(vm: Vm, now: float, policy: PoolPolicy) -> bool:
     """Tell whether a VM takes no more jobs before it has booted anew."""
     until = takes_jobs_until(vm, policy)
     return until is not None and now >= until
@@ -62,6 +62,6 @@ def drains_at(vm: Vm, policy: PoolPolicy) -> float | None:
     return None if until is None else max(until, vm.phase_since + policy.look_awake_s)
 
 
-def why_ending(vm: Vm) -> str:
+def why_near_cap(vm: Vm) -> str:
     """Say why a VM takes no more jobs."""
     return f"its {vm.max_uptime_s / 3600:.3g} h of uptime are over soon"

@@ -3,9 +3,9 @@
 from typing import Any
 
 from orchestrator.domain.fence import ending_all
-from orchestrator.domain.pool.cap import is_ending, why_ending
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
 from orchestrator.domain.pool.effects import StopJob
+from orchestrator.domain.pool.ending import is_ending, why_ending
 from orchestrator.domain.pool.ledger import cost_of, give_back, settle
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.scaling import estimate_queued
@@ -97,7 +97,7 @@ def answer(pool: Working, command: Enqueue) -> Reply:
 def waiting(vms: dict[str, Vm], now: float, policy: PoolPolicy) -> dict[str, Any]:
     """Say what the queue waits for: ``slot``, ``vm`` or ``capacity``, and which VM that is.
 
-    A VM near its hard cap comes last: it has to boot anew before it takes a job.
+    A VM that is ending comes last: it has to boot anew before it takes a job, if it ever does.
     """
     ending = [vm for vm in vms.values() if is_ending(vm, now, policy)]
     for phase in (VmPhase.READY, VmPhase.DRAINING, *ON_THE_WAY_UP):
@@ -108,7 +108,7 @@ def waiting(vms: dict[str, Vm], now: float, policy: PoolPolicy) -> dict[str, Any
     for phase in (VmPhase.DEALLOCATING, VmPhase.DRAINING, VmPhase.READY):
         vm = next((vm for vm in vms.values() if vm.phase is phase), None)
         if vm is not None:
-            why = vm.reason if vm.phase is VmPhase.DEALLOCATING else why_ending(vm)
+            why = vm.reason if vm.phase is VmPhase.DEALLOCATING else why_ending(vm, policy)
             return {"waiting_for": "vm", "vm": {**_brief(vm), "why": why}, "retry_at": None}
     cooling = [vm for vm in vms.values() if vm.phase is VmPhase.NO_CAPACITY]
     if cooling:

@@ -2,7 +2,7 @@
 
 import math
 
-from orchestrator.domain.pool.cap import is_ending
+from orchestrator.domain.pool.ending import is_ending
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
 from orchestrator.domain.pool.warmth import is_up, lacks_warmth, wanted_warmth
@@ -12,11 +12,7 @@ from orchestrator.domain.pool.working import Working
 def needs_another(pool: Working) -> str:
     """Tell why another VM should be woken, in a phrase for people; empty if none should."""
     state, policy = pool.state, pool.policy
-    up = [
-        vm
-        for vm in state.vms.values()
-        if is_up(vm, pool.now, policy) and policy.candidate(vm.name)
-    ]
+    up = [vm for vm in state.vms.values() if is_up(vm, pool.now, policy)]
     if lacks_warmth(state, pool.now, policy):
         return wanted_warmth(state, pool.now, policy).why
     if not state.queue or any(_answers_soon(pool, vm) for vm in state.vms.values()):

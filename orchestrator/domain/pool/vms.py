@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.domain.pool.cap import drains_at, is_ending, why_ending
+from orchestrator.domain.pool.cap import drains_at, is_near_cap, why_near_cap
 from orchestrator.domain.pool.commands import (
     Deallocated,
     DeallocationAccepted,
@@ -20,6 +20,7 @@ from orchestrator.domain.pool.commands import (
     VmRunning,
 )
 from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
+from orchestrator.domain.pool.ending import is_ending, why_ending
 from orchestrator.domain.pool.ledger import (
     close_interval,
     drop_interval,
@@ -207,9 +208,9 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     if vm is None:
         return STALE
     vm.off_by, vm.max_uptime_s = command.off_by, command.max_uptime_s
-    if is_ending(vm, pool.now, pool.policy):
+    if is_near_cap(vm, pool.now, pool.policy):
         # It was on before this wake, unseen. A failure, so that no VM is woken like this for ever.
-        message = why_ending(vm)
+        message = why_near_cap(vm)
         failure = StartFailed(
             vm=vm.name, epoch=vm.epoch, code="uptime_over", message=message, may_be_on=True
         )
@@ -282,10 +283,8 @@ def drained(pool: Working, command: Drained) -> Reply:
         return {"answer": "deallocate"}
     note_on(pool, vm, at=pool.now)
     pool.drop_key(f"retire:{vm.name}")
-    can_reopen = pool.policy.candidate(vm.name) is not None and not is_ending(
-        vm, pool.now, pool.policy
-    )
-    if can_reopen and (pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)):
+    is_wanted = pool.state.queue or lacks_warmth(pool.state, pool.now, pool.policy)
+    if is_wanted and not is_ending(vm, pool.now, pool.policy):
         vm.epoch = max(vm.epoch + 1, int(pool.now))
         vm.drain = 0
         vm.last_busy_at = pool.now
@@ -376,10 +375,9 @@ def stop_idle(pool: Working) -> None:
         if vm.phase is not VmPhase.READY or vm.slots:
             continue
         ends_at = drains_at(vm, pool.policy)
-        if pool.policy.candidate(vm.name) is None:
-            begin_drain(pool, vm, "no longer configured")
-        elif ends_at is not None and pool.now >= ends_at:
-            begin_drain(pool, vm, why_ending(vm))
+        is_configured = pool.policy.candidate(vm.name) is not None
+        if not is_configured or (ends_at is not None and pool.now >= ends_at):
+            begin_drain(pool, vm, why_ending(vm, pool.policy))
     if pool.state.queue:
         return
     for vm in reversed(list(pool.state.vms.values())):
@@ -397,7 +395,6 @@ def offer_slots(pool: Working) -> None:
             for vm in pool.state.vms.values()
             if vm.phase is VmPhase.READY
             and len(vm.slots) < pool.policy.slots_per_vm
-            and pool.policy.candidate(vm.name) is not None
             and not is_ending(vm, pool.now, pool.policy)
         ]
         if not free:

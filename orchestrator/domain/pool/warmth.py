@@ -9,7 +9,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from orchestrator.domain.pool.cap import drains_at, is_ending, why_ending
+from orchestrator.domain.pool.cap import drains_at
+from orchestrator.domain.pool.ending import is_ending, why_ending
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
 
@@ -98,7 +99,7 @@ def is_up(vm: Vm, now: float, policy: PoolPolicy) -> bool:
 
 def lacks_warmth(state: PoolState, now: float, policy: PoolPolicy) -> bool:
     """Tell whether fewer VMs are up than are wanted warm."""
-    up = [vm for vm in state.vms.values() if is_up(vm, now, policy) and policy.candidate(vm.name)]
+    up = [vm for vm in state.vms.values() if is_up(vm, now, policy)]
     return len(up) < wanted_warmth(state, now, policy).vms
 
 
@@ -108,11 +109,11 @@ def plan_stop(vm: Vm, state: PoolState, now: float, policy: PoolPolicy) -> StopP
         return StopPlan(None, vm.reason)
     ending = is_ending(vm, now, policy)
     if vm.slots:
-        return StopPlan(None, why_ending(vm) if ending else vm.reason)
+        return StopPlan(None, why_ending(vm, policy) if ending else vm.reason)
     ends_at = drains_at(vm, policy)
     plan = _plan_idle_stop(vm, state, now, policy)
     if ends_at is not None and plan.at is not None and (ending or ends_at < plan.at):
-        return StopPlan(ends_at, why_ending(vm))
+        return StopPlan(ends_at, why_ending(vm, policy))
     return plan
 
 

@@ -29,6 +29,7 @@ from orchestrator.domain.pool import (
     WakeVm,
 )
 from orchestrator.domain.pool.effects import effect_to_json
+from orchestrator.domain.pool.view import view_pool
 from tests.unit.orchestrator.domain.pool.bench import BEGIN, Bench, make_policy
 
 FULL_STOP = "AllocationFailed"
@@ -1059,6 +1060,35 @@ class TestConfiguration:
 
         assert pool.phase("old") == "draining"
         assert pool.state.vms["old"].home["name"] == "old"
+
+    def test_nobody_waits_for_the_drain_of_a_vm_no_longer_configured(self):
+        """Such a drain is never taken back, so another VM is woken at once."""
+        pool = Bench("old", "new")
+        pool.enqueue("a")
+        pool.bring_up("old")
+        pool.tell(Release(job_id="a", fence=1))
+        pool.policy = make_policy("new")
+        pool.tick()
+        assert pool.phase("old") == "draining"
+
+        pool.enqueue("b")
+
+        assert pool.phase("new") == "starting"
+
+    def test_a_job_waits_for_no_slot_of_a_vm_no_longer_configured(self):
+        pool = Bench("old")
+        pool.enqueue("a")
+        pool.bring_up("old")
+        pool.acquire("a")
+        pool.policy = make_policy("new")
+
+        reply = pool.enqueue("b")
+
+        assert (reply["waiting_for"], reply["vm"]["name"]) == ("vm", "new")
+        reasons = {
+            vm["name"]: vm["why"] for vm in view_pool(pool.state, pool.now, pool.policy)["vms"]
+        }
+        assert reasons["old"] == "no longer configured"
 
     def test_a_vm_no_longer_configured_and_off_is_forgotten(self):
         pool = Bench("old")
