@@ -25,7 +25,6 @@ from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.adapters.identity import managed_identity
 from orchestrator.adapters.table_jobs import TableJobs, TableKeys, TableLedger
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.names import Activity, Workflow
 from orchestrator.domain.ports import (
     AgentClient,
@@ -37,18 +36,19 @@ from orchestrator.domain.ports import (
     PoolStore,
     VmPower,
 )
+from orchestrator.http.acceptance import Acceptance, Fetcher, Reader
+from orchestrator.http.answers import Handler, answer
+from orchestrator.http.batches import BatchRoutes
+from orchestrator.http.instance import InstanceRoutes
+from orchestrator.http.jobs import JobRoutes
+from orchestrator.http.pool import PoolRoutes
+from orchestrator.http.timers import SWEEP_SCHEDULE, TimerTriggers
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.decoders import DecoderLimits, Decoders
+from orchestrator.intake.image_rules import ImageLimits
 from orchestrator.intake.urls import FetchLimits, ImageFetcher
 from orchestrator.services.settlement import Settlement
 from orchestrator.settings import Settings
-from orchestrator.triggers.acceptance import Acceptance, Fetcher, Reader
-from orchestrator.triggers.answers import Handler, answer
-from orchestrator.triggers.batches import BatchRoutes
-from orchestrator.triggers.instance import InstanceRoutes
-from orchestrator.triggers.jobs import JobRoutes
-from orchestrator.triggers.pool import PoolRoutes
-from orchestrator.triggers.timers import SWEEP_SCHEDULE, TimerTriggers
 from orchestrator.workflows.reconcile_pool import reconcile_pool
 from orchestrator.workflows.retire_vm import retire_vm
 from orchestrator.workflows.run_batch import run_batch

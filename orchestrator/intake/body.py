@@ -16,11 +16,11 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from orchestrator.domain.errors import BodyTooLargeError, InvalidRequestError
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.input_errors import ImageTooLargeError
 from orchestrator.domain.job import MAX_BATCH
 from orchestrator.domain.json_values import check_json, decode_json, read_json
+from orchestrator.intake.image_rules import ImageLimits
 
 JSON_FIELDS = ("options", "metadata", "start_within_s")
 IMAGE_FIELDS = ("image_url", "image_base64")

@@ -31,11 +31,11 @@ from typing import Any
 from PIL import Image
 
 from orchestrator.domain.errors import ApiError, BodyTooLargeError
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
 from orchestrator.intake.body import PARSERS
 from orchestrator.intake.confinement import confine, limit_cpu, limited_memory, seal
 from orchestrator.intake.frames import encode, receive
+from orchestrator.intake.image_rules import ImageLimits
 from orchestrator.intake.images import announce, normalise
 from orchestrator.intake.refusals import refusal_to_json
 

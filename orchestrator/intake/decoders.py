@@ -31,7 +31,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psutil
 
 from orchestrator.domain.errors import ApiError, IntakeFailingError, InvalidRequestError
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.image_source import ImageSource, NormalisedImage
 from orchestrator.domain.input_errors import (
     ImageTooCostlyError,
@@ -48,6 +47,7 @@ from orchestrator.intake.children import (
     Template,
     start_template,
 )
+from orchestrator.intake.image_rules import ImageLimits
 from orchestrator.intake.memory_budget import MemoryBudget, OutOfMemoryBudgetError
 from orchestrator.intake.refusals import Refusal, refusal_from_json
 from orchestrator.lanes import Lane

@@ -11,8 +11,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from orchestrator.domain.colour_space import choose_numbered_profile, choose_png_profile
-from orchestrator.domain.container_structure import (
+from orchestrator.domain.input_errors import TruncatedImageError, UnreadableImageError
+from orchestrator.intake.formats.colour_space import choose_numbered_profile, choose_png_profile
+from orchestrator.intake.formats.container import (
     check_boxes_are_whole,
     fit_webp_container,
     is_avif_large,
@@ -20,13 +21,12 @@ from orchestrator.domain.container_structure import (
     read_avif_colours,
     read_webp_size,
 )
-from orchestrator.domain.exif import UPRIGHT, read_orientation
-from orchestrator.domain.icc_profile import Profile, ProfileError, read_plain_profile
-from orchestrator.domain.image_memory import jpeg_reduction
-from orchestrator.domain.image_rules import ImageFormat, ImageHeader, ImageLimits, fit_within
-from orchestrator.domain.input_errors import TruncatedImageError, UnreadableImageError
-from orchestrator.domain.jpeg_structure import Jpeg, read_jpeg
-from orchestrator.domain.png_structure import GREY, GREY_ALPHA, PALETTE, RGB, Png, read_png
+from orchestrator.intake.formats.exif import UPRIGHT, read_orientation
+from orchestrator.intake.formats.icc_profile import Profile, ProfileError, read_plain_profile
+from orchestrator.intake.formats.jpeg import Jpeg, read_jpeg
+from orchestrator.intake.formats.png import GREY, GREY_ALPHA, PALETTE, RGB, Png, read_png
+from orchestrator.intake.image_memory import jpeg_reduction
+from orchestrator.intake.image_rules import ImageFormat, ImageHeader, ImageLimits, fit_within
 
 # One thread each: the process has a limit of CPU, and every thread takes address space.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1

@@ -11,15 +11,6 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from orchestrator.domain.image_memory import check_memory, decoding_bytes
-from orchestrator.domain.image_rules import (
-    ImageFormat,
-    ImageLimits,
-    check_byte_count,
-    check_dimensions,
-    fit_within,
-    recognise_format,
-)
 from orchestrator.domain.image_source import NormalisedImage
 from orchestrator.domain.input_errors import BlankImageError, ImageError, UnreadableImageError
 from orchestrator.intake.decoding import (
@@ -27,6 +18,15 @@ from orchestrator.intake.decoding import (
     failure_of,
     open_image,
     read_header,
+)
+from orchestrator.intake.image_memory import check_memory, decoding_bytes
+from orchestrator.intake.image_rules import (
+    ImageFormat,
+    ImageLimits,
+    check_byte_count,
+    check_dimensions,
+    fit_within,
+    recognise_format,
 )
 from orchestrator.intake.pixels import is_blank, normalise_pixels
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageCms
 
-from orchestrator.domain.icc_profile import Profile
-from orchestrator.domain.image_memory import plan_bands
-from orchestrator.domain.image_rules import fit_within
 from orchestrator.intake.decoding import Opened
+from orchestrator.intake.formats.icc_profile import Profile
+from orchestrator.intake.image_memory import plan_bands
+from orchestrator.intake.image_rules import fit_within
 
 _TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

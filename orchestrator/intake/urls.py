@@ -31,8 +31,8 @@ from orchestrator.domain.input_errors import (
     InvalidImageUrlError,
     UnreachableImageUrlError,
 )
-from orchestrator.domain.url_rules import WEB_PORTS, ImageUrl, IpAddress, is_public_address
 from orchestrator.intake.dns import DnsResolver
+from orchestrator.intake.url_rules import WEB_PORTS, ImageUrl, IpAddress, is_public_address
 
 MAX_HEAD_BYTES = 256 * 1024
 """Of status line and headers of one answer, as Chromium takes; the trailers may have as much."""

@@ -1,11 +1,11 @@
 """The client says no more and no less than what the server can answer."""
 
 from coldforge.wording import WAITS
-from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.queue import waiting
 from orchestrator.domain.pool.state import Vm, VmPhase
+from tests.unit.orchestrator.domain.pool.bench import make_policy
 
-POLICY = PoolPolicy(candidates=())
+POLICY = make_policy("gpu")
 
 
 class TestWaits:

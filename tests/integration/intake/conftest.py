@@ -1,8 +1,8 @@
 import pytest
 
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.intake.children import start_template
 from orchestrator.intake.decoders import DecoderLimits, Decoders
+from orchestrator.intake.image_rules import ImageLimits
 
 
 @pytest.fixture(name="make_decoders")

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.intake import child
 from orchestrator.intake.frames import encode
+from orchestrator.intake.image_rules import ImageLimits
 
 normalise = child._normalise
 

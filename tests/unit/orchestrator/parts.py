@@ -66,7 +66,7 @@ class ForgetfulStarter:
 
 
 class Parts:
-    """Everything between the triggers and the outside."""
+    """Everything between the routes and the outside."""
 
     def __init__(self, *vms: str, slots_per_vm: int = 2) -> None:
         self.now = BEGIN

@@ -9,8 +9,8 @@ import pytest
 from orchestrator.activities import images
 from orchestrator.domain.job import JobRow, JobState, input_path, request_path
 from orchestrator.intake.admission import Admission, AdmissionLimits
+from tests.unit.orchestrator.http.desk import PNG, Desk
 from tests.unit.orchestrator.parts import MANIFEST
-from tests.unit.orchestrator.triggers.desk import PNG, Desk
 
 URL = "https://images.invalid/cup.jpg"
 SECRET_URL = "https://images.invalid/mug.jpg?sig=secret"

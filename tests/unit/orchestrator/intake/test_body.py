@@ -19,7 +19,7 @@ from orchestrator.intake.body import (
     parse_batch,
     parse_job,
 )
-from tests.unit.orchestrator.triggers.desk import form
+from tests.unit.orchestrator.http.desk import form
 
 URL = "https://images.invalid/cup.jpg"
 IMAGE = bytes(range(256)) + b"\xff\xfb\xef"

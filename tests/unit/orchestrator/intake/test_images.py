@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import InputError
+from orchestrator.intake.image_rules import ImageLimits
 from orchestrator.intake.images import announce, normalise, normalise_image
 from tests.unit.orchestrator.intake import heic_files
 

@@ -12,7 +12,7 @@ import zlib
 import pytest
 from PIL import Image, ImageChops, ImageCms
 
-from orchestrator.domain.colour_space import choose_numbered_profile
+from orchestrator.intake.formats.colour_space import choose_numbered_profile
 from orchestrator.intake.images import normalise_image
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6

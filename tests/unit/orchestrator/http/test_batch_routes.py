@@ -9,8 +9,8 @@ import pytest
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.job import JobState, request_path
 from orchestrator.domain.pool import Enqueue
+from tests.unit.orchestrator.http.desk import ORIGIN, PNG, Desk
 from tests.unit.orchestrator.parts import run
-from tests.unit.orchestrator.triggers.desk import ORIGIN, PNG, Desk
 
 BAD = b""
 

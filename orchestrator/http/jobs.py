@@ -28,12 +28,12 @@ from orchestrator.domain.json_values import is_text
 from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.view import view_place
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
+from orchestrator.http.acceptance import MAX_KEY_LENGTH, Acceptance, Place, hash_of
+from orchestrator.http.answers import json_answer, origin_of
+from orchestrator.http.instance import urls_of
+from orchestrator.http.request_body import body_of, content_type_of
 from orchestrator.lanes import STORAGE
 from orchestrator.services.settlement import Settlement
-from orchestrator.triggers.acceptance import MAX_KEY_LENGTH, Acceptance, Place, hash_of
-from orchestrator.triggers.answers import json_answer, origin_of
-from orchestrator.triggers.instance import urls_of
-from orchestrator.triggers.request_body import body_of, content_type_of
 
 POLL_S = 2
 MAX_PAGE = 100

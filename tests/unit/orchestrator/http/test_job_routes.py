@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.domain.job import JobState, input_path, request_path
 from orchestrator.domain.pool import Enqueue
+from tests.unit.orchestrator.http.desk import ORIGIN, PNG, Desk
 from tests.unit.orchestrator.parts import JOB, MANIFEST
-from tests.unit.orchestrator.triggers.desk import ORIGIN, PNG, Desk
 
 URL = "https://images.invalid/cup.jpg"
 BASE64 = base64.b64encode(PNG).decode()

@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.domain.pool import Enqueue, StartFailed
+from tests.unit.orchestrator.http.desk import Desk
 from tests.unit.orchestrator.parts import JOB
-from tests.unit.orchestrator.triggers.desk import Desk
 
 
 class TestPool:

@@ -10,9 +10,9 @@ from orchestrator.domain.json_values import shown
 from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
 from orchestrator.domain.ports import Clock, Durable, PoolCommands
+from orchestrator.http.answers import json_answer, problem
+from orchestrator.http.request_body import read_small_json
 from orchestrator.lanes import RESERVE
-from orchestrator.triggers.answers import json_answer, problem
-from orchestrator.triggers.request_body import read_small_json
 
 DEFAULT_PREWARM_S = 900
 MAX_PREWARM_S = 86_400

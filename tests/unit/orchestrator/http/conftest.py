@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.orchestrator.triggers.desk import Desk
+from tests.unit.orchestrator.http.desk import Desk
 
 
 @pytest.fixture

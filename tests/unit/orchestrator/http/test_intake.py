@@ -3,11 +3,11 @@
 import pytest
 
 from orchestrator import lanes
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.intake import body
 from orchestrator.intake.admission import Admission, AdmissionLimits
+from orchestrator.intake.image_rules import ImageLimits
+from tests.unit.orchestrator.http.desk import PNG, Desk
 from tests.unit.orchestrator.parts import MANIFEST, run
-from tests.unit.orchestrator.triggers.desk import PNG, Desk
 
 OF_CALLERS = ("FakeJobTable.", "FakeKeyTable.", "FakeFileStore.")
 

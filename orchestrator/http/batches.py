@@ -11,11 +11,11 @@ from orchestrator.domain.errors import UnknownJobError
 from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.job import JobRequest, is_job_id, view_job
 from orchestrator.domain.ports import Durable, JobTable
+from orchestrator.http.acceptance import Acceptance, hash_of
+from orchestrator.http.answers import json_answer, origin_of
+from orchestrator.http.jobs import POLL_S, key_of
+from orchestrator.http.request_body import body_of, content_type_of
 from orchestrator.lanes import STORAGE
-from orchestrator.triggers.acceptance import Acceptance, hash_of
-from orchestrator.triggers.answers import json_answer, origin_of
-from orchestrator.triggers.jobs import POLL_S, key_of
-from orchestrator.triggers.request_body import body_of, content_type_of
 
 
 class BatchRoutes:

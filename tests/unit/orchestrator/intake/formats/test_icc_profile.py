@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageCms
 
-from orchestrator.domain.icc_profile import (
+from orchestrator.intake.formats.icc_profile import (
     MAX_CURVE_POINTS,
     MAX_PROFILE_BYTES,
     ProfileError,

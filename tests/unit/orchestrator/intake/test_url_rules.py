@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.input_errors import ForbiddenImageUrlError, InvalidImageUrlError
-from orchestrator.domain.url_rules import ImageUrl, is_public_address
+from orchestrator.intake.url_rules import ImageUrl, is_public_address
 
 
 class TestIsPublicAddress:

@@ -10,17 +10,17 @@ import azure.functions as func
 
 from orchestrator.activities.images import ImageActivities
 from orchestrator.adapters.durable_client import DurableClient
-from orchestrator.domain.image_rules import ImageLimits
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
+from orchestrator.http.acceptance import Acceptance
+from orchestrator.http.answers import Handler, answer
+from orchestrator.http.batches import BatchRoutes
+from orchestrator.http.instance import InstanceRoutes
+from orchestrator.http.jobs import JobRoutes
+from orchestrator.http.pool import PoolRoutes
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS, check_size
-from orchestrator.triggers.acceptance import Acceptance
-from orchestrator.triggers.answers import Handler, answer
-from orchestrator.triggers.batches import BatchRoutes
-from orchestrator.triggers.instance import InstanceRoutes
-from orchestrator.triggers.jobs import JobRoutes
-from orchestrator.triggers.pool import PoolRoutes
+from orchestrator.intake.image_rules import ImageLimits
 from tests.fakes.key_table import FakeKeyTable
 from tests.unit.orchestrator.parts import Parts
 

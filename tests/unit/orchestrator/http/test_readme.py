@@ -8,8 +8,8 @@ from pathlib import Path
 from orchestrator.domain.job import JobState
 from orchestrator.domain.pool import Enqueue
 from orchestrator.domain.pool.ledger import cost_of
+from tests.unit.orchestrator.http.desk import PNG, Desk
 from tests.unit.orchestrator.parts import MANIFEST
-from tests.unit.orchestrator.triggers.desk import PNG, Desk
 
 README = Path(__file__).parents[4] / "README.md"
 ASKED = re.compile(

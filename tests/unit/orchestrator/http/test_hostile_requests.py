@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.options import KNOWN_OPTIONS
 from orchestrator.domain.pool import ResetVm
-from tests.unit.orchestrator.triggers.desk import Desk, form
+from tests.unit.orchestrator.http.desk import Desk, form
 
 URL = "https://images.invalid/cup.jpg"
 ROUTES = (

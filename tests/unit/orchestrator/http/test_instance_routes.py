@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.job import JobState
+from tests.unit.orchestrator.http.desk import ORIGIN, Desk
 from tests.unit.orchestrator.parts import JOB
-from tests.unit.orchestrator.triggers.desk import ORIGIN, Desk
 
 URL = "https://images.invalid/cup.jpg"
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from math import exp
 
-from orchestrator.domain.icc_profile import (
+from orchestrator.intake.formats.icc_profile import (
     D50,
     MAX_PROFILE_BYTES,
     Profile,

@@ -16,10 +16,10 @@ from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.json_values import is_text
 from orchestrator.domain.ports import Durable, JobTable
+from orchestrator.http.answers import json_answer, origin_of
+from orchestrator.http.request_body import read_small_json
 from orchestrator.lanes import STORAGE
 from orchestrator.services.settlement import Settlement
-from orchestrator.triggers.answers import json_answer, origin_of
-from orchestrator.triggers.request_body import read_small_json
 
 RETRY_AFTER_S = "5"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"

@@ -3,8 +3,8 @@
 from math import ceil, floor
 from typing import NamedTuple
 
-from orchestrator.domain.image_rules import ImageHeader, ImageLimits, fit_within
 from orchestrator.domain.input_errors import TooManyPixelsError
+from orchestrator.intake.image_rules import ImageHeader, ImageLimits, fit_within
 
 _BAND_PIXELS = 1_500_000
 """About how many pixels are worked on at once."""
