@@ -5,7 +5,7 @@ still fit: a second run minutes later is harmless.
 """
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.activities.pool import PoolGate
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
@@ -45,6 +45,20 @@ FRESH_S = 15.0
 """So long after its drain a VM is taken to be still on; later Azure is asked."""
 
 
+class _Found(NamedTuple):
+    """What Azure said of a VM just before it is asked for something.
+
+    Attributes:
+        power: Its power state; None if that could not be read.
+        off_at: When it was found off, epoch seconds.
+        start_failed: Whether it is off because its last start failed.
+    """
+
+    power: str | None
+    off_at: float | None = None
+    start_failed: bool = False
+
+
 class VmActivities:
     """What the workflows `wake_vm` and `retire_vm` do."""
 
@@ -73,12 +87,12 @@ class VmActivities:
             ``{"outcome": "accepted" | "stale" | "failed"}``, or ``{"outcome": "later", code,
             retry_after_s}`` when the same call may succeed in a while.
         """
-        found = await self._fenced(wake, VmPhase.STARTING)
-        if found is None:
+        fenced = await self._fenced(wake, VmPhase.STARTING)
+        if fenced is None:
             return STALE
-        candidate, vm = found
-        power, failed_at = await self._read_power(candidate)
-        at = await self._announce(vm, failed_at, client)
+        candidate, vm = fenced
+        found = await self._look(candidate)
+        at = await self._announce(vm, found, client)
         if at is None:
             return STALE
         try:
@@ -92,11 +106,12 @@ class VmActivities:
                     "retry_after_s": error.retry_after_s,
                 }
             # An earlier call, or somebody else, may have put it on before this one was refused.
-            may_be_on = power in ON
+            may_be_on = found.power in ON
             await self._give_up(vm, error.code, error.message, client, may_be_on=may_be_on)
             return {"outcome": "failed", "code": error.code}
+        may_have_been_on = found.power is None or found.power in ON
         accepted = StartAccepted(
-            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_on=power is None or power in ON
+            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_on=may_have_been_on
         )
         await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
@@ -215,14 +230,14 @@ class VmActivities:
         Returns:
             ``{"outcome": "accepted" | "stale"}`` or ``{"outcome": "later", code, retry_after_s}``.
         """
-        found = await self._fenced(retire, VmPhase.DEALLOCATING)
-        if found is None or found[1].drain != retire["drain"]:
+        fenced = await self._fenced(retire, VmPhase.DEALLOCATING)
+        if fenced is None or fenced[1].drain != retire["drain"]:
             return STALE
-        candidate, vm = found
+        candidate, vm = fenced
         # One that was drained a moment ago is on.
         is_fresh = vm.receipt is not None and self._clock() - vm.phase_since < FRESH_S
-        power, failed_at = ("running", None) if is_fresh else await self._read_power(candidate)
-        at = await self._announce(vm, failed_at, client)
+        found = _Found("running") if is_fresh else await self._look(candidate)
+        at = await self._announce(vm, found, client)
         if at is None:
             return STALE
         try:
@@ -231,8 +246,9 @@ class VmActivities:
             await self._note_refusal(vm, at, error, client)
             logger.warning("deallocation of %s was refused: %s", vm.name, error)
             return {"outcome": "later", "code": error.code, "retry_after_s": error.retry_after_s}
+        may_have_been_off = found.power is None or found.power in OFF
         accepted = DeallocationAccepted(
-            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_off=power is None or power in OFF
+            vm=vm.name, epoch=vm.epoch, at=at, may_have_been_off=may_have_been_off
         )
         await self._pool.apply(accepted, client)
         return {"outcome": "accepted"}
@@ -259,22 +275,18 @@ class VmActivities:
         still_on = seen.power in ("running", "stopped")
         return {"outcome": "failed" if still_on and seen.failure_code else "deallocating"}
 
-    async def _read_power(self, candidate: Candidate) -> tuple[str | None, float | None]:
-        """Look at a VM before ARM is asked for something.
-
-        Returns:
-            Its power state, None when that is not known; and, if its last start failed and left it
-            off, the moment of this look in epoch seconds.
-        """
+    async def _look(self, candidate: Candidate) -> _Found:
+        """Look at a VM before ARM is asked for something."""
         at = self._clock()
         try:
             seen = await RESERVE.run(self._power.read, candidate)
         except ArmError:
-            return None, None
-        is_failed = seen.power == "deallocated" and seen.failure_code is not None
-        return seen.power, at if is_failed else None
+            return _Found(None)
+        if seen.power != "deallocated":
+            return _Found(seen.power)
+        return _Found(seen.power, off_at=at, start_failed=seen.failure_code is not None)
 
-    async def _announce(self, vm: Vm, failed_at: float | None, client: Durable) -> float | None:
+    async def _announce(self, vm: Vm, found: _Found, client: Durable) -> float | None:
         """Note in the pool that ARM is asked now, for the answer may be lost.
 
         Returns:
@@ -282,7 +294,12 @@ class VmActivities:
         """
         at = self._clock()
         asked = PowerAsked(
-            vm=vm.name, epoch=vm.epoch, drain=vm.drain, at=at, found_failed_at=failed_at
+            vm=vm.name,
+            epoch=vm.epoch,
+            drain=vm.drain,
+            at=at,
+            found_off_at=found.off_at,
+            start_failed=found.start_failed,
         )
         reply = await self._pool.apply(asked, client)
         return at if reply["answer"] == "done" else None

@@ -63,15 +63,17 @@ class PowerAsked:
     may have been billed, or no longer. Reply ``stale`` if it must not be asked.
 
     Attributes:
-        found_failed_at: When Azure was asked, just before, and said that the VM is off because its
-            last start failed; None: it did not say so.
+        found_off_at: When Azure was asked, just before, and said that the VM is off; None: it did
+            not say so.
+        start_failed: Whether Azure also said that the VM's last start failed.
     """
 
     vm: str
     epoch: int
     drain: int
     at: float
-    found_failed_at: float | None = None
+    found_off_at: float | None = None
+    start_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

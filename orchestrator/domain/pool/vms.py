@@ -124,12 +124,26 @@ def power_asked(pool: Working, command: PowerAsked) -> Reply:
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
     if vm is None or vm.drain != command.drain:
         return STALE
-    failed_at = command.found_failed_at
-    if failed_at is not None and vm.billed_since is not None and vm.billed_since < failed_at:
-        drop_failed_start(vm)
+    off_at = command.found_off_at
+    if off_at is not None and vm.billed_since is not None and vm.billed_since < off_at:
+        _note_found_off(pool, vm, off_at, start_failed=command.start_failed)
     if vm.asked_at is None:
         vm.asked_at = command.at
     return DONE
+
+
+def _note_found_off(pool: Working, vm: Vm, off_at: float, *, start_failed: bool) -> None:
+    """End the billed interval of a VM that was found off just before ARM is asked once more."""
+    if start_failed:
+        drop_failed_start(vm)
+    elif vm.phase is VmPhase.STARTING and vm.billed_since is not None:
+        if off_at - vm.billed_since >= pool.policy.look_awake_s:
+            # Somebody has stopped it since it was started.
+            close_found(pool, vm)
+            vm.asked_at = None
+        else:
+            # Azure may not show yet what it has begun.
+            vm.is_estimated = True
 
 
 def power_refused(pool: Working, command: PowerRefused) -> Reply:

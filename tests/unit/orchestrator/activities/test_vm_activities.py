@@ -36,6 +36,17 @@ class TestStartVm:
         assert starting.vm().billed_since == began_at
         assert starting.power.powers["gpu-1"] in ("starting", "running")
 
+    def test_parts_the_bill_of_a_vm_that_somebody_stopped_since_the_first_call(
+        self, starting: Parts, do
+    ):
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+        starting.power.powers["gpu-1"] = "deallocated"
+        starting.now += 100
+
+        do(starting.vms.start_vm(starting.order(), starting.durable))
+
+        assert starting.vm().billed_since == starting.now
+
     def test_does_nothing_under_another_epoch(self, starting: Parts, do):
         order = starting.order(epoch=ELSEWHEN)
 

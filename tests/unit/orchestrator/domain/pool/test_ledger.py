@@ -399,14 +399,15 @@ class Starting(Azure):
         )
         self.at(21, failed)
 
-    def ask_after_a_look(self, second: float, *, looked: float) -> None:
+    def ask_after_a_look(self, second: float, *, looked: float, start_failed: bool = True) -> None:
         vm = self.state.vms["gpu"]
         asked = PowerAsked(
             vm="gpu",
             epoch=vm.epoch,
             drain=vm.drain,
             at=self.began_at + second,
-            found_failed_at=self.began_at + looked,
+            found_off_at=self.began_at + looked,
+            start_failed=start_failed,
         )
         assert self.at(second, asked) == {"answer": "done"}
 
@@ -480,6 +481,29 @@ class TestFailedStarts:
 
         vm = pool.state.vms["gpu"]
         assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 21, False)
+
+    def test_a_second_start_of_a_vm_that_somebody_stopped_is_billed_from_its_own_call(self):
+        """Rehearsal, seed 131: the two were billed as one, the time in between, too."""
+        pool = Starting(power="running")
+
+        pool.ask_after_a_look(80, looked=79.9, start_failed=False)
+        pool.at(80.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 80))
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 80, False)
+        (interval,) = {i.key: i for i in pool.intervals}.values()
+        assert interval.began_at == pool.began_at
+        assert interval.is_estimated
+
+    def test_a_start_that_azure_does_not_show_yet_goes_on_being_billed(self):
+        pool = Starting()
+
+        pool.ask_after_a_look(13, looked=12.9, start_failed=False)
+        pool.at(13.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 13))
+
+        vm = pool.state.vms["gpu"]
+        assert (vm.billed_since, vm.is_estimated) == (pool.began_at, True)
+        assert pool.intervals == []
 
     def test_a_failed_start_leaves_no_call_without_an_answer(self):
         pool = Azure()
