@@ -1,7 +1,7 @@
 """Times commands to the pool on the storage emulator, and without any storage.
 
-A command as a whole goes through the app's own door (`PoolGate`): read the state, decide, write it
-if it is unchanged. Apart from that, the decision alone: from the stored bytes to the bytes to
+A command as a whole goes through the app's own `PoolService`: read the state, decide, write it if
+it is unchanged. Apart from that, the decision alone: from the stored bytes to the bytes to
 store. One more part: ten writers at once, each telling its next command when its last one is in,
 first as one instance of the app, which has them take turns, then as ten, which meet as conflicts.
 """
@@ -20,9 +20,9 @@ import orjson
 from benchmarks.pool.crowd import Crowd, make_policy
 from localcloud.certificate import prepare_certificate
 from localcloud.lone_storage import LoneStorage, run_lone_storage
-from orchestrator.activities.pool import PoolGate
 from orchestrator.adapters.blob_pool_store import CONTAINER, BlobPoolStore
 from orchestrator.domain.pool import Command, PoolPolicy, PoolState, decide
+from orchestrator.services.pool import PoolService
 
 WARM_UP = 5
 
@@ -169,8 +169,8 @@ def _measure_writers(
     return Writers(len(crowd.state.queue), plan.writers, instances, seconds, whole_ms)
 
 
-async def _tell_at_once(gates: Iterable[PoolGate], turns: list[list[Command]]) -> list[float]:
-    async def write(gate: PoolGate, turn: list[Command]) -> list[float]:
+async def _tell_at_once(gates: Iterable[PoolService], turns: list[list[Command]]) -> list[float]:
+    async def write(gate: PoolService, turn: list[Command]) -> list[float]:
         return [await _time(gate, command) for command in turn]
 
     # The gates may go round for ever: there are as many writers as turns.
@@ -178,12 +178,12 @@ async def _tell_at_once(gates: Iterable[PoolGate], turns: list[list[Command]]) -
     return [ms for taken in await asyncio.gather(*writers) for ms in taken]
 
 
-def _open_gate(storage: LoneStorage, policy: PoolPolicy, crowd: Crowd) -> PoolGate:
+def _open_gate(storage: LoneStorage, policy: PoolPolicy, crowd: Crowd) -> PoolService:
     """Store the crowd's state, and give the app's door to it."""
     store = BlobPoolStore(storage.blobs)
     store.write(crowd.state, store.read()[1])
     nobody: Any = _Nobody()
-    return PoolGate(
+    return PoolService(
         store=store,
         ledger=nobody,
         agents=nobody,
@@ -193,7 +193,7 @@ def _open_gate(storage: LoneStorage, policy: PoolPolicy, crowd: Crowd) -> PoolGa
     )
 
 
-async def _time(gate: PoolGate, command: Command) -> float:
+async def _time(gate: PoolService, command: Command) -> float:
     nobody: Any = _Nobody()
     began_at = time.perf_counter()
     await gate.apply(command, nobody)
@@ -203,5 +203,5 @@ async def _time(gate: PoolGate, command: Command) -> float:
 class _Nobody:
     """Stands where the effects would go: the commands that are measured have none.
 
-    Any call of it is an error, which `PoolGate` logs and leaves for later.
+    Any call of it is an error, which `PoolService` logs and leaves for later.
     """

@@ -12,11 +12,11 @@ from localcloud.rehearsal.faults import FaultName, Faults, Hit, allowance
 from localcloud.rehearsal.host import SWEEP_EVERY
 from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.timeline import Timeline
-from orchestrator.activities.reconcile import HEAD_OF_QUEUE
 from orchestrator.domain.instances import LIVE
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import PoolPolicy, PoolState
 from orchestrator.domain.settlement import FORGOTTEN_S, LOST_S
+from orchestrator.services.reconciliation import HEAD_OF_QUEUE
 
 ROUND_S = 15.0
 """How long a round of the reconciler may take: it asks Azure, then agents, for 10 s at most."""

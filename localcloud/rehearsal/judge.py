@@ -18,10 +18,10 @@ from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import SeenFiles, SeenLedger
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import BEGINNING, HostClock
-from orchestrator.activities.reconcile import HEAD_OF_QUEUE, SETTLED_S
 from orchestrator.domain.job import JobRow, JobState, manifest_path, output_prefix
 from orchestrator.domain.pool import PoolPolicy, PoolState, Vm, VmPhase
 from orchestrator.domain.pool.vms import AWAKE
+from orchestrator.services.reconciliation import HEAD_OF_QUEUE, SETTLED_S
 
 ENOUGH_TRIES = 3
 DRAIN_S = 5.0

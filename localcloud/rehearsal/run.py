@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -36,10 +36,9 @@ from localcloud.rehearsal.region import Region
 from localcloud.rehearsal.storage import MakeStores, in_memory
 from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import HostClock, StalledError, VirtualLoop
-from orchestrator.bootstrap import Outside, join
-from orchestrator.domain.image_source import ImageSource, NormalisedImage
+from orchestrator.bootstrap import Dependencies, join
+from orchestrator.domain.image_source import ImageSource, NormalisedImage, Posted
 from orchestrator.domain.pool import Candidate, PoolPolicy, VmPhase
-from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS
 from orchestrator.intake.images import normalise_image
 from orchestrator.lanes import STORAGE
@@ -186,7 +185,7 @@ class Rehearsal:
         listed = tuple(one for one in pool.candidates if one.name not in self._unlisted)
         return join(
             replace(self.settings, pool=replace(pool, candidates=listed)),
-            Outside(
+            Dependencies(
                 pool_store=self.stores.pool,
                 jobs=self.stores.jobs,
                 keys=self.stores.keys,
@@ -194,9 +193,7 @@ class Rehearsal:
                 files=self.stores.files,
                 power=SimulatedPower(self.region, self.faults, chance, self.loop),
                 agents=SimulatedNetwork(self.region, self.faults, chance, self.loop),
-                fetcher=_NoFetcher(),
-                reader=_OwnReader(),
-                admission=Admission(),
+                intake=_DecentIntake(),
                 clock=self.clock.time,
             ),
         )
@@ -268,34 +265,37 @@ class Rehearsal:
                     )
 
 
-class _NoFetcher:
-    """`Fetcher` for customers that send their images along."""
-
-    async def fetch(self, url: str, *, on_bytes: Callable[[int], None]) -> bytes:
-        """Refuse."""
-        raise NotImplementedError(url)
-
-
-class _OwnReader:
-    """`Reader` without processes: all customers are decent, and time is virtual."""
+class _DecentIntake:
+    """`Intake` without processes: all customers are decent, and time is virtual."""
 
     is_failing = False
 
     async def probe(self) -> None:
         """Do nothing: it never fails."""
 
-    def check_size(self, posted: str, content_type: str, size_bytes: int) -> None:
-        """Refuse nothing: the pictures are small."""
+    @contextlib.contextmanager
+    def admit(self, posted: Posted) -> Iterator["_DecentIntake"]:
+        """Refuse nothing: the pictures are small and few."""
+        yield self
 
-    async def parse(
-        self, posted: str, content_type: str, body: bytes
-    ) -> tuple[list[ImageSource], dict[str, Any]]:
+    @contextlib.contextmanager
+    def admit_image(self, size_bytes: int) -> Iterator["_DecentIntake"]:
+        """Refuse nothing."""
+        yield self
+
+    async def body(self, posted: Posted) -> tuple[list[ImageSource], dict[str, Any]]:
         """Read the body of a POST."""
-        return PARSERS[posted](content_type, body)
+        return PARSERS[posted.what](posted.content_type, posted.body)
 
-    async def normalise(self, data: bytes) -> NormalisedImage:
-        """Check and normalise an image; it takes a thread's time, as a process's."""
-        return await STORAGE.run(normalise_image, data)
+    async def image(self, source: ImageSource) -> NormalisedImage:
+        """Check and normalise an image; it takes a thread's time, as a process's.
+
+        Raises:
+            NotImplementedError: It is a URL. Customers send their images along.
+        """
+        if source.data is None:
+            raise NotImplementedError(source.url)
+        return await STORAGE.run(normalise_image, source.data)
 
 
 def tell_money(judge: Judge) -> dict[str, float]:

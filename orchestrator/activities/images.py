@@ -8,8 +8,9 @@ from orchestrator.domain.batch import Batch
 from orchestrator.domain.errors import BusyError, IntakeBusyError
 from orchestrator.domain.input_errors import InputError
 from orchestrator.domain.job import JobRow, JobState, artifacts_of, error_of
-from orchestrator.domain.ports import BatchImages, Clock, JobTable
+from orchestrator.domain.ports import Clock, JobTable
 from orchestrator.lanes import STORAGE
+from orchestrator.services.batches import BatchService
 
 MAX_AT_ONCE = 16
 """Of all batches together: a slow server holds an activity for 20 s, and the host runs 64 at once
@@ -25,9 +26,9 @@ _GONE: dict[str, Any] = {
 class ImageActivities:
     """What the workflow `run_batch` does."""
 
-    def __init__(self, *, jobs: JobTable, images: BatchImages, clock: Clock) -> None:
+    def __init__(self, *, jobs: JobTable, batches: BatchService, clock: Clock) -> None:
         self._jobs = jobs
-        self._images = images
+        self._batches = batches
         self._clock = clock
         self._at_work = 0
 
@@ -47,7 +48,7 @@ class ImageActivities:
             ``{"outcome": "over", state, artifacts, error}`` (there is nothing to run).
         """
         number = int(order["number"])
-        batch = await self._images.read_batch(order["batch_id"])
+        batch = await self._batches.read(order["batch_id"])
         job_id = f"{order['batch_id']}-{number}"
         row = await STORAGE.run(self._jobs.read, job_id)
         if batch is None or row is None:
@@ -59,7 +60,7 @@ class ImageActivities:
                 if not order["is_last"]:
                     return {"outcome": "busy"}
                 row = await self._refuse(job_id, error)
-        await self._images.drop_source(batch, number)
+        await self._batches.drop_source(batch, number)
         return _GONE if row is None else _answer(row)
 
     async def _take(self, batch: Batch, job_id: str, number: int) -> JobRow | None:
@@ -67,7 +68,7 @@ class ImageActivities:
             raise IntakeBusyError("Too many images wait to be read.", retry_after_s=1)
         self._at_work += 1
         try:
-            notes = await self._images.take_image(batch, number)
+            notes = await self._batches.take_image(batch, number)
         except InputError as error:
             return await self._refuse(job_id, error)
         finally:

@@ -7,7 +7,6 @@ from typing import Any
 
 from gpu_agent.wire import Code, JobView, Submission
 from gpu_agent.wire import JobState as AgentJobState
-from orchestrator.activities.pool import PoolGate
 from orchestrator.domain.errors import AgentError, AgentUnreachableError
 from orchestrator.domain.job import (
     JobRow,
@@ -21,6 +20,7 @@ from orchestrator.domain.job import (
 from orchestrator.domain.pool import Candidate, Release
 from orchestrator.domain.ports import AgentClient, Clock, Durable, FileStore, JobTable
 from orchestrator.lanes import RESERVE
+from orchestrator.services.pool import PoolService
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class JobActivities:
     def __init__(
         self,
         *,
-        pool: PoolGate,
+        pool: PoolService,
         agents: AgentClient,
         jobs: JobTable,
         files: FileStore,

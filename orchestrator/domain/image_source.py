@@ -1,7 +1,22 @@
-"""The image of a job: where it comes from, and what it is once it was read."""
+"""The image of a job: what was posted, where it comes from, and what it is once it was read."""
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+class Posted(NamedTuple):
+    """The body of a POST, unread.
+
+    Attributes:
+        what: What it is to become.
+        content_type: As the header has it, or empty.
+        body: At least one byte.
+    """
+
+    what: Literal["job", "batch"]
+    content_type: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

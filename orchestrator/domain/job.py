@@ -139,6 +139,10 @@ class JobRequest:
             start_within_s=_start_within(given.get("start_within_s")),
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Give the fields as they are stored with the image."""
+        return asdict(self)
+
 
 def _metadata(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):

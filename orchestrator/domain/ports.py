@@ -1,11 +1,11 @@
 """What the rest of the program needs from the outside, as Protocols. The contract is here."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from orchestrator.domain.batch import Batch
+from orchestrator.domain.image_source import ImageSource, NormalisedImage, Posted
 from orchestrator.domain.job import JobRow
-from orchestrator.domain.pool.commands import Command
 from orchestrator.domain.pool.policy import Candidate
 from orchestrator.domain.pool.state import PoolState
 
@@ -224,42 +224,48 @@ class Durable(Protocol):
         """Give the host's own URLs of an instance; they carry a key to every instance."""
 
 
-class PoolCommands(Protocol):
-    """Applies commands to the pool and performs what follows."""
+class Reading(Protocol):
+    """Reads one request, for which a place is held."""
 
-    async def apply(self, command: Command, durable: Durable) -> dict[str, Any]:
-        """Read, decide, write if unchanged, perform the effects; give the reply."""
-
-    def read(self) -> PoolState:
-        """Read the state as it is."""
-
-
-class JobStarter(Protocol):
-    """Starts what was accepted. Safe to repeat: what runs already goes on."""
-
-    async def start(self, row: JobRow, client: Durable) -> None:
-        """Start the workflow of a job's row."""
-
-    async def start_batch(self, batch_id: str, client: Durable) -> None:
-        """Start the workflow of a stored batch, its jobs' rows first; one not stored is left."""
-
-
-class BatchImages(Protocol):
-    """The images of a stored batch."""
-
-    async def read_batch(self, batch_id: str) -> Batch | None:
-        """Read a stored batch, None if there is none."""
-
-    async def take_image(self, batch: Batch, number: int) -> list[str]:
-        """Fetch an image if need be, check, normalise and store it. Safe to repeat.
-
-        Returns:
-            Sentences on what of it was left aside.
+    async def body(self, posted: Posted) -> tuple[list[ImageSource], dict[str, Any]]:
+        """Read a body: the images, and the fields beside them.
 
         Raises:
-            InputError: It is refused.
+            ApiError: The body is wrong.
+            InputError: An image is where it must not be, or too large.
+            BusyError: It can't be read now.
+        """
+
+    async def image(self, source: ImageSource) -> NormalisedImage:
+        """Fetch an image if need be, check and normalise it.
+
+        Raises:
+            InputError: Saying what is wrong with it.
             BusyError: There is no room for it now.
         """
 
-    async def drop_source(self, batch: Batch, number: int) -> None:
-        """Delete an image as it was sent, once it is no longer needed. Safe to repeat."""
+
+class Intake(Protocol):
+    """Reads what strangers send, apart from the app's own process."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether no image can be read."""
+
+    async def probe(self) -> None:
+        """If so, try again, and take a few seconds for that at most."""
+
+    def admit(self, posted: Posted) -> AbstractContextManager[Reading]:
+        """Hold a place for a request, for the block in which it is read.
+
+        Raises:
+            InputError: The body is too large, whatever waits.
+            BusyError: Too much waits already.
+        """
+
+    def admit_image(self, size_bytes: int) -> AbstractContextManager[Reading]:
+        """Hold a place for an image that is stored already, or for one to be fetched (0 bytes).
+
+        Raises:
+            BusyError: Too much waits already.
+        """

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import azure.functions as func
@@ -16,6 +16,24 @@ from orchestrator.domain.ports import Durable
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[func.HttpRequest, Durable], Awaitable[func.HttpResponse]]
+
+
+class Route(NamedTuple):
+    """One route of the API.
+
+    Attributes:
+        name: Stored name of its function.
+        method: The HTTP method.
+        path: Under ``/api``, with parameters in braces.
+        handler: Answers it.
+        is_open: Whether it may be called without a key.
+    """
+
+    name: str
+    method: str
+    path: str
+    handler: Handler
+    is_open: bool = False
 
 
 def json_answer(

@@ -16,11 +16,12 @@ from orchestrator.domain.instances import LIVE, status_name
 from orchestrator.domain.job import JobRow, JobState, is_job_id
 from orchestrator.domain.json_values import is_text
 from orchestrator.domain.ports import Durable, JobTable
-from orchestrator.http.answers import json_answer, origin_of
-from orchestrator.http.request_body import read_small_json
+from orchestrator.http.answers import Route, json_answer, origin_of
+from orchestrator.http.request import read_small_json
 from orchestrator.lanes import STORAGE
-from orchestrator.services.settlement import Settlement
+from orchestrator.services.settlement import SettlementService
 
+BASE = "jobs/{id}/instance"
 RETRY_AFTER_S = "5"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MAX_REASON_LENGTH = 256
@@ -46,9 +47,20 @@ def urls_of(origin: str, job_id: str) -> dict[str, str]:
 class InstanceRoutes:
     """Handlers of ``/api/jobs/{id}/instance``."""
 
-    def __init__(self, *, jobs: JobTable, settlement: Settlement) -> None:
+    def __init__(self, *, jobs: JobTable, settlement: SettlementService) -> None:
         self._jobs = jobs
         self._settlement = settlement
+
+    def routes(self) -> tuple[Route, ...]:
+        """List the routes."""
+        return (
+            Route("get_instance", "GET", BASE, self.get),
+            Route("purge_instance", "DELETE", BASE, self.purge),
+            Route("terminate_instance", "POST", f"{BASE}/terminate", self.terminate),
+            Route("suspend_instance", "POST", f"{BASE}/suspend", self.suspend),
+            Route("resume_instance", "POST", f"{BASE}/resume", self.resume),
+            Route("raise_event", "POST", f"{BASE}/raiseEvent/{{event}}", self.raise_event),
+        )
 
     async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Tell the instance's status: 202 while it lives, then 200 with its output."""

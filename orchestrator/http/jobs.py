@@ -13,10 +13,8 @@ from orchestrator.domain.errors import (
     JobOverError,
     UnknownJobError,
 )
-from orchestrator.domain.image_source import ImageSource
 from orchestrator.domain.instances import SUSPENDED
 from orchestrator.domain.job import (
-    JobRequest,
     JobRow,
     JobState,
     is_job_id,
@@ -24,16 +22,16 @@ from orchestrator.domain.job import (
     place_of,
     view_job,
 )
-from orchestrator.domain.json_values import is_text
 from orchestrator.domain.pool import PoolPolicy
 from orchestrator.domain.pool.view import view_place
-from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
-from orchestrator.http.acceptance import MAX_KEY_LENGTH, Acceptance, Place, hash_of
-from orchestrator.http.answers import json_answer, origin_of
+from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable
+from orchestrator.http.answers import Route, json_answer, origin_of
 from orchestrator.http.instance import urls_of
-from orchestrator.http.request_body import body_of, content_type_of
+from orchestrator.http.request import key_of, posted_of
 from orchestrator.lanes import STORAGE
-from orchestrator.services.settlement import Settlement
+from orchestrator.services.pool import PoolService
+from orchestrator.services.settlement import SettlementService
+from orchestrator.services.submission import SubmissionService
 
 POLL_S = 2
 MAX_PAGE = 100
@@ -53,18 +51,18 @@ class JobRoutes:
     def __init__(
         self,
         *,
-        acceptance: Acceptance,
-        settlement: Settlement,
+        submission: SubmissionService,
+        settlement: SettlementService,
         jobs: JobTable,
         files: FileStore,
-        pool: PoolCommands,
+        pool: PoolService,
         policy: PoolPolicy,
         clock: Clock,
         sends_links: bool,
         link_s: float,
         exposes_durable: bool,
     ) -> None:
-        self._acceptance = acceptance
+        self._submission = submission
         self._settlement = settlement
         self._jobs = jobs
         self._files = files
@@ -75,34 +73,21 @@ class JobRoutes:
         self._link_s = link_s
         self._exposes_durable = exposes_durable
 
+    def routes(self) -> tuple[Route, ...]:
+        """List the routes."""
+        return (
+            Route("post_job", "POST", "jobs", self.post),
+            Route("list_jobs", "GET", "jobs", self.list),
+            Route("get_job", "GET", "jobs/{id}", self.get),
+            Route("cancel_job", "DELETE", "jobs/{id}", self.delete),
+            Route("get_artifact", "GET", "jobs/{id}/artifacts/{name}", self.artifact),
+        )
+
     async def post(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Take a job in: 202 with Location, status URLs and the id."""
         key, origin = key_of(request), origin_of(request)
-        posted = "job", content_type_of(request), body_of(request)
-        with self._acceptance.place(*posted) as place:
-            (source,), asked = await self._acceptance.read(*posted)
-            body_hash = hash_of("jobs", [source], asked)
-            # A job that was accepted stays so: it is found even while new ones are refused.
-            first_id = await self._acceptance.find(key, body_hash)
-            row = await STORAGE.run(self._jobs.read, first_id) if first_id else None
-            if row is None:
-                row = await self._take_in(source, asked, key, body_hash, place)
-        if not row.state.is_over:
-            await self._acceptance.start(row, client)
+        row = await self._submission.submit(posted_of(request, "job"), key, client)
         return self._accepted(origin, client, row)
-
-    async def _take_in(
-        self, source: ImageSource, asked: JobRequest, key: str | None, body_hash: str, place: Place
-    ) -> JobRow:
-        await self._acceptance.admit(1)
-        image = await self._acceptance.image(source, place)
-        job_id = await self._acceptance.claim(key, body_hash)
-        # Without a key the id was drawn just now, and nothing can stand under it.
-        row = await STORAGE.run(self._jobs.read, job_id) if key else None
-        if row is None:
-            row = await self._acceptance.store(job_id, image, asked)
-            await self._acceptance.insert(row)
-        return row
 
     def _accepted(self, origin: str, client: Durable, row: JobRow) -> func.HttpResponse:
         urls = urls_of(origin, row.job_id)
@@ -191,16 +176,6 @@ class JobRoutes:
         if row is None:
             raise UnknownJobError("there is no job under this id")
         return row
-
-
-def key_of(request: func.HttpRequest) -> str | None:
-    """Read the Idempotency-Key."""
-    key: str | None = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters")
-    if key is not None and not is_text(key):
-        raise InvalidRequestError("Idempotency-Key must be UTF-8")
-    return key
 
 
 def _limit(text: str | None) -> int:

@@ -1,7 +1,7 @@
 """Routes of the pool and of the app's own health."""
 
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import azure.functions as func
 
@@ -9,37 +9,36 @@ from orchestrator.domain.errors import InvalidRequestError, NothingToResetError,
 from orchestrator.domain.json_values import shown
 from orchestrator.domain.pool import PoolPolicy, Prewarm, ResetVm
 from orchestrator.domain.pool.view import view_pool
-from orchestrator.domain.ports import Clock, Durable, PoolCommands
-from orchestrator.http.answers import json_answer, problem
-from orchestrator.http.request_body import read_small_json
+from orchestrator.domain.ports import Clock, Durable, Intake
+from orchestrator.http.answers import Route, json_answer, problem
+from orchestrator.http.request import read_small_json
 from orchestrator.lanes import RESERVE
+from orchestrator.services.pool import PoolService
 
 DEFAULT_PREWARM_S = 900
 MAX_PREWARM_S = 86_400
 """A day: what is wanted for longer is a warm window in the settings."""
 
 
-class IntakeState(Protocol):
-    """Tells how the intake is."""
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether no image can be read."""
-
-    async def probe(self) -> None:
-        """If so, try again, and take a few seconds for that at most."""
-
-
 class PoolRoutes:
     """Handlers of ``/api/pool`` and ``/api/health``."""
 
     def __init__(
-        self, *, pool: PoolCommands, policy: PoolPolicy, clock: Clock, intake: IntakeState
+        self, *, pool: PoolService, policy: PoolPolicy, clock: Clock, intake: Intake
     ) -> None:
         self._intake = intake
         self._pool = pool
         self._policy = policy
         self._clock = clock
+
+    def routes(self) -> tuple[Route, ...]:
+        """List the routes."""
+        return (
+            Route("get_pool", "GET", "pool", self.get),
+            Route("prewarm_pool", "POST", "pool/prewarm", self.prewarm),
+            Route("reset_vm", "POST", "pool/vms/{name}/reset", self.reset),
+            Route("health", "GET", "health", self.health, is_open=True),
+        )
 
     async def get(self, request: func.HttpRequest, client: Durable) -> func.HttpResponse:
         """Show VMs, queue and money."""

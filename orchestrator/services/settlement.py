@@ -12,18 +12,19 @@ from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import JobRow, JobState, error_of, manifest_path
 from orchestrator.domain.pool import Cancel, PoolState
 from orchestrator.domain.pool.ledger import cost_of
-from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable, PoolCommands
+from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable
 from orchestrator.domain.settlement import InstanceSeen, Step, next_step
 from orchestrator.lanes import STORAGE
+from orchestrator.services.pool import PoolService
 
 logger = logging.getLogger(__name__)
 
 
-class Settlement:
+class SettlementService:
     """Writes the end of jobs whose workflow does not. Everything here is safe to run twice."""
 
     def __init__(
-        self, *, jobs: JobTable, files: FileStore, pool: PoolCommands, clock: Clock
+        self, *, jobs: JobTable, files: FileStore, pool: PoolService, clock: Clock
     ) -> None:
         self._jobs = jobs
         self._files = files

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from orchestrator.activities.pool import PoolGate
 from orchestrator.adapters.blob_pool_store import BlobPoolStore
 from orchestrator.domain.errors import StoreConflictError
 from orchestrator.domain.pool import Enqueue, PoolState, decide
 from orchestrator.domain.ports import PoolStore
+from orchestrator.services.pool import PoolService
 from tests.fakes.pool_store import FakePoolStore
 from tests.unit.orchestrator.parts import BEGIN, Parts
 
@@ -111,9 +111,9 @@ class TestPoolStore:
         assert waiting == {f"{w}-{n}" for w in range(WRITERS) for n in range(COMMANDS_EACH)}
 
 
-def open_gate(store: PoolStore, parts: Parts) -> PoolGate:
+def open_gate(store: PoolStore, parts: Parts) -> PoolService:
     """Give a door of its own to a state, as each instance of the app has one."""
-    return PoolGate(
+    return PoolService(
         store=store,
         ledger=parts.ledger,
         agents=parts.agents,

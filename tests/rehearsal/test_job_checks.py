@@ -9,10 +9,10 @@ import pytest
 from localcloud.rehearsal.faults import PACES, FaultName
 from localcloud.rehearsal.job_checks import ROUND_S, SWEEP_S
 from localcloud.rehearsal.run import Plan, Rehearsal
-from orchestrator.activities.reconcile import HEAD_OF_QUEUE
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import PoolState, Slot, Ticket, Vm, VmPhase
 from orchestrator.domain.settlement import LOST_S
+from orchestrator.services.reconciliation import HEAD_OF_QUEUE
 
 JOB, BATCH = "job", "batch"
 SLOT = Slot(JOB, 1, 0.0, claimed=True, releasing=False, since=0.0, round=1, priority=0, misses=0)

@@ -11,11 +11,11 @@ from localcloud.rehearsal.customers import read_arrivals
 from localcloud.rehearsal.faults import FaultName
 from localcloud.rehearsal.report import tell_breaches
 from localcloud.rehearsal.run import Plan, rehearse
-from orchestrator.activities.reconcile import ReconcileActivities
 from orchestrator.domain.pool import deadlines, tick, vms
 from orchestrator.domain.pool.ledger import open_interval
 from orchestrator.domain.pool.warmth import StopPlan, plan_stop
 from orchestrator.domain.pool.working import Working
+from orchestrator.services.reconciliation import ReconciliationService
 
 EVERYTHING = frozenset(FaultName)
 
@@ -111,7 +111,7 @@ class TestRehearse:
         async def do_nothing(*_):
             return None
 
-        monkeypatch.setattr(ReconcileActivities, "_see_to_rows", do_nothing)
+        monkeypatch.setattr(ReconciliationService, "_see_to_rows", do_nothing)
         plan = Plan(seed=2, jobs=20, faults=frozenset({FaultName.STORE_LOST}))
 
         outcome = rehearse(plan)

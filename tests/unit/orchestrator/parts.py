@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.activities.jobs import JobActivities
-from orchestrator.activities.pool import PoolGate
-from orchestrator.activities.reconcile import ReconcileActivities
-from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.job import JobRow
 from orchestrator.domain.pool import Candidate, Command, PoolPolicy, PoolState, Vm
-from orchestrator.services.settlement import Settlement
+from orchestrator.services.pool import PoolService
+from orchestrator.services.reconciliation import ReconciliationService
+from orchestrator.services.settlement import SettlementService
+from orchestrator.services.vms import VmService
 from tests.fakes.agent_client import FakeAgent, FakeAgentClient
 from tests.fakes.durable import FakeDurable
 from tests.fakes.file_store import FakeFileStore
@@ -52,17 +52,13 @@ def make_candidate(name: str) -> Candidate:
 
 
 class ForgetfulStarter:
-    """A `JobStarter` that records what it is asked to start."""
+    """Records what it is asked to start, as `SubmissionService` and `BatchService` would."""
 
     def __init__(self) -> None:
-        self.jobs: list[str] = []
-        self.batches: list[str] = []
+        self.started: list[str] = []
 
-    async def start(self, row: JobRow, client: Any) -> None:
-        self.jobs.append(row.job_id)
-
-    async def start_batch(self, batch_id: str, client: Any) -> None:
-        self.batches.append(batch_id)
+    async def start(self, what: JobRow | str, client: Any) -> None:
+        self.started.append(what if isinstance(what, str) else what.job_id)
 
 
 class Parts:
@@ -77,17 +73,18 @@ class Parts:
         self.files = FakeFileStore()
         self.ledger = FakeLedgerTable()
         self.durable = FakeDurable()
-        self.starter = ForgetfulStarter()
+        self.submission = ForgetfulStarter()
+        self.batches = ForgetfulStarter()
         self.policy = PoolPolicy(
             candidates=tuple(make_candidate(vm) for vm in vms or ("gpu-1",)),
             slots_per_vm=slots_per_vm,
         )
         common = {"agents": self.agents, "policy": self.policy, "clock": lambda: self.now}
         numbers = {"wake_poll_s": 10.0, "ready_poll_s": 2.0, "unreachable_s": 60.0}
-        self.gate = PoolGate(
+        self.gate = PoolService(
             store=self.store, ledger=self.ledger, workflow_input=numbers, **common
         )
-        self.vms = VmActivities(pool=self.gate, power=self.power, **common)
+        self.vms = VmService(pool=self.gate, power=self.power, **common)
         self.job_activities = JobActivities(
             pool=self.gate,
             agents=self.agents,
@@ -95,15 +92,16 @@ class Parts:
             files=self.files,
             clock=lambda: self.now,
         )
-        self.settlement = Settlement(
+        self.settlement = SettlementService(
             jobs=self.jobs, files=self.files, pool=self.gate, clock=lambda: self.now
         )
-        self.reconcile = ReconcileActivities(
+        self.reconcile = ReconciliationService(
             pool=self.gate,
             power=self.power,
             vms=self.vms,
             jobs=self.jobs,
-            starter=self.starter,
+            submission=self.submission,
+            batches=self.batches,
             settlement=self.settlement,
             **common,
         )

@@ -14,6 +14,7 @@ import pytest
 from orchestrator import bootstrap
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.names import Activity
+from orchestrator.http.answers import Route
 
 ROOT = Path(__file__).parents[3]
 BINDINGS = json.dumps({"taskHubName": "hub", "creationUrls": {}, "managementUrls": {}})
@@ -33,7 +34,7 @@ class TestFunctions:
 
         app = df.DFApp()
         if kind == "route":
-            bootstrap._add_route(app, "a", "GET", "a", handle)
+            bootstrap._add_route(app, Route("a", "GET", "a", handle))
         elif kind == "activity":
             bootstrap._add_pool_activity(app, Activity.TICK_POOL, handle)
         else:

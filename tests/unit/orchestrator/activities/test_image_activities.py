@@ -180,7 +180,7 @@ class TestBusy:
         """A desk whose intake has no room once a batch was posted."""
         desk = Desk()
         desk.batch_id = desk.post_batch(PNG).body["id"]
-        desk.acceptance._admission = Admission(AdmissionLimits(requests=0))
+        desk.intake._admission = Admission(AdmissionLimits(requests=0))
         return desk
 
     def test_is_an_answer_and_no_end(self, full: Desk):

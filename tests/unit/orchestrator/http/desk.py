@@ -12,7 +12,6 @@ from orchestrator.activities.images import ImageActivities
 from orchestrator.adapters.durable_client import DurableClient
 from orchestrator.domain.input_errors import EmptyImageError, ForbiddenImageUrlError
 from orchestrator.domain.job import JobRow
-from orchestrator.http.acceptance import Acceptance
 from orchestrator.http.answers import Handler, answer
 from orchestrator.http.batches import BatchRoutes
 from orchestrator.http.instance import InstanceRoutes
@@ -20,7 +19,10 @@ from orchestrator.http.jobs import JobRoutes
 from orchestrator.http.pool import PoolRoutes
 from orchestrator.intake.admission import Admission
 from orchestrator.intake.body import PARSERS, check_size
+from orchestrator.intake.door import GuardedIntake
 from orchestrator.intake.image_rules import ImageLimits
+from orchestrator.services.batches import BatchService
+from orchestrator.services.submission import SubmissionService
 from tests.fakes.key_table import FakeKeyTable
 from tests.unit.orchestrator.parts import Parts
 
@@ -85,21 +87,27 @@ class Desk:
         self.fetcher = FakeFetcher()
         self.reader = FakeReader()
         common = {"clock": lambda: parts.now, "pool": parts.gate}
-        acceptance = Acceptance(
+        self.intake = GuardedIntake(
+            decoders=self.reader,
+            fetcher=self.fetcher,
+            admission=settings.pop("admission", Admission()),
+        )
+        submission = SubmissionService(
             jobs=parts.jobs,
             keys=self.keys,
             files=parts.files,
-            fetcher=self.fetcher,
             policy=parts.policy,
-            reader=self.reader,
-            admission=settings.pop("admission", Admission()),
+            intake=self.intake,
             defaults={"job_timeout_s": 600.0, "unreachable_s": 60.0, "start_within_s": 3600.0},
             max_open_jobs=settings.pop("max_open_jobs", 100),
             **common,
         )
+        batches = BatchService(
+            submission=submission, jobs=parts.jobs, files=parts.files, intake=self.intake
+        )
         self.jobs = JobRoutes(
             settlement=parts.settlement,
-            acceptance=acceptance,
+            submission=submission,
             jobs=parts.jobs,
             files=parts.files,
             policy=parts.policy,
@@ -109,10 +117,11 @@ class Desk:
             **common,
         )
         self.instance = InstanceRoutes(jobs=parts.jobs, settlement=parts.settlement)
-        self.acceptance = acceptance
-        self.batches = BatchRoutes(acceptance=acceptance, jobs=parts.jobs)
-        self.images = ImageActivities(jobs=parts.jobs, images=acceptance, clock=lambda: parts.now)
-        self.pool = PoolRoutes(policy=parts.policy, intake=self.reader, **common)
+        self.submission = submission
+        self.batch_service = batches
+        self.batches = BatchRoutes(batches=batches, jobs=parts.jobs)
+        self.images = ImageActivities(jobs=parts.jobs, batches=batches, clock=lambda: parts.now)
+        self.pool = PoolRoutes(policy=parts.policy, intake=self.intake, **common)
 
     def ask(
         self,

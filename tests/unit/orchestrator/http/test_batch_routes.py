@@ -129,7 +129,7 @@ class TestPost:
         desk.ask(desk.jobs.delete, method="DELETE", id=f"{batch_id}-1")
         del desk.parts.durable.instances[batch_id]
 
-        run(desk.acceptance.start_batch(batch_id, DurableClient(desk.parts.durable)))
+        run(desk.batch_service.start(batch_id, DurableClient(desk.parts.durable)))
 
         assert desk.parts.durable.started("run_batch") == [batch_id]
         assert desk.row(f"{batch_id}-1").state is JobState.CANCELLED
@@ -144,7 +144,7 @@ class TestPost:
         old = {"id": batch_id, "rows": [row], "refused": [refused]}
         desk.parts.files.files[request_path(batch_id)] = json.dumps(old).encode()
 
-        run(desk.acceptance.start_batch(batch_id, DurableClient(desk.parts.durable)))
+        run(desk.batch_service.start(batch_id, DurableClient(desk.parts.durable)))
 
         assert desk.parts.durable.instances[batch_id].input_["items"] == [
             {"number": 1, "job_id": f"{batch_id}-1"},

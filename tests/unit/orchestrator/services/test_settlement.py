@@ -100,7 +100,7 @@ class TestLostWorkflows:
 
         sweep(parts)
 
-        assert set(parts.starter.jobs) == {JOB}
+        assert set(parts.submission.started) == {JOB}
         assert parts.jobs.read(JOB).state is JobState.QUEUED
 
     def test_one_job_that_cannot_be_seen_to_keeps_no_other_waiting(self, parts: Parts, do):
@@ -111,7 +111,7 @@ class TestLostWorkflows:
 
         do(parts.reconcile.sweep(parts.durable))
 
-        assert len(parts.starter.jobs) == 1
+        assert len(parts.submission.started) == 1
 
     def test_a_child_that_its_batch_has_not_begun_yet_is_left_to_it(self, parts: Parts, sweep, do):
         parts.jobs.insert(JobRow(job_id=f"{JOB}-1", created_at=parts.now, batch_id=JOB))
@@ -120,7 +120,7 @@ class TestLostWorkflows:
         sweep(parts)
 
         assert parts.jobs.read(f"{JOB}-1").state is JobState.QUEUED
-        assert (parts.starter.jobs, parts.starter.batches) == ([], [])
+        assert (parts.submission.started, parts.batches.started) == ([], [])
 
 
 class TestEndsFromOutside:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from gpu_agent.wire import Code
-from orchestrator.activities.pool import PoolGate
-from orchestrator.activities.vms import VmActivities
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
 from orchestrator.domain.instances import LIVE
 from orchestrator.domain.job import JobRow, JobState
@@ -27,14 +25,17 @@ from orchestrator.domain.ports import (
     AgentClient,
     Clock,
     Durable,
-    JobStarter,
     JobTable,
     VmPower,
 )
 from orchestrator.domain.settlement import FORGOTTEN_S, InstanceSeen, Step, next_step
 from orchestrator.domain.start_errors import NOT_FOUND
 from orchestrator.lanes import RESERVE
-from orchestrator.services.settlement import Settlement
+from orchestrator.services.batches import BatchService
+from orchestrator.services.pool import PoolService
+from orchestrator.services.settlement import SettlementService
+from orchestrator.services.submission import SubmissionService
+from orchestrator.services.vms import VmService
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +50,20 @@ SWEEP_FAILURES = 3
 HEAD_OF_QUEUE = 10
 
 
-class ReconcileActivities:
+class ReconciliationService:
     """The two reapers: the reconciler's tick, and the sweep that needs no orchestration."""
 
     def __init__(
         self,
         *,
-        pool: PoolGate,
+        pool: PoolService,
         power: VmPower,
         agents: AgentClient,
-        vms: VmActivities,
+        vms: VmService,
         jobs: JobTable,
-        starter: JobStarter,
-        settlement: Settlement,
+        submission: SubmissionService,
+        batches: BatchService,
+        settlement: SettlementService,
         policy: PoolPolicy,
         clock: Clock,
     ) -> None:
@@ -70,7 +72,8 @@ class ReconcileActivities:
         self._agents = agents
         self._vms = vms
         self._jobs = jobs
-        self._starter = starter
+        self._submission = submission
+        self._batches = batches
         self._settlement = settlement
         self._policy = policy
         self._clock = clock
@@ -166,10 +169,10 @@ class ReconcileActivities:
             await self._settlement.take(row, seen, step, client)
         elif batch_id is None:
             logger.warning("job %s has no workflow: starting it", row.job_id)
-            await self._starter.start(row, client)
+            await self._submission.start(row, client)
         else:
             logger.warning("batch %s has no workflow: starting it", batch_id)
-            await self._starter.start_batch(batch_id, client)
+            await self._batches.start(batch_id, client)
             batches[batch_id] = InstanceSeen("Pending")
 
     async def _observe(self, state: PoolState, client: Durable, *, generation: int | None) -> Tick:

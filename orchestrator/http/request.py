@@ -1,28 +1,25 @@
-"""Hands a request's body on, and says so when it did not arrive."""
+"""What a request brings: its body, or why that did not arrive, and its Idempotency-Key."""
 
-from typing import Any
+from typing import Any, Literal
 
 import azure.functions as func
 
 from orchestrator.domain.errors import (
     BodyTooLargeError,
     EmptyBodyError,
+    InvalidRequestError,
     LengthRequiredError,
 )
-from orchestrator.domain.json_values import read_json
+from orchestrator.domain.image_source import Posted
+from orchestrator.domain.json_values import is_text, read_json
 
+MAX_KEY_LENGTH = 200
 MAX_SMALL_BYTES = 64 * 1024
 """Of an event or a command. An event stays in the instance's history and is read at each step."""
 
 
-def content_type_of(request: func.HttpRequest) -> str:
-    """Give the Content-Type, empty if there is none."""
-    content_type: str = request.headers.get("content-type", "")
-    return content_type
-
-
-def body_of(request: func.HttpRequest) -> bytes:
-    """Give a body that has to be there.
+def posted_of(request: func.HttpRequest, what: Literal["job", "batch"]) -> Posted:
+    """Give the body of a POST, which has to be there.
 
     Raises:
         LengthRequiredError: It was sent in chunks, which the Functions host does not hand on.
@@ -34,7 +31,17 @@ def body_of(request: func.HttpRequest) -> bytes:
             "the body was empty when it arrived here: send it again, and if it was not empty, "
             "look for a proxy or gateway on the way that drops bodies"
         )
-    return body
+    return Posted(what, request.headers.get("content-type", ""), body)
+
+
+def key_of(request: func.HttpRequest) -> str | None:
+    """Read the Idempotency-Key."""
+    key: str | None = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters")
+    if key is not None and not is_text(key):
+        raise InvalidRequestError("Idempotency-Key must be UTF-8")
+    return key
 
 
 def read_small_json(request: func.HttpRequest, *, default: Any, **told: str) -> Any:
@@ -47,7 +54,7 @@ def read_small_json(request: func.HttpRequest, *, default: Any, **told: str) -> 
 
     Raises:
         BodyTooLargeError: It has more than `MAX_SMALL_BYTES`.
-        LengthRequiredError: As for `body_of`.
+        LengthRequiredError: As for `posted_of`.
         InvalidRequestError: As for `read_json`.
     """
     body = _arrived(request)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.activities.vms import FRESH_S
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
 from orchestrator.domain.pool import Enqueue, StartFailed, VmLost
+from orchestrator.services.vms import FRESH_S
 from tests.unit.orchestrator.parts import JOB, OTHER_JOB, Parts
 
 ELSEWHEN = 12345

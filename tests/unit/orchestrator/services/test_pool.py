@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from orchestrator.activities.pool import MAX_CONFLICTS
 from orchestrator.domain.errors import AgentUnreachableError, StoreConflictError
 from orchestrator.domain.pool import Cancel, Enqueue, Release, VmLost, decide
+from orchestrator.services.pool import MAX_CONFLICTS
 from tests.unit.orchestrator.parts import JOB, OTHER_JOB, Parts
 
 
@@ -31,7 +31,7 @@ class TestApply:
         assert {ticket.job_id for ticket in parts.state.queue} == {JOB, OTHER_JOB}
 
     def test_gives_up_when_others_write_for_ever(self, parts: Parts, monkeypatch):
-        monkeypatch.setattr("orchestrator.activities.pool.LONGEST_PAUSE_S", 0.0)
+        monkeypatch.setattr("orchestrator.services.pool.LONGEST_PAUSE_S", 0.0)
         tries = []
 
         def interfere() -> None:
@@ -70,7 +70,7 @@ class TestApply:
     def test_answers_although_the_confirmation_finds_the_door_jammed(
         self, parts: Parts, monkeypatch
     ):
-        monkeypatch.setattr("orchestrator.activities.pool.LONGEST_PAUSE_S", 0.0)
+        monkeypatch.setattr("orchestrator.services.pool.LONGEST_PAUSE_S", 0.0)
 
         def jam_after_the_first() -> None:
             def conflict() -> None:

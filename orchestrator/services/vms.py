@@ -7,7 +7,6 @@ still fit: a second run minutes later is harmless.
 import logging
 from typing import Any, NamedTuple
 
-from orchestrator.activities.pool import PoolGate
 from orchestrator.domain.errors import AgentError, AgentUnreachableError, ArmError
 from orchestrator.domain.pool import (
     Candidate,
@@ -34,6 +33,7 @@ from orchestrator.domain.start_errors import (
     may_have_acted,
 )
 from orchestrator.lanes import RESERVE
+from orchestrator.services.pool import PoolService
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +59,13 @@ class _Found(NamedTuple):
     start_failed: bool = False
 
 
-class VmActivities:
+class VmService:
     """What the workflows `wake_vm` and `retire_vm` do."""
 
     def __init__(
         self,
         *,
-        pool: PoolGate,
+        pool: PoolService,
         power: VmPower,
         agents: AgentClient,
         policy: PoolPolicy,

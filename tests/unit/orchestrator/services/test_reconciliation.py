@@ -310,7 +310,7 @@ class TestForgottenJobs:
 
         do(parts.reconcile.sweep(parts.durable))
 
-        assert parts.starter.jobs == [JOB]
+        assert parts.submission.started == [JOB]
 
     def test_one_that_may_only_just_be_starting_is_left_alone(self, parts: Parts, do):
         self.insert(parts, JOB)
@@ -318,7 +318,7 @@ class TestForgottenJobs:
 
         do(parts.reconcile.sweep(parts.durable))
 
-        assert parts.starter.jobs == []
+        assert parts.submission.started == []
 
     def test_one_that_waits_or_is_over_is_left_alone(self, parts: Parts, do):
         self.insert(parts, JOB)
@@ -329,7 +329,7 @@ class TestForgottenJobs:
 
         do(parts.reconcile.sweep(parts.durable))
 
-        assert parts.starter.jobs == []
+        assert parts.submission.started == []
 
     def test_a_batch_that_was_cut_off_is_started_once_and_not_its_jobs(self, parts: Parts, do):
         self.insert(parts, f"{JOB}-1", batch_id=JOB)
@@ -338,4 +338,4 @@ class TestForgottenJobs:
 
         do(parts.reconcile.sweep(parts.durable))
 
-        assert (parts.starter.jobs, parts.starter.batches) == ([], [JOB])
+        assert (parts.submission.started, parts.batches.started) == ([], [JOB])
