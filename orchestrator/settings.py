@@ -7,8 +7,7 @@ from datetime import time, timedelta
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from orchestrator.domain.pool.policy import Candidate, PoolPolicy
-from orchestrator.domain.pool.warmth import DAYS, WarmWindow
+from orchestrator.domain.pool.policy import DAYS, Candidate, PoolPolicy, WarmWindow
 
 T = TypeVar("T")
 

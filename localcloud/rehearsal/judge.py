@@ -20,7 +20,7 @@ from localcloud.rehearsal.timeline import Timeline
 from localcloud.rehearsal.virtual_time import BEGINNING, HostClock
 from orchestrator.domain.job import JobRow, JobState, manifest_path, output_prefix
 from orchestrator.domain.pool import PoolPolicy, PoolState, Vm, VmPhase
-from orchestrator.domain.pool.vms import AWAKE
+from orchestrator.domain.pool.vm_lifecycle import AWAKE
 from orchestrator.services.reconciliation import HEAD_OF_QUEUE, SETTLED_S
 
 ENOUGH_TRIES = 3

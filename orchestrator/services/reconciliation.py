@@ -20,7 +20,7 @@ from orchestrator.domain.pool import (
     VmSeen,
 )
 from orchestrator.domain.pool.cap import read_cap
-from orchestrator.domain.pool.tick import GONE
+from orchestrator.domain.pool.observations import GONE
 from orchestrator.domain.ports import (
     AgentClient,
     Clock,

@@ -11,7 +11,7 @@ from orchestrator.domain.fence import fence_ending_all_before
 from orchestrator.domain.instances import status_name
 from orchestrator.domain.job import JobRow, JobState, error_of, manifest_path
 from orchestrator.domain.pool import Cancel, PoolState
-from orchestrator.domain.pool.ledger import cost_of
+from orchestrator.domain.pool.billing.allocation import cost_of
 from orchestrator.domain.ports import Clock, Durable, FileStore, JobTable
 from orchestrator.domain.settlement import InstanceSeen, Step, next_step
 from orchestrator.lanes import STORAGE

@@ -16,7 +16,7 @@ from orchestrator.domain.image_source import ImageSource, NormalisedImage, Poste
 from orchestrator.domain.job import JobRequest, JobRow, input_path, new_id, request_path
 from orchestrator.domain.names import Workflow
 from orchestrator.domain.pool import PoolPolicy
-from orchestrator.domain.pool.scaling import seconds_until_room
+from orchestrator.domain.pool.scale_up import seconds_until_room
 from orchestrator.domain.ports import (
     Clock,
     Durable,

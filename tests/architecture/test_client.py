@@ -1,7 +1,7 @@
 """The client says no more and no less than what the server can answer."""
 
 from coldforge.wording import WAITS
-from orchestrator.domain.pool.queue import waiting
+from orchestrator.domain.pool.slots import waiting
 from orchestrator.domain.pool.state import Vm, VmPhase
 from tests.unit.orchestrator.domain.pool.bench import make_policy
 

@@ -11,10 +11,10 @@ from localcloud.rehearsal.customers import read_arrivals
 from localcloud.rehearsal.faults import FaultName
 from localcloud.rehearsal.report import tell_breaches
 from localcloud.rehearsal.run import Plan, rehearse
-from orchestrator.domain.pool import deadlines, tick, vms
-from orchestrator.domain.pool.ledger import open_interval
-from orchestrator.domain.pool.warmth import StopPlan, plan_stop
-from orchestrator.domain.pool.working import Working
+from orchestrator.domain.pool import consequences, deadlines, observations, vm_lifecycle
+from orchestrator.domain.pool.billing.meter import open_interval
+from orchestrator.domain.pool.context import DecisionContext
+from orchestrator.domain.pool.idle_policy import StopPlan, plan_stop
 from orchestrator.services.reconciliation import ReconciliationService
 
 EVERYTHING = frozenset(FaultName)
@@ -54,7 +54,7 @@ class TestRehearse:
         assert rehearse(plan).digest != rehearse(replace(plan, seed=3)).digest
 
     def test_finds_a_vm_that_is_never_put_to_sleep(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(vms, "begin_drain", lambda *_: None)
+        monkeypatch.setattr(consequences, "begin_drain", lambda *_: None)
 
         outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
 
@@ -62,7 +62,7 @@ class TestRehearse:
         assert "seed 1 broke" in tell_breaches(outcome, lines=20)
 
     def test_finds_what_a_terminated_job_leaves_behind(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(tick, "_end_orphan", lambda *_: None)
+        monkeypatch.setattr(observations, "_end_orphan", lambda *_: None)
         plan = Plan(seed=9, jobs=20, faults=frozenset({FaultName.TERMINATED}))
 
         outcome = rehearse(plan)
@@ -73,7 +73,7 @@ class TestRehearse:
         def open_late(vm, *, at, estimated):
             open_interval(vm, at=at + 2.0, estimated=estimated)
 
-        monkeypatch.setattr(vms, "open_interval", open_late)
+        monkeypatch.setattr(vm_lifecycle, "open_interval", open_late)
 
         outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
 
@@ -84,7 +84,7 @@ class TestRehearse:
             plan = plan_stop(*arguments)
             return plan if plan.at is None else StopPlan(plan.at + 90.0, plan.why)
 
-        for module in (vms, deadlines):
+        for module in (consequences, deadlines):
             monkeypatch.setattr(module, "plan_stop", plan_late_stop)
 
         outcome = rehearse(Plan(seed=1, jobs=5, faults=frozenset()))
@@ -92,7 +92,7 @@ class TestRehearse:
         assert {breach.rule for breach in outcome.breaches} == {"idle"}
 
     def test_finds_a_vm_that_is_on_and_believed_off(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(tick, "wake", lambda *_: None)
+        monkeypatch.setattr(observations, "wake", lambda *_: None)
         plan = Plan(seed=2, jobs=60, faults=frozenset({FaultName.STARTED_BY_HAND}))
 
         outcome = rehearse(plan)
@@ -100,7 +100,7 @@ class TestRehearse:
         assert {breach.rule for breach in outcome.breaches} == {"unseen"}
 
     def test_finds_a_slot_that_no_agent_works_on(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(tick, "_watch_slots", lambda *_: None)
+        monkeypatch.setattr(observations, "_watch_slots", lambda *_: None)
         plan = Plan(seed=1, jobs=20, faults=frozenset({FaultName.SUSPENDED}))
 
         outcome = rehearse(plan)
@@ -119,7 +119,7 @@ class TestRehearse:
         assert {breach.rule for breach in outcome.breaches} == {"no workflow"}
 
     def test_finds_a_cancelled_job_that_comes_back(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(Working, "mark_over", lambda *_: None)
+        monkeypatch.setattr(DecisionContext, "mark_over", lambda *_: None)
         plan = Plan(seed=4, jobs=20, faults=frozenset({FaultName.CANCELLED_AT_BIRTH}))
 
         outcome = rehearse(plan)

@@ -42,9 +42,8 @@ from orchestrator.domain.pool.effects import (
     StopJob,
     WakeVm,
 )
-from orchestrator.domain.pool.policy import Candidate, PoolPolicy
+from orchestrator.domain.pool.policy import Candidate, PoolPolicy, WarmWindow
 from orchestrator.domain.pool.state import PoolState, Slot, Ticket, Vm, VmPhase
-from orchestrator.domain.pool.warmth import WarmWindow
 
 __all__ = [
     "Acquire",

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from orchestrator.domain.pool.cap import takes_jobs_until
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.effects import LOOK
+from orchestrator.domain.pool.idle_policy import next_change, plan_stop
 from orchestrator.domain.pool.state import Vm, VmPhase
-from orchestrator.domain.pool.vms import AWAKE, ON_THE_WAY_UP, gives_up_at
-from orchestrator.domain.pool.warmth import next_change, plan_stop
-from orchestrator.domain.pool.working import Working
+from orchestrator.domain.pool.vm_lifecycle import AWAKE, ON_THE_WAY_UP, gives_up_at
 
 SHORTEST_LOOK_S = 1.0
 """Sleep between rounds even when a deadline has passed that this round could do nothing about."""
 
 
-def next_look_at(pool: Working) -> float:
+def next_look_at(pool: DecisionContext) -> float:
     """Tell when the reconciler has to look again, epoch seconds."""
     is_awake = any(vm.phase in AWAKE for vm in pool.state.vms.values()) or pool.state.queue
     longest = pool.policy.look_awake_s if is_awake else pool.policy.look_asleep_s
@@ -21,7 +21,7 @@ def next_look_at(pool: Working) -> float:
     return max(pool.now + SHORTEST_LOOK_S, min(earliest, pool.now + longest))
 
 
-def _deadlines(pool: Working) -> Iterator[float]:
+def _deadlines(pool: DecisionContext) -> Iterator[float]:
     policy = pool.policy
     for vm in pool.state.vms.values():
         yield from _phase_deadlines(pool, vm)
@@ -39,7 +39,7 @@ def _deadlines(pool: Working) -> Iterator[float]:
             yield max(pending.next_at, pool.now + policy.reissue_s)
 
 
-def _phase_deadlines(pool: Working, vm: Vm) -> Iterator[float]:
+def _phase_deadlines(pool: DecisionContext, vm: Vm) -> Iterator[float]:
     policy = pool.policy
     stop = plan_stop(vm, pool.state, pool.now, policy)
     if stop.at is not None:

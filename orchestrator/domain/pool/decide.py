@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from orchestrator.domain.pool import queue, tick, vms
+from orchestrator.domain.pool import consequences, observations, slots, vm_lifecycle
+from orchestrator.domain.pool.billing.allocation import hand_out
+from orchestrator.domain.pool.billing.meter import count
 from orchestrator.domain.pool.commands import (
     Acquire,
     Cancel,
@@ -26,12 +28,11 @@ from orchestrator.domain.pool.commands import (
     VmReady,
     VmRunning,
 )
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.deadlines import next_look_at
 from orchestrator.domain.pool.effects import LOOK, Effect, Look, StartReconciler, effect_from_json
-from orchestrator.domain.pool.ledger import count, hand_out
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import Pending, PoolState
-from orchestrator.domain.pool.working import Working
 
 SUPERSEDED = {"answer": "superseded"}
 LOOK_SLACK_S = 1.0
@@ -61,21 +62,21 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
         now: Epoch seconds.
         policy: The candidates and the rules' numbers.
     """
-    pool = Working(state.copy(), now, policy)
+    pool = DecisionContext(state.copy(), now, policy)
     for vm in pool.state.vms.values():
         count(vm, now)
     counted = pool.state.copy()
-    vms.meet_candidates(pool)
+    consequences.meet_candidates(pool)
     reply = _apply(pool, command)
-    queue.expire_jobs(pool)
-    vms.expire_phases(pool)
-    vms.offer_slots(pool)
+    consequences.expire_jobs(pool)
+    consequences.expire_phases(pool)
+    consequences.offer_slots(pool)
     for vm in pool.state.vms.values():
         hand_out(vm)
-    vms.stop_idle(pool)
-    vms.wake_another(pool)
+    consequences.stop_idle(pool)
+    consequences.wake_another(pool)
     if isinstance(command, Enqueue):
-        reply = queue.answer(pool, command)
+        reply = slots.answer(pool, command)
     if isinstance(command, Tick) and reply != SUPERSEDED:
         _plan_look(pool, is_tick=command.generation is not None)
         until = pool.state.look_at
@@ -88,48 +89,48 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
     return Decision(pool.state if is_news else state, effects, reply)
 
 
-def _apply(pool: Working, command: Command) -> dict[str, Any]:
+def _apply(pool: DecisionContext, command: Command) -> dict[str, Any]:
     match command:
         case Enqueue() | Acquire():
-            queue.ask(pool, command)
-            return vms.DONE
+            slots.ask(pool, command)
+            return vm_lifecycle.DONE
         case Tick():
-            return vms.DONE if tick.tick(pool, command) else SUPERSEDED
+            return vm_lifecycle.DONE if observations.compare(pool, command) else SUPERSEDED
         case Confirm():
             return _confirm(pool, command)
         case _:
             return _TRANSITIONS[type(command)](pool, command)
 
 
-_TRANSITIONS: dict[type[Any], Callable[[Working, Any], dict[str, Any]]] = {
-    Release: queue.release,
-    Cancel: queue.cancel,
-    PowerAsked: vms.power_asked,
-    PowerRefused: vms.power_refused,
-    StartAccepted: vms.start_accepted,
-    VmRunning: vms.vm_running,
-    VmReady: vms.vm_ready,
-    StartFailed: vms.start_failed,
-    VmLost: vms.vm_lost,
-    Drained: vms.drained,
-    DrainRefused: vms.drain_refused,
-    DeallocationAccepted: vms.deallocation_accepted,
-    Deallocated: vms.deallocated,
-    Prewarm: vms.prewarm,
-    ResetVm: vms.reset_vm,
+_TRANSITIONS: dict[type[Any], Callable[[DecisionContext, Any], dict[str, Any]]] = {
+    Release: slots.release,
+    Cancel: slots.cancel,
+    PowerAsked: vm_lifecycle.power_asked,
+    PowerRefused: vm_lifecycle.power_refused,
+    StartAccepted: vm_lifecycle.start_accepted,
+    VmRunning: vm_lifecycle.vm_running,
+    VmReady: vm_lifecycle.vm_ready,
+    StartFailed: vm_lifecycle.start_failed,
+    VmLost: vm_lifecycle.vm_lost,
+    Drained: vm_lifecycle.drained,
+    DrainRefused: vm_lifecycle.drain_refused,
+    DeallocationAccepted: vm_lifecycle.deallocation_accepted,
+    Deallocated: vm_lifecycle.deallocated,
+    Prewarm: vm_lifecycle.prewarm,
+    ResetVm: vm_lifecycle.reset_vm,
 }
 
 
-def _confirm(pool: Working, command: Confirm) -> dict[str, Any]:
+def _confirm(pool: DecisionContext, command: Confirm) -> dict[str, Any]:
     for data in command.effects:
         effect = effect_from_json(data)
         pending = pool.state.outbox.get(effect.key)
         if pending is not None and pending.effect == effect:
             pool.drop_key(effect.key)
-    return vms.DONE
+    return vm_lifecycle.DONE
 
 
-def _plan_look(pool: Working, *, is_tick: bool) -> None:
+def _plan_look(pool: DecisionContext, *, is_tick: bool) -> None:
     """Keep the reconciler alive and let it wake no later than the next deadline."""
     state, policy = pool.state, pool.policy
     wanted = next_look_at(pool)
@@ -147,7 +148,7 @@ def _plan_look(pool: Working, *, is_tick: bool) -> None:
         state.look_at = wanted
 
 
-def _due(pool: Working) -> list[Effect]:
+def _due(pool: DecisionContext) -> list[Effect]:
     """Issue what is due in the outbox, and plan when each is issued again."""
     due: list[Effect] = []
     for key, pending in pool.state.outbox.items():

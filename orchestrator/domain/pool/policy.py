@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:
-    from orchestrator.domain.pool.warmth import WarmWindow
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,44 @@ class Candidate:
     zone: str | None
     price_per_hour_usd: float
     agent_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmWindow:
+    """A time of day in which some VMs stay warm.
+
+    Attributes:
+        days: Days on which it begins, 0 for Monday.
+        begins: Local time of its begin.
+        lasts: How long, at most a day; it may reach into the next day.
+        zone: Time zone of `begins`; over a change of the clocks the window keeps its local times.
+        vms: How many VMs.
+    """
+
+    days: frozenset[int]
+    begins: time
+    lasts: timedelta
+    zone: ZoneInfo
+    vms: int
+
+    def span_around(self, now: float) -> tuple[float, float] | None:
+        """Give begin and end (epoch seconds) of the occurrence that `now` is in, if any."""
+        return next((s for s in self._spans(now) if s[0] <= now < s[1]), None)
+
+    def next_begin(self, now: float) -> float | None:
+        """Give the next begin within two days, epoch seconds."""
+        return min((begin for begin, _ in self._spans(now) if begin > now), default=None)
+
+    def _spans(self, now: float) -> list[tuple[float, float]]:
+        today = datetime.fromtimestamp(now, UTC).astimezone(self.zone).date()
+        spans = []
+        for shift in (-1, 0, 1, 2):
+            day = today + timedelta(days=shift)
+            if day.weekday() in self.days:
+                begin = datetime.combine(day, self.begins, self.zone)
+                # Wall-clock arithmetic: adding to an aware datetime keeps the local time.
+                spans.append((begin.timestamp(), (begin + self.lasts).timestamp()))
+        return spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +106,7 @@ class PoolPolicy:
     draining_s: float = 300.0
     drain_answer_s: float = 60.0
     deallocating_s: float = 900.0
-    warm_windows: "tuple[WarmWindow, ...]" = ()
+    warm_windows: tuple[WarmWindow, ...] = ()
     default_job_s: float = 60.0
     default_wake_s: float = 240.0
     max_failures: int = 3

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from orchestrator.domain.pool.ledger import account_now
+from orchestrator.domain.pool.billing.meter import account_now
+from orchestrator.domain.pool.idle_policy import plan_stop, wanted_warmth
 from orchestrator.domain.pool.policy import PoolPolicy
-from orchestrator.domain.pool.queue import waiting
-from orchestrator.domain.pool.scaling import estimate_queued, median
+from orchestrator.domain.pool.scale_up import estimate_queued, median
+from orchestrator.domain.pool.slots import waiting
 from orchestrator.domain.pool.state import Account, PoolState, Vm, VmPhase
-from orchestrator.domain.pool.warmth import plan_stop, wanted_warmth
 
 
 def view_pool(state: PoolState, now: float, policy: PoolPolicy) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.domain.job import JobState
 from orchestrator.domain.pool import Enqueue
-from orchestrator.domain.pool.ledger import cost_of
+from orchestrator.domain.pool.billing.allocation import cost_of
 from tests.unit.orchestrator.http.desk import PNG, Desk
 from tests.unit.orchestrator.parts import MANIFEST
 

@@ -111,7 +111,7 @@ class TestRule01Attempts:
         assert pool.vm().slots == {}
 
     def test_what_is_remembered_of_ended_attempts_is_bounded(self, monkeypatch):
-        monkeypatch.setattr("orchestrator.domain.pool.working.OVER_LIMIT", 3)
+        monkeypatch.setattr("orchestrator.domain.pool.context.OVER_LIMIT", 3)
         pool = Bench()
 
         for number in range(9):

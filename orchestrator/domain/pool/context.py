@@ -1,4 +1,4 @@
-"""The working copy of one decision: the state, the moment, and the few operations all share."""
+"""What one decision works on: a copy of the state, the moment, and the operations all share."""
 
 from bisect import insort
 
@@ -19,7 +19,7 @@ from orchestrator.domain.pool.state import (
 )
 
 
-class Working:
+class DecisionContext:
     """A decision under way.
 
     Attributes:

@@ -1,20 +1,18 @@
-"""Where every billed second goes: to a job, a cold start, idle time, or a start that failed.
+"""A VM's billed time: opened, counted, and closed into its account.
 
 Each decision first counts the time since the last one under the state that held in between, so
-that the parts of an interval always add up to it. A job's own account is a view on the same
-seconds: its share of the time that jobs ran, of the cold start that it waited for, and of the idle
-gap that its slot ended. What is left of the idle time at the end is nobody's.
+that the parts of an interval always add up to it.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
+from orchestrator.domain.pool.billing.allocation import price_of, settle, share_of
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.effects import RecordInterval
-from orchestrator.domain.pool.state import MONTHS_LIMIT, SETTLED_LIMIT, Account, Vm, VmPhase
-from orchestrator.domain.pool.working import Working
+from orchestrator.domain.pool.state import MONTHS_LIMIT, Account, Vm, VmPhase
 
 COLD = (VmPhase.STARTING, VmPhase.WARMING)
 
@@ -43,7 +41,7 @@ def open_interval(vm: Vm, *, at: float, estimated: bool) -> None:
     vm.gap_s = vm.cold_s = 0.0
 
 
-def note_on(pool: Working, vm: Vm, *, at: float) -> None:
+def note_on(pool: DecisionContext, vm: Vm, *, at: float) -> None:
     """Note that a VM is known to be on at a moment (epoch seconds).
 
     For longer than two looks nobody knew: it may have been off, and on again, in between.
@@ -73,63 +71,13 @@ def count(vm: Vm, until: float) -> None:
     elif jobs:
         part = Part.JOB
         for job_id in jobs:
-            _share(vm, job_id)[0] += seconds / len(jobs)
+            share_of(vm, job_id)[0] += seconds / len(jobs)
     else:
         part = Part.IDLE
         vm.gap_s += seconds
     for month, spent_s in _by_month(vm.counted_to, until):
         _add(vm.parts, month, part, spent_s)
     vm.counted_to = until
-
-
-def hand_out(vm: Vm) -> None:
-    """Let the jobs that now hold slots bear the cold start or the idle gap before them."""
-    if not vm.slots or not (vm.cold_s or vm.gap_s):
-        return
-    for job_id in vm.slots:
-        share = _share(vm, job_id)
-        share[1] += vm.cold_s / len(vm.slots)
-        share[2] += vm.gap_s / len(vm.slots)
-    vm.cold_s = vm.gap_s = 0.0
-
-
-def give_back(vm: Vm, job_id: str) -> None:
-    """Take a share from a job whose offer came to nothing, for the next job to bear."""
-    _, cold_s, idle_s = vm.shares.pop(job_id, [0.0, 0.0, 0.0])
-    vm.cold_s += cold_s
-    vm.gap_s += idle_s
-
-
-def settle(pool: Working, vm: Vm, job_id: str) -> dict[str, Any] | None:
-    """Move a job's share from its VM to what is remembered of ended jobs; give all of it so far.
-
-    Several attempts of one job add up.
-    """
-    settled = pool.state.settled
-    share = vm.shares.pop(job_id, None)
-    before = settled.pop(job_id, [0.0, 0.0, 0.0, 0.0])
-    if share is None and before == [0.0, 0.0, 0.0, 0.0]:
-        return None
-    price = _price(pool, vm)
-    seconds = share or [0.0, 0.0, 0.0]
-    settled[job_id] = [
-        *(round(old + new, 3) for old, new in zip(before, seconds, strict=False)),
-        round(before[3] + sum(seconds) * price / 3600, 6),
-    ]
-    while len(settled) > SETTLED_LIMIT:
-        del settled[next(iter(settled))]
-    return cost_of(settled[job_id])
-
-
-def cost_of(settled: list[float]) -> dict[str, Any]:
-    """Give an ended job's cost as its status shows it."""
-    compute_s, cold_s, idle_s, usd = settled
-    return {
-        "usd": usd,
-        "compute_seconds": compute_s,
-        "cold_start_seconds": cold_s,
-        "idle_seconds": idle_s,
-    }
 
 
 def fail_start(vm: Vm) -> None:
@@ -141,7 +89,7 @@ def fail_start(vm: Vm) -> None:
     vm.cold_s = 0.0
 
 
-def close_interval(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None:
+def close_interval(pool: DecisionContext, vm: Vm, *, at: float, estimated: bool) -> None:
     """Put a VM's open interval into its account, and have it recorded for good."""
     if vm.billed_since is None:
         return
@@ -150,7 +98,7 @@ def close_interval(pool: Working, vm: Vm, *, at: float, estimated: bool) -> None
     note_on(pool, vm, at=at)
     _take_back(vm, vm.counted_to - at)
     seconds = at - vm.billed_since
-    usd = seconds * _price(pool, vm) / 3600
+    usd = seconds * price_of(pool, vm) / 3600
     account = pool.account(vm)
     account.billed_s += seconds
     account.cost_usd += usd
@@ -227,15 +175,6 @@ def _total(parts: dict[str, dict[str, float]]) -> dict[str, float]:
 def _add(months: dict[str, dict[str, float]], month: str, part: str, seconds: float) -> None:
     by_part = months.setdefault(month, {})
     by_part[str(part)] = by_part.get(part, 0.0) + seconds
-
-
-def _share(vm: Vm, job_id: str) -> list[float]:
-    return vm.shares.setdefault(job_id, [0.0, 0.0, 0.0])
-
-
-def _price(pool: Working, vm: Vm) -> float:
-    candidate = pool.policy.reach(vm.name, vm.home)
-    return candidate.price_per_hour_usd if candidate else 0.0
 
 
 def _by_month(since: float, until: float) -> Iterator[tuple[str, float]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.domain.pool import Release, StartFailed
-from orchestrator.domain.pool.scaling import median, seconds_until_room
+from orchestrator.domain.pool.scale_up import median, seconds_until_room
 from tests.unit.orchestrator.domain.pool.bench import Bench
 
 JOB_S = 80.0

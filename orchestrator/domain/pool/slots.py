@@ -3,18 +3,18 @@
 from typing import Any
 
 from orchestrator.domain.fence import ending_all
+from orchestrator.domain.pool.billing.allocation import cost_of, give_back, settle
 from orchestrator.domain.pool.commands import Cancel, Enqueue, Release
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.effects import StopJob
 from orchestrator.domain.pool.ending import is_ending, why_ending
-from orchestrator.domain.pool.ledger import cost_of, give_back, settle
 from orchestrator.domain.pool.policy import PoolPolicy
-from orchestrator.domain.pool.scaling import estimate_queued
+from orchestrator.domain.pool.scale_up import estimate_queued
 from orchestrator.domain.pool.state import Slot, Ticket, Vm, VmPhase
-from orchestrator.domain.pool.vms import DONE, ON_THE_WAY_UP, STALE, Reply, lose
-from orchestrator.domain.pool.working import Working
+from orchestrator.domain.pool.vm_lifecycle import DONE, ON_THE_WAY_UP, STALE, Reply, lose
 
 
-def ask(pool: Working, command: Enqueue) -> None:
+def ask(pool: DecisionContext, command: Enqueue) -> None:
     """Note a job's wish for a slot; `answer` gives the reply once offers are made.
 
     A job that the pool does not know joins the queue, whether it enqueues or claims: the state
@@ -31,7 +31,7 @@ def ask(pool: Working, command: Enqueue) -> None:
         if slot.fence > command.fence or slot.claimed or slot.releasing:
             _end_older_slot(pool, vm, slot, command.fence)
             return
-        _withdraw(pool, vm, slot)
+        withdraw(pool, vm, slot)
     ticket = pool.ticket_of(command.job_id)
     if ticket is not None and ticket.fence > command.fence:
         return
@@ -53,19 +53,19 @@ def ask(pool: Working, command: Enqueue) -> None:
     )
 
 
-def _claim(pool: Working, vm: Vm, slot: Slot) -> None:
+def _claim(pool: DecisionContext, vm: Vm, slot: Slot) -> None:
     if not slot.claimed and not slot.releasing:
         vm.slots[slot.job_id] = slot._replace(claimed=True, granted_at=pool.now)
         pool.drop_key(f"grant:{slot.job_id}")
 
 
-def _end_older_slot(pool: Working, vm: Vm, slot: Slot, newer_fence: int) -> None:
+def _end_older_slot(pool: DecisionContext, vm: Vm, slot: Slot, newer_fence: int) -> None:
     """Stop what an older run of the same job left on an agent; the newer one waits for that."""
     if slot.fence < newer_fence and not slot.releasing:
         _stop(pool, vm, slot)
 
 
-def answer(pool: Working, command: Enqueue) -> Reply:
+def answer(pool: DecisionContext, command: Enqueue) -> Reply:
     """Reply to a job that asked: its slot, claimed by this very reply, or its place."""
     held = pool.state.slot_of(command.job_id)
     if held is not None:
@@ -122,7 +122,7 @@ def _brief(vm: Vm) -> dict[str, Any]:
     return {"name": vm.name, "phase": vm.phase.value, "since": vm.phase_since, "why": vm.reason}
 
 
-def release(pool: Working, command: Release) -> Reply:
+def release(pool: DecisionContext, command: Release) -> Reply:
     """End an attempt. An older attempt's release never touches a newer one."""
     pool.mark_over(command.job_id, command.fence)
     ticket = pool.ticket_of(command.job_id)
@@ -149,7 +149,7 @@ def release(pool: Working, command: Release) -> Reply:
     return {**DONE, "cost": cost}
 
 
-def cancel(pool: Working, command: Cancel) -> Reply:
+def cancel(pool: DecisionContext, command: Cancel) -> Reply:
     """End a job from outside: out of the queue at once, out of its slot when the agent agrees.
 
     Whatever its fence: the clock that made it may be behind the one that made the attempt's.
@@ -163,43 +163,22 @@ def cancel(pool: Working, command: Cancel) -> Reply:
     return {"answer": "done", "releasing": True}
 
 
-def end_slot(pool: Working, vm: Vm, slot: Slot) -> None:
+def end_slot(pool: DecisionContext, vm: Vm, slot: Slot) -> None:
     """Stop a slot's job; an unclaimed offer never reached the agent and is freed at once."""
     pool.mark_over(slot.job_id, slot.fence)
     if not slot.claimed:
-        _withdraw(pool, vm, slot)
+        withdraw(pool, vm, slot)
     elif not slot.releasing:
         _stop(pool, vm, slot)
 
 
-def _withdraw(pool: Working, vm: Vm, slot: Slot) -> None:
+def withdraw(pool: DecisionContext, vm: Vm, slot: Slot) -> None:
+    """Take an offer back that nobody has claimed."""
     del vm.slots[slot.job_id]
     pool.drop_key(f"grant:{slot.job_id}")
     give_back(vm, slot.job_id)
 
 
-def _stop(pool: Working, vm: Vm, slot: Slot) -> None:
+def _stop(pool: DecisionContext, vm: Vm, slot: Slot) -> None:
     vm.slots[slot.job_id] = slot._replace(releasing=True, ended_at=pool.now)
     pool.keep(StopJob(vm.name, slot.job_id, slot.fence))
-
-
-def expire_jobs(pool: Working) -> None:
-    """Apply the deadlines of offers, slots and tickets."""
-    policy = pool.policy
-    for vm in pool.state.vms.values():
-        for slot in list(vm.slots.values()):
-            age = pool.now - slot.granted_at
-            if not slot.claimed and not slot.releasing and age >= policy.offer_s:
-                _withdraw(pool, vm, slot)
-                pool.requeue(slot, missed=True)
-            elif is_overdue(pool, slot) and not slot.releasing:
-                end_slot(pool, vm, slot)
-    oldest = pool.now - policy.ticket_s
-    if any(ticket.asked_at < oldest for ticket in pool.state.queue):
-        pool.state.queue[:] = [t for t in pool.state.queue if t.asked_at >= oldest]
-
-
-def is_overdue(pool: Working, slot: Slot) -> bool:
-    """Tell whether a claimed slot has outlived the longest job."""
-    limit = pool.policy.job_timeout_s + pool.policy.slot_grace_s
-    return slot.claimed and pool.now - slot.granted_at >= limit

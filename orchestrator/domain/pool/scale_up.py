@@ -2,14 +2,14 @@
 
 import math
 
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.ending import is_ending
+from orchestrator.domain.pool.idle_policy import is_up, lacks_warmth, wanted_warmth
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
-from orchestrator.domain.pool.warmth import is_up, lacks_warmth, wanted_warmth
-from orchestrator.domain.pool.working import Working
 
 
-def needs_another(pool: Working) -> str:
+def needs_another(pool: DecisionContext) -> str:
     """Tell why another VM should be woken, in a phrase for people; empty if none should."""
     state, policy = pool.state, pool.policy
     up = [vm for vm in state.vms.values() if is_up(vm, pool.now, policy)]
@@ -27,7 +27,7 @@ def needs_another(pool: Working) -> str:
     return ""
 
 
-def _answers_soon(pool: Working, vm: Vm) -> bool:
+def _answers_soon(pool: DecisionContext, vm: Vm) -> bool:
     """Tell whether a drain is under way whose VM may be reopened for the same ticket."""
     is_recent = pool.now - vm.phase_since < pool.policy.drain_answer_s
     is_reopened = not is_ending(vm, pool.now, pool.policy)

@@ -3,7 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.domain.pool.cap import drains_at, is_near_cap, why_near_cap
+from orchestrator.domain.pool.billing.allocation import give_back, settle
+from orchestrator.domain.pool.billing.meter import (
+    close_interval,
+    drop_interval,
+    fail_start,
+    note_on,
+    open_interval,
+)
+from orchestrator.domain.pool.cap import is_near_cap, why_near_cap
 from orchestrator.domain.pool.commands import (
     Deallocated,
     DeallocationAccepted,
@@ -19,22 +27,12 @@ from orchestrator.domain.pool.commands import (
     VmReady,
     VmRunning,
 )
-from orchestrator.domain.pool.effects import GrantSlot, RetireVm, WakeVm
-from orchestrator.domain.pool.ending import is_ending, why_ending
-from orchestrator.domain.pool.ledger import (
-    close_interval,
-    drop_interval,
-    fail_start,
-    give_back,
-    note_on,
-    open_interval,
-    settle,
-)
+from orchestrator.domain.pool.context import DecisionContext
+from orchestrator.domain.pool.effects import RetireVm, WakeVm
+from orchestrator.domain.pool.ending import is_ending
+from orchestrator.domain.pool.idle_policy import lacks_warmth
 from orchestrator.domain.pool.policy import PoolPolicy
-from orchestrator.domain.pool.scaling import needs_another
 from orchestrator.domain.pool.state import Vm, VmPhase
-from orchestrator.domain.pool.warmth import lacks_warmth, plan_stop
-from orchestrator.domain.pool.working import Working
 
 ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
 AWAKE = (*ON_THE_WAY_UP, VmPhase.READY, VmPhase.DRAINING, VmPhase.DEALLOCATING)
@@ -44,7 +42,7 @@ DONE: Reply = {"answer": "done"}
 STALE: Reply = {"answer": "stale"}
 
 
-def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
+def enter(pool: DecisionContext, vm: Vm, phase: VmPhase, reason: str) -> None:
     """Change a VM's phase."""
     if vm.phase is not phase:
         vm.asked_at = None
@@ -62,7 +60,7 @@ def enter(pool: Working, vm: Vm, phase: VmPhase, reason: str) -> None:
         pool.drop_key(f"retire:{vm.name}")
 
 
-def wake(pool: Working, vm: Vm, reason: str) -> None:
+def wake(pool: DecisionContext, vm: Vm, reason: str) -> None:
     """Begin a new wake period.
 
     The epoch is at least the time in seconds, so that agents accept it even after the pool's state
@@ -80,14 +78,14 @@ def wake(pool: Working, vm: Vm, reason: str) -> None:
     pool.account(vm).wakes += 1
 
 
-def begin_drain(pool: Working, vm: Vm, reason: str) -> None:
+def begin_drain(pool: DecisionContext, vm: Vm, reason: str) -> None:
     """Ask the agent to close its door."""
     vm.drain += 1
     enter(pool, vm, VmPhase.DRAINING, reason)
     pool.keep(RetireVm(vm.name, vm.epoch, vm.drain, lost=False))
 
 
-def lose(pool: Working, vm: Vm, reason: str) -> None:
+def lose(pool: DecisionContext, vm: Vm, reason: str) -> None:
     """Give a VM up: end its attempts and deallocate it without asking its agent."""
     end_attempts(pool, vm)
     vm.drain += 1
@@ -95,7 +93,7 @@ def lose(pool: Working, vm: Vm, reason: str) -> None:
     pool.keep(RetireVm(vm.name, vm.epoch, vm.drain, lost=True))
 
 
-def end_attempts(pool: Working, vm: Vm) -> None:
+def end_attempts(pool: DecisionContext, vm: Vm) -> None:
     """End the attempts on a VM that is gone; a mere offer goes back to the queue."""
     for slot in list(vm.slots.values()):
         if slot.claimed or slot.releasing:
@@ -108,7 +106,7 @@ def end_attempts(pool: Working, vm: Vm) -> None:
     vm.slots.clear()
 
 
-def switched_off(pool: Working, vm: Vm) -> None:
+def switched_off(pool: DecisionContext, vm: Vm) -> None:
     """Note that a VM is deallocated."""
     close_found(pool, vm)
     if vm.failures >= pool.policy.max_failures:
@@ -119,7 +117,7 @@ def switched_off(pool: Working, vm: Vm) -> None:
         enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
 
 
-def power_asked(pool: Working, command: PowerAsked) -> Reply:
+def power_asked(pool: DecisionContext, command: PowerAsked) -> Reply:
     """Note when ARM is first asked, before it is; or say that it must not be."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
     if vm is None or vm.drain != command.drain:
@@ -132,7 +130,7 @@ def power_asked(pool: Working, command: PowerAsked) -> Reply:
     return DONE
 
 
-def _note_found_off(pool: Working, vm: Vm, off_at: float, *, start_failed: bool) -> None:
+def _note_found_off(pool: DecisionContext, vm: Vm, off_at: float, *, start_failed: bool) -> None:
     """End the billed interval of a VM that was found off just before ARM is asked once more."""
     if start_failed:
         drop_failed_start(vm)
@@ -146,7 +144,7 @@ def _note_found_off(pool: Working, vm: Vm, off_at: float, *, start_failed: bool)
             vm.is_estimated = True
 
 
-def power_refused(pool: Working, command: PowerRefused) -> Reply:
+def power_refused(pool: DecisionContext, command: PowerRefused) -> Reply:
     """Forget the moment at which ARM was asked, unless an earlier call still has no answer."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING, VmPhase.DEALLOCATING)
     if vm is None:
@@ -161,7 +159,7 @@ def _asked_at(vm: Vm) -> float | None:
     return None if vm.asked_at is None else max(vm.asked_at, vm.not_begun_at)
 
 
-def start_accepted(pool: Working, command: StartAccepted) -> Reply:
+def start_accepted(pool: DecisionContext, command: StartAccepted) -> Reply:
     """Open the billed interval at the moment ARM took the start.
 
     An earlier call without an answer may have been taken: then it began with that one, or so.
@@ -180,7 +178,7 @@ def start_accepted(pool: Working, command: StartAccepted) -> Reply:
     return DONE
 
 
-def open_found(pool: Working, vm: Vm) -> None:
+def open_found(pool: DecisionContext, vm: Vm) -> None:
     """Open the billed interval of a VM that is found on, unless it is open."""
     if vm.billed_since is None:
         open_interval(vm, at=_asked_at(vm) or pool.now, estimated=True)
@@ -197,14 +195,14 @@ def drop_failed_start(vm: Vm) -> None:
         vm.asked_at = None
 
 
-def close_found(pool: Working, vm: Vm) -> None:
+def close_found(pool: DecisionContext, vm: Vm) -> None:
     """Close the billed interval of a VM that is found off, or on its way there."""
     # While it starts, it was the start that was asked for.
     asked_at = _asked_at(vm) if vm.phase is VmPhase.DEALLOCATING else None
     close_interval(pool, vm, at=asked_at or pool.now, estimated=True)
 
 
-def vm_running(pool: Working, command: VmRunning) -> Reply:
+def vm_running(pool: DecisionContext, command: VmRunning) -> Reply:
     """ARM says running, the agent is still setting up."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.STARTING)
     if vm is None:
@@ -216,7 +214,7 @@ def vm_running(pool: Working, command: VmRunning) -> Reply:
     return DONE
 
 
-def vm_ready(pool: Working, command: VmReady) -> Reply:
+def vm_ready(pool: DecisionContext, command: VmReady) -> Reply:
     """Open a VM for jobs."""
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
@@ -242,7 +240,7 @@ def vm_ready(pool: Working, command: VmReady) -> Reply:
     return DONE
 
 
-def start_failed(pool: Working, command: StartFailed) -> Reply:
+def start_failed(pool: DecisionContext, command: StartFailed) -> Reply:
     """Cool a candidate down, count its failures, and clean up what it may have left on."""
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP)
     if vm is None:
@@ -251,7 +249,7 @@ def start_failed(pool: Working, command: StartFailed) -> Reply:
     return DONE
 
 
-def give_up_wake(pool: Working, vm: Vm, failure: StartFailed) -> None:
+def give_up_wake(pool: DecisionContext, vm: Vm, failure: StartFailed) -> None:
     """End a wake without a ready agent."""
     reason = f"{failure.code}: {failure.message}" if failure.message else failure.code
     if failure.is_capacity:
@@ -279,7 +277,7 @@ def _jitter(vm: Vm) -> float:
     return 1.0 + (sum(vm.name.encode()) * 31 + vm.epoch) % 21 / 100
 
 
-def vm_lost(pool: Working, command: VmLost) -> Reply:
+def vm_lost(pool: DecisionContext, command: VmLost) -> Reply:
     """Give up a VM whose agent is gone."""
     vm = pool.vm_in(command.vm, command.epoch, *ON_THE_WAY_UP, VmPhase.READY, VmPhase.DRAINING)
     if vm is None:
@@ -288,7 +286,7 @@ def vm_lost(pool: Working, command: VmLost) -> Reply:
     return DONE
 
 
-def drained(pool: Working, command: Drained) -> Reply:
+def drained(pool: DecisionContext, command: Drained) -> Reply:
     """Deallocate, or reopen under a new epoch if someone waits by now."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DRAINING, VmPhase.DEALLOCATING)
     if vm is None or vm.drain != command.drain:
@@ -309,7 +307,7 @@ def drained(pool: Working, command: Drained) -> Reply:
     return {"answer": "deallocate"}
 
 
-def drain_refused(pool: Working, command: DrainRefused) -> Reply:
+def drain_refused(pool: DecisionContext, command: DrainRefused) -> Reply:
     """Keep a VM whose agent holds a job."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DRAINING)
     if vm is None or vm.drain != command.drain:
@@ -320,7 +318,7 @@ def drain_refused(pool: Working, command: DrainRefused) -> Reply:
     return DONE
 
 
-def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply:
+def deallocation_accepted(pool: DecisionContext, command: DeallocationAccepted) -> Reply:
     """Close the billed interval at the moment ARM took the deallocation.
 
     An earlier call without an answer may have been taken: then it ended with that one, or so.
@@ -338,39 +336,13 @@ def deallocation_accepted(pool: Working, command: DeallocationAccepted) -> Reply
     return DONE
 
 
-def deallocated(pool: Working, command: Deallocated) -> Reply:
+def deallocated(pool: DecisionContext, command: Deallocated) -> Reply:
     """Close a wake period."""
     vm = pool.vm_in(command.vm, command.epoch, VmPhase.DEALLOCATING)
     if vm is None:
         return STALE
     switched_off(pool, vm)
     return DONE
-
-
-def expire_phases(pool: Working) -> None:
-    """Apply the deadline of every transitional phase; none depends on a workflow being alive."""
-    policy = pool.policy
-    for vm in pool.state.vms.values():
-        age = pool.now - vm.phase_since
-        if vm.phase in ON_THE_WAY_UP and pool.now - vm.woken_at >= policy.starting_s:
-            failure = StartFailed(
-                vm=vm.name,
-                epoch=vm.epoch,
-                code="start_timed_out" if vm.phase is VmPhase.STARTING else "agent_not_ready",
-                message=f"not ready after {policy.starting_s:.0f} s",
-                may_be_on=True,
-            )
-            give_up_wake(pool, vm, failure)
-        elif vm.phase is VmPhase.DRAINING and age >= policy.draining_s:
-            lose(pool, vm, "the drain was not answered")
-        elif vm.phase is VmPhase.DEALLOCATING and age >= policy.deallocating_s:
-            receipt = vm.receipt
-            lose(pool, vm, "the deallocation did not end; asking again")
-            vm.receipt = receipt
-        elif (stuck_at := gives_up_at(vm, policy)) is not None and pool.now >= stuck_at:
-            lose(pool, vm, "a job that has ended could not be stopped")
-        elif vm.phase is VmPhase.NO_CAPACITY and pool.now >= vm.retry_at:
-            enter(pool, vm, VmPhase.DEALLOCATED, vm.reason)
 
 
 def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
@@ -380,65 +352,14 @@ def gives_up_at(vm: Vm, policy: PoolPolicy) -> float | None:
     return max(slot.ended_at for slot in vm.slots.values()) + policy.releasing_s
 
 
-def stop_idle(pool: Working) -> None:
-    """Drain every VM whose idle policy says so, the least preferred first.
-
-    One that is no longer configured, or near its hard cap, is drained even while jobs wait.
-    """
-    for vm in pool.state.vms.values():
-        if vm.phase is not VmPhase.READY or vm.slots:
-            continue
-        ends_at = drains_at(vm, pool.policy)
-        is_configured = pool.policy.candidate(vm.name) is not None
-        if not is_configured or (ends_at is not None and pool.now >= ends_at):
-            begin_drain(pool, vm, why_ending(vm, pool.policy))
-    if pool.state.queue:
-        return
-    for vm in reversed(list(pool.state.vms.values())):
-        stop = plan_stop(vm, pool.state, pool.now, pool.policy)
-        if stop.at is not None and pool.now >= stop.at:
-            begin_drain(pool, vm, f"{stop.why} is over")
-
-
-def offer_slots(pool: Working) -> None:
-    """Offer free slots to the head of the queue, on the least loaded ready VM."""
-    queue = pool.state.queue
-    while queue:
-        free = [
-            vm
-            for vm in pool.state.vms.values()
-            if vm.phase is VmPhase.READY
-            and len(vm.slots) < pool.policy.slots_per_vm
-            and not is_ending(vm, pool.now, pool.policy)
-        ]
-        if not free:
-            return
-        vm = min(free, key=lambda vm: len(vm.slots))
-        slot = pool.offer(queue.pop(0))
-        vm.slots[slot.job_id] = slot
-        pool.keep(GrantSlot(slot.job_id, pool.event_of(slot), vm.name, vm.epoch))
-
-
-def wake_another(pool: Working) -> None:
-    """Wake the first candidate that can be, if the queue or a wish for warmth asks for it."""
-    why = needs_another(pool)
-    if not why:
-        return
-    for candidate in pool.policy.candidates:
-        vm = pool.state.vms[candidate.name]
-        if vm.phase is VmPhase.DEALLOCATED:
-            wake(pool, vm, why)
-            return
-
-
-def prewarm(pool: Working, command: Prewarm) -> Reply:
+def prewarm(pool: DecisionContext, command: Prewarm) -> Reply:
     """Want some VMs warm for a while; a later call replaces an earlier one."""
     pool.state.prewarm_vms = min(command.vms, len(pool.policy.candidates))
     pool.state.prewarm_until = command.until
     return {"answer": "done", "vms": pool.state.prewarm_vms, "until": command.until}
 
 
-def reset_vm(pool: Working, command: ResetVm) -> Reply:
+def reset_vm(pool: DecisionContext, command: ResetVm) -> Reply:
     """Close the circuit of a broken VM, or end a cool-down: it may be tried again at once."""
     vm = pool.state.vms.get(command.vm)
     if vm is None or vm.phase not in (VmPhase.BROKEN, VmPhase.NO_CAPACITY):
@@ -447,16 +368,3 @@ def reset_vm(pool: Working, command: ResetVm) -> Reply:
     vm.retry_at = 0.0
     enter(pool, vm, VmPhase.DEALLOCATED, "reset by an operator")
     return DONE
-
-
-def meet_candidates(pool: Working) -> None:
-    """Give every configured candidate a place in the state; forget those no longer configured.
-
-    One that is no longer configured is kept until it is off, so that it is not left running.
-    """
-    for candidate in pool.policy.candidates:
-        if candidate.name not in pool.state.vms:
-            pool.state.vms[candidate.name] = Vm(name=candidate.name, phase_since=pool.now)
-    for name, vm in list(pool.state.vms.items()):
-        if pool.policy.candidate(name) is None and vm.phase not in AWAKE:
-            del pool.state.vms[name]

@@ -4,10 +4,8 @@ Three reasons keep a VM up: its idle window, a time-of-day window, and a `prewar
 VMs in order of preference are those that stay.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from orchestrator.domain.pool.cap import drains_at
 from orchestrator.domain.pool.ending import is_ending, why_ending
@@ -15,45 +13,6 @@ from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import PoolState, Vm, VmPhase
 
 UP = (VmPhase.STARTING, VmPhase.WARMING, VmPhase.READY)
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmWindow:
-    """A time of day in which some VMs stay warm.
-
-    Attributes:
-        days: Days on which it begins, 0 for Monday.
-        begins: Local time of its begin.
-        lasts: How long, at most a day; it may reach into the next day.
-        zone: Time zone of `begins`; over a change of the clocks the window keeps its local times.
-        vms: How many VMs.
-    """
-
-    days: frozenset[int]
-    begins: time
-    lasts: timedelta
-    zone: ZoneInfo
-    vms: int
-
-    def span_around(self, now: float) -> tuple[float, float] | None:
-        """Give begin and end (epoch seconds) of the occurrence that `now` is in, if any."""
-        return next((s for s in self._spans(now) if s[0] <= now < s[1]), None)
-
-    def next_begin(self, now: float) -> float | None:
-        """Give the next begin within two days, epoch seconds."""
-        return min((begin for begin, _ in self._spans(now) if begin > now), default=None)
-
-    def _spans(self, now: float) -> list[tuple[float, float]]:
-        today = datetime.fromtimestamp(now, UTC).astimezone(self.zone).date()
-        spans = []
-        for shift in (-1, 0, 1, 2):
-            day = today + timedelta(days=shift)
-            if day.weekday() in self.days:
-                begin = datetime.combine(day, self.begins, self.zone)
-                # Wall-clock arithmetic: adding to an aware datetime keeps the local time.
-                spans.append((begin.timestamp(), (begin + self.lasts).timestamp()))
-        return spans
 
 
 class Warmth(NamedTuple):

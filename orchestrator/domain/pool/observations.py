@@ -1,11 +1,13 @@
-"""The reconciler's round: hold the belief against what was observed."""
+"""The reconciler's round: reconcile the recorded state with what was observed."""
 
+from orchestrator.domain.pool.billing.allocation import settle
+from orchestrator.domain.pool.billing.meter import note_on, open_interval
 from orchestrator.domain.pool.commands import JobSeen, StartFailed, Tick, VmSeen
+from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.effects import LOOK, StopJob
-from orchestrator.domain.pool.ledger import note_on, open_interval, settle
-from orchestrator.domain.pool.queue import end_slot
+from orchestrator.domain.pool.slots import end_slot
 from orchestrator.domain.pool.state import Vm, VmPhase
-from orchestrator.domain.pool.vms import (
+from orchestrator.domain.pool.vm_lifecycle import (
     AWAKE,
     close_found,
     drop_failed_start,
@@ -17,7 +19,6 @@ from orchestrator.domain.pool.vms import (
     switched_off,
     wake,
 )
-from orchestrator.domain.pool.working import Working
 from orchestrator.domain.start_errors import NOT_FOUND, StartProblem, classify_start_error
 
 ON = ("starting", "running")
@@ -36,7 +37,7 @@ GONE = "gone"
 """There is no VM of that name: somebody has deleted it."""
 
 
-def tick(pool: Working, command: Tick) -> bool:
+def compare(pool: DecisionContext, command: Tick) -> bool:
     """Apply one round of observations.
 
     Returns:
@@ -63,7 +64,7 @@ def tick(pool: Working, command: Tick) -> bool:
     return True
 
 
-def _compare(pool: Working, vm: Vm, seen: VmSeen) -> None:
+def _compare(pool: DecisionContext, vm: Vm, seen: VmSeen) -> None:
     _compare_boot(vm, seen)
     if seen.off_by is not None:
         vm.off_by, vm.max_uptime_s = seen.off_by, seen.max_uptime_s
@@ -92,7 +93,7 @@ def _compare_boot(vm: Vm, seen: VmSeen) -> None:
     vm.machine_boot = seen.machine_boot
 
 
-def _compare_deleted(pool: Working, vm: Vm, seen: VmSeen) -> None:
+def _compare_deleted(pool: DecisionContext, vm: Vm, seen: VmSeen) -> None:
     """Give up a VM that does not exist; an agent that answers is the better witness."""
     if vm.phase not in AWAKE or seen.agent == "up":
         return
@@ -102,13 +103,13 @@ def _compare_deleted(pool: Working, vm: Vm, seen: VmSeen) -> None:
     switched_off(pool, vm)
 
 
-def _take_back(pool: Working, vm: Vm) -> None:
+def _take_back(pool: DecisionContext, vm: Vm) -> None:
     """Close the circuit of a VM that was missing and is there again, made anew."""
     vm.failures = 0
     enter(pool, vm, VmPhase.DEALLOCATED, "there again after it was deleted")
 
 
-def _compare_power(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
+def _compare_power(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -> None:
     if power in BILLED:
         note_on(pool, vm, at=seen.seen_at)
     elif power == OFF and seen.failure is not None and vm.phase is not VmPhase.STARTING:
@@ -129,7 +130,7 @@ def _compare_power(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
         vm.has_run = vm.billed_since is not None
 
 
-def _compare_deallocating(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
+def _compare_deallocating(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -> None:
     if power == OFF:
         switched_off(pool, vm)
     elif power == GOING_OFF:
@@ -147,7 +148,7 @@ def _note_not_begun(vm: Vm, seen: VmSeen) -> None:
     vm.not_begun_at = max(vm.not_begun_at, seen.seen_at)
 
 
-def _compare_starting(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
+def _compare_starting(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -> None:
     failure = seen.failure
     if power in BILLED:
         open_found(pool, vm)
@@ -170,7 +171,7 @@ def _compare_starting(pool: Working, vm: Vm, seen: VmSeen, power: str) -> None:
         _stopped_from_outside(pool, vm, power)
 
 
-def _compare_running(pool: Working, vm: Vm, power: str) -> None:
+def _compare_running(pool: DecisionContext, vm: Vm, power: str) -> None:
     if power in (OFF, GOING_OFF):
         _stopped_from_outside(pool, vm, power)
     elif power == "starting":
@@ -179,7 +180,7 @@ def _compare_running(pool: Working, vm: Vm, power: str) -> None:
         lose(pool, vm, "shut down from inside, which is still billed")
 
 
-def _started_anew(pool: Working, vm: Vm) -> None:
+def _started_anew(pool: DecisionContext, vm: Vm) -> None:
     """Part the billed interval of a VM that had been on and starts: it may have been off between.
 
     Once in a phase, for a start lasts for several rounds.
@@ -189,7 +190,7 @@ def _started_anew(pool: Working, vm: Vm) -> None:
         open_found(pool, vm)
 
 
-def _stopped_from_outside(pool: Working, vm: Vm, power: str) -> None:
+def _stopped_from_outside(pool: DecisionContext, vm: Vm, power: str) -> None:
     close_found(pool, vm)
     if power == GOING_OFF:
         # It can't be started again before that has ended; the retirement waits for it.
@@ -200,7 +201,7 @@ def _stopped_from_outside(pool: Working, vm: Vm, power: str) -> None:
     switched_off(pool, vm)
 
 
-def _compare_agent(pool: Working, vm: Vm, seen: VmSeen) -> None:
+def _compare_agent(pool: DecisionContext, vm: Vm, seen: VmSeen) -> None:
     if seen.agent == "closed":
         lose(pool, vm, "the agent has closed its door until the next boot")
     elif seen.agent == "unreachable":
@@ -222,7 +223,7 @@ def _live_jobs(seen: VmSeen) -> set[Attempt] | None:
     return {(str(job), int(fence)) for job, fence in seen.jobs}
 
 
-def _compare_jobs(pool: Working, vm: Vm, live: set[Attempt]) -> None:
+def _compare_jobs(pool: DecisionContext, vm: Vm, live: set[Attempt]) -> None:
     """Stop jobs that no slot names, and free ended slots that the agent no longer holds."""
     named = {(slot.job_id, slot.fence) for slot in vm.slots.values()}
     for job_id, fence in sorted(live - named):
@@ -235,7 +236,9 @@ def _compare_jobs(pool: Working, vm: Vm, live: set[Attempt]) -> None:
             pool.drop_stop(vm.name, slot.job_id, slot.fence)
 
 
-def _watch_slots(pool: Working, vm: Vm, live: set[Attempt] | None, missing: set[Attempt]) -> None:
+def _watch_slots(
+    pool: DecisionContext, vm: Vm, live: set[Attempt] | None, missing: set[Attempt]
+) -> None:
     """Free claimed slots that nobody works on, at the second look that says so.
 
     The job's workflow is gone, or it is suspended or stuck and its agent has nothing of it: the VM
@@ -257,14 +260,14 @@ def _watch_slots(pool: Working, vm: Vm, live: set[Attempt] | None, missing: set[
             vm.adrift[slot.job_id] = since if was_adrift else pool.now
 
 
-def _end_orphan(pool: Working, ended: JobSeen) -> None:
+def _end_orphan(pool: DecisionContext, ended: JobSeen) -> None:
     held = pool.state.slot_of(ended.job_id)
     if held is not None and held[1].fence == ended.fence and not held[1].releasing:
         end_slot(pool, *held)
     _end_unclaimed(pool, ended)
 
 
-def _end_unclaimed(pool: Working, ended: JobSeen) -> None:
+def _end_unclaimed(pool: DecisionContext, ended: JobSeen) -> None:
     """Drop a ticket or an offer: should its job live after all, it asks again."""
     ticket = pool.ticket_of(ended.job_id)
     if ticket is not None and ticket.fence == ended.fence:
