@@ -184,7 +184,7 @@ class Chaos:
         policy = self._policy
         if vm.phase is VmPhase.DRAINING:
             return policy.draining_s + policy.look_awake_s
-        if vm.phase is VmPhase.DEALLOCATING and vm.billed_since is not None:
+        if vm.phase is VmPhase.DEALLOCATING and vm.interval.began_at is not None:
             return policy.deallocating_s + policy.look_awake_s
         return 0.0
 

@@ -86,11 +86,11 @@ def _compare_boot(vm: Vm, seen: VmSeen) -> None:
     """
     if not seen.machine_boot:
         return
-    if vm.machine_boot == seen.machine_boot:
-        vm.seen_on_at = max(vm.seen_on_at, seen.seen_at)
-    elif vm.machine_boot:
-        vm.is_estimated = True
-    vm.machine_boot = seen.machine_boot
+    if vm.interval.machine_boot == seen.machine_boot:
+        vm.interval.seen_on_at = max(vm.interval.seen_on_at, seen.seen_at)
+    elif vm.interval.machine_boot:
+        vm.interval.is_estimated = True
+    vm.interval.machine_boot = seen.machine_boot
 
 
 def _compare_deleted(pool: DecisionContext, vm: Vm, seen: VmSeen) -> None:
@@ -127,7 +127,7 @@ def _compare_power(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -> N
         open_interval(vm, at=pool.now, estimated=True)
         lose(pool, vm, f"found {power}, which is billed")
     if power in RAN:
-        vm.has_run = vm.billed_since is not None
+        vm.interval.has_run = vm.interval.began_at is not None
 
 
 def _compare_deallocating(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -> None:
@@ -135,7 +135,7 @@ def _compare_deallocating(pool: DecisionContext, vm: Vm, seen: VmSeen, power: st
         switched_off(pool, vm)
     elif power == GOING_OFF:
         close_found(pool, vm)
-    elif vm.billed_since is not None:
+    elif vm.interval.began_at is not None:
         _note_not_begun(vm, seen)
     elif pool.now - vm.phase_since >= pool.policy.look_awake_s:
         # It went off, or was about to, and is on again: it must be asked for once more.
@@ -152,10 +152,10 @@ def _compare_starting(pool: DecisionContext, vm: Vm, seen: VmSeen, power: str) -
     failure = seen.failure
     if power in BILLED:
         open_found(pool, vm)
-    elif vm.billed_since is None:
+    elif vm.interval.began_at is None:
         _note_not_begun(vm, seen)
     # What was observed before ARM took the start says nothing about what came of it.
-    elif pool.now - vm.billed_since < pool.policy.look_awake_s:
+    elif pool.now - vm.interval.began_at < pool.policy.look_awake_s:
         return
     elif power == OFF and failure is not None:
         problem = classify_start_error(failure)
@@ -185,7 +185,7 @@ def _started_anew(pool: DecisionContext, vm: Vm) -> None:
 
     Once in a phase, for a start lasts for several rounds.
     """
-    if vm.billed_since is not None and vm.billed_since < vm.phase_since:
+    if vm.interval.began_at is not None and vm.interval.began_at < vm.phase_since:
         close_found(pool, vm)
         open_found(pool, vm)
 

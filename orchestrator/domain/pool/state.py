@@ -74,24 +74,72 @@ class Slot(NamedTuple):
 
 
 @dataclass(slots=True)
+class Share:
+    """A job's share of a VM's open interval, in seconds."""
+
+    compute_s: float = 0.0
+    cold_start_s: float = 0.0
+    idle_s: float = 0.0
+
+
+class Settled(NamedTuple):
+    """What all attempts of an ended job have cost so far."""
+
+    compute_s: float = 0.0
+    cold_start_s: float = 0.0
+    idle_s: float = 0.0
+    usd: float = 0.0
+
+
+@dataclass(slots=True)
+class OpenInterval:
+    """The time that a VM is billed for and that is not in its account yet.
+
+    Moments are epoch seconds. While nothing is billed, `began_at` is None and the rest is what the
+    last interval left.
+
+    Attributes:
+        is_estimated: The start was discovered and not made by the pool, or the VM may have been
+            off in it.
+        has_run: The VM has been on for more than a start that may yet fail.
+        seen_on_at: When it was last known to be on.
+        machine_boot: Which boot of its machine the agent named; empty before.
+        counted_to: Up to when the seconds have found their parts.
+        parts: Seconds by month and `billing.meter.Part`.
+        shares: By job with a slot.
+        gap_s: Idle seconds since the last job, not yet borne by a next one.
+        cold_s: Seconds of this wake's cold start, not yet borne by a job.
+    """
+
+    began_at: float | None = None
+    is_estimated: bool = False
+    has_run: bool = False
+    seen_on_at: float = 0.0
+    machine_boot: str = ""
+    counted_to: float = 0.0
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
+    gap_s: float = 0.0
+    cold_s: float = 0.0
+
+    def copy(self) -> "OpenInterval":
+        """Give a copy that shares nothing that is changed in place."""
+        return replace(
+            self,
+            parts=_copy_months(self.parts),
+            shares={job_id: replace(share) for job_id, share in self.shares.items()},
+        )
+
+
+@dataclass(slots=True)
 class Vm:
     """A candidate as the pool believes it to be. All moments are epoch seconds.
 
     Attributes:
         epoch: Number of the wake period; 0 before the first.
-        billed_since: Start of the open billed interval, or None.
-        is_estimated: The open interval's start was discovered and not made by the pool, or the VM
-            may have been off in it.
-        has_run: It has been on in the open interval for more than a start that may yet fail.
-        seen_on_at: When it was last known to be on, in the open interval.
-        machine_boot: Which boot of its machine the agent named in this interval; empty before.
+        interval: What it is billed for.
         asked_at: When ARM was first asked for what this phase wants; None once it has answered.
         not_begun_at: When that was last seen not to have begun, epoch seconds.
-        counted_to: Up to when the open interval's seconds have found their parts.
-        parts: Seconds of the open interval by month and `ledger.Part`.
-        shares: Seconds by job with a slot: compute, cold start, idle.
-        gap_s: Idle seconds since the last job, not yet borne by a next one.
-        cold_s: Seconds of this wake's cold start, not yet borne by a job.
         retry_at: End of the cool-down.
         failures: Failed wakes in a row.
         capacity_failures: Stock-outs in a row.
@@ -114,18 +162,9 @@ class Vm:
     slots: dict[str, Slot] = field(default_factory=dict)
     last_busy_at: float = 0.0
     woken_at: float = 0.0
-    billed_since: float | None = None
-    is_estimated: bool = False
-    has_run: bool = False
-    seen_on_at: float = 0.0
-    machine_boot: str = ""
+    interval: OpenInterval = field(default_factory=OpenInterval)
     asked_at: float | None = None
     not_begun_at: float = 0.0
-    counted_to: float = 0.0
-    parts: dict[str, dict[str, float]] = field(default_factory=dict)
-    shares: dict[str, list[float]] = field(default_factory=dict)
-    gap_s: float = 0.0
-    cold_s: float = 0.0
     retry_at: float = 0.0
     failures: int = 0
     capacity_failures: int = 0
@@ -144,8 +183,7 @@ class Vm:
             self,
             slots=dict(self.slots),
             adrift=dict(self.adrift),
-            parts=_copy_months(self.parts),
-            shares={job_id: list(share) for job_id, share in self.shares.items()},
+            interval=self.interval.copy(),
         )
 
 
@@ -155,7 +193,8 @@ class Account:
 
     Attributes:
         estimated_s: The part of `billed_s` whose start or end was discovered, not made.
-        months: Seconds by month (UTC, ``2026-11``) and `ledger.Part`; the latest 24 months.
+        months: Seconds by month (UTC, ``2026-11``) and `billing.meter.Part`; the latest 24
+            months.
     """
 
     billed_s: float = 0.0
@@ -186,7 +225,7 @@ class PoolState:
         generation: The reconciler's.
         tick_at: Last tick, epoch seconds.
         look_at: When the next tick is planned, epoch seconds.
-        settled: What ended jobs cost: seconds of compute, cold start and idle, and USD; bounded.
+        settled: What ended jobs cost; bounded.
         prewarm_vms: VMs wanted warm until `prewarm_until` (epoch seconds).
         learned: Recent durations in seconds: ``wake_s`` (cold starts) and ``job_s`` (slots).
     """
@@ -202,7 +241,7 @@ class PoolState:
     look_at: float = 0.0
     prewarm_vms: int = 0
     prewarm_until: float = 0.0
-    settled: dict[str, list[float]] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
 
     def copy(self) -> Self:
         """Give a copy that shares only values that are never changed in place."""
@@ -232,10 +271,7 @@ class PoolState:
         """Give the JSON object."""
         return {
             "version": VERSION,
-            "vms": {
-                name: {**_fields(vm), "slots": [list(slot) for slot in vm.slots.values()]}
-                for name, vm in self.vms.items()
-            },
+            "vms": {name: _vm_to_json(vm) for name, vm in self.vms.items()},
             "queue": [list(ticket) for ticket in self.queue],
             "outbox": {
                 key: [effect_to_json(p.effect), p.next_at] for key, p in self.outbox.items()
@@ -246,7 +282,7 @@ class PoolState:
             "generation": self.generation,
             "tick_at": self.tick_at,
             "look_at": self.look_at,
-            "settled": self.settled,
+            "settled": {job_id: list(cost) for job_id, cost in self.settled.items()},
             "prewarm_vms": self.prewarm_vms,
             "prewarm_until": self.prewarm_until,
         }
@@ -282,13 +318,60 @@ class PoolState:
             generation=data["generation"],
             tick_at=data["tick_at"],
             look_at=data["look_at"],
-            settled=dict(data.get("settled", {})),
+            settled={job: Settled(*cost) for job, cost in data.get("settled", {}).items()},
             prewarm_vms=data.get("prewarm_vms", 0),
             prewarm_until=data.get("prewarm_until", 0.0),
         )
 
 
-def _fields(value: Vm | Account) -> dict[str, Any]:
+_STORED_VM = (
+    *("name", "phase", "epoch", "phase_since", "slots", "last_busy_at", "woken_at"),
+    *("billed_since", "is_estimated", "has_run", "seen_on_at", "machine_boot"),
+    *("asked_at", "not_begun_at", "counted_to", "parts", "shares", "gap_s", "cold_s", "retry_at"),
+    *("failures", "capacity_failures", "reason", "home", "drain", "receipt", "unseen_since"),
+    *("adrift", "off_by", "max_uptime_s"),
+)
+"""Keys of a stored VM, in their order. Those of its interval lie flat among the others."""
+_STORED_INTERVAL = {
+    "billed_since" if name == "began_at" else name: name for name in OpenInterval.__slots__
+}
+"""Fields of an interval, by their stored key."""
+
+
+def _vm_to_json(vm: Vm) -> dict[str, Any]:
+    interval = vm.interval
+    values = {
+        key: getattr(interval, _STORED_INTERVAL[key])
+        if key in _STORED_INTERVAL
+        else getattr(vm, key)
+        for key in _STORED_VM
+    }
+    values["slots"] = [list(slot) for slot in vm.slots.values()]
+    values["shares"] = {
+        job_id: [share.compute_s, share.cold_start_s, share.idle_s]
+        for job_id, share in interval.shares.items()
+    }
+    return values
+
+
+def _vm_from_json(data: Mapping[str, Any]) -> Vm:
+    slots = [Slot(*slot) for slot in data["slots"]]
+    interval = {
+        name: data[key]
+        for key, name in _STORED_INTERVAL.items()
+        if key in data and key != "shares"
+    }
+    shares = {job_id: Share(*share) for job_id, share in data.get("shares", {}).items()}
+    values = {
+        **_known(Vm, data),
+        "phase": VmPhase(data["phase"]),
+        "slots": {slot.job_id: slot for slot in slots},
+        "interval": OpenInterval(**interval, shares=shares),
+    }
+    return Vm(**values)
+
+
+def _fields(value: Account) -> dict[str, Any]:
     """Give an object's fields as they are; `asdict` would copy each of them, however deep."""
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -299,13 +382,3 @@ def _known(kind: type[Vm | Account], data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copy_months(months: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return {month: dict(parts) for month, parts in months.items()}
-
-
-def _vm_from_json(data: Mapping[str, Any]) -> Vm:
-    slots = [Slot(*slot) for slot in data["slots"]]
-    values = {
-        **_known(Vm, data),
-        "phase": VmPhase(data["phase"]),
-        "slots": {s.job_id: s for s in slots},
-    }
-    return Vm(**values)

@@ -123,7 +123,7 @@ def power_asked(pool: DecisionContext, command: PowerAsked) -> Reply:
     if vm is None or vm.drain != command.drain:
         return STALE
     off_at = command.found_off_at
-    if off_at is not None and vm.billed_since is not None and vm.billed_since < off_at:
+    if off_at is not None and vm.interval.began_at is not None and vm.interval.began_at < off_at:
         _note_found_off(pool, vm, off_at, start_failed=command.start_failed)
     if vm.asked_at is None:
         vm.asked_at = command.at
@@ -134,14 +134,14 @@ def _note_found_off(pool: DecisionContext, vm: Vm, off_at: float, *, start_faile
     """End the billed interval of a VM that was found off just before ARM is asked once more."""
     if start_failed:
         drop_failed_start(vm)
-    elif vm.phase is VmPhase.STARTING and vm.billed_since is not None:
-        if off_at - vm.billed_since >= pool.policy.look_awake_s:
+    elif vm.phase is VmPhase.STARTING and vm.interval.began_at is not None:
+        if off_at - vm.interval.began_at >= pool.policy.look_awake_s:
             # Somebody has stopped it since it was started.
             close_found(pool, vm)
             vm.asked_at = None
         else:
             # Azure may not show yet what it has begun.
-            vm.is_estimated = True
+            vm.interval.is_estimated = True
 
 
 def power_refused(pool: DecisionContext, command: PowerRefused) -> Reply:
@@ -169,7 +169,7 @@ def start_accepted(pool: DecisionContext, command: StartAccepted) -> Reply:
         return STALE
     began_at = min(_asked_at(vm) or command.at, command.at)
     vm.asked_at = None
-    if vm.billed_since is None:
+    if vm.interval.began_at is None:
         is_estimated = command.may_have_been_on or began_at < command.at
         open_interval(vm, at=began_at, estimated=is_estimated)
         # What was observed before this says nothing any more, though the bill may be older.
@@ -180,7 +180,7 @@ def start_accepted(pool: DecisionContext, command: StartAccepted) -> Reply:
 
 def open_found(pool: DecisionContext, vm: Vm) -> None:
     """Open the billed interval of a VM that is found on, unless it is open."""
-    if vm.billed_since is None:
+    if vm.interval.began_at is None:
         open_interval(vm, at=_asked_at(vm) or pool.now, estimated=True)
 
 
@@ -189,7 +189,7 @@ def drop_failed_start(vm: Vm) -> None:
 
     One that has run in it was billed, whatever has come of a later start.
     """
-    if not vm.has_run:
+    if not vm.interval.has_run:
         drop_interval(vm)
         # That start was what the calls without an answer had asked for.
         vm.asked_at = None
@@ -209,7 +209,7 @@ def vm_running(pool: DecisionContext, command: VmRunning) -> Reply:
         return STALE
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
-    vm.has_run = True
+    vm.interval.has_run = True
     enter(pool, vm, VmPhase.WARMING, "the agent sets up")
     return DONE
 
@@ -234,8 +234,8 @@ def vm_ready(pool: DecisionContext, command: VmReady) -> Reply:
     vm.last_busy_at = pool.now
     open_found(pool, vm)
     note_on(pool, vm, at=pool.now)
-    vm.has_run = True
-    vm.machine_boot = command.machine_boot
+    vm.interval.has_run = True
+    vm.interval.machine_boot = command.machine_boot
     enter(pool, vm, VmPhase.READY, "ready")
     return DONE
 
@@ -328,7 +328,7 @@ def deallocation_accepted(pool: DecisionContext, command: DeallocationAccepted) 
         return STALE
     ended_at = min(_asked_at(vm) or command.at, command.at)
     vm.asked_at = None
-    if vm.billed_since is not None:
+    if vm.interval.began_at is not None:
         # What was observed before this says nothing any more.
         vm.phase_since = pool.now
     is_estimated = command.may_have_been_off or ended_at < command.at

@@ -8,25 +8,26 @@ the idle time at the end is nobody's.
 from typing import Any
 
 from orchestrator.domain.pool.context import DecisionContext
-from orchestrator.domain.pool.state import SETTLED_LIMIT, Vm
+from orchestrator.domain.pool.state import SETTLED_LIMIT, Settled, Share, Vm
 
 
 def hand_out(vm: Vm) -> None:
     """Let the jobs that now hold slots bear the cold start or the idle gap before them."""
-    if not vm.slots or not (vm.cold_s or vm.gap_s):
+    interval = vm.interval
+    if not vm.slots or not (interval.cold_s or interval.gap_s):
         return
     for job_id in vm.slots:
         share = share_of(vm, job_id)
-        share[1] += vm.cold_s / len(vm.slots)
-        share[2] += vm.gap_s / len(vm.slots)
-    vm.cold_s = vm.gap_s = 0.0
+        share.cold_start_s += interval.cold_s / len(vm.slots)
+        share.idle_s += interval.gap_s / len(vm.slots)
+    interval.cold_s = interval.gap_s = 0.0
 
 
 def give_back(vm: Vm, job_id: str) -> None:
     """Take a share from a job whose offer came to nothing, for the next job to bear."""
-    _, cold_s, idle_s = vm.shares.pop(job_id, [0.0, 0.0, 0.0])
-    vm.cold_s += cold_s
-    vm.gap_s += idle_s
+    share = vm.interval.shares.pop(job_id, Share())
+    vm.interval.cold_s += share.cold_start_s
+    vm.interval.gap_s += share.idle_s
 
 
 def settle(pool: DecisionContext, vm: Vm, job_id: str) -> dict[str, Any] | None:
@@ -35,35 +36,37 @@ def settle(pool: DecisionContext, vm: Vm, job_id: str) -> dict[str, Any] | None:
     Several attempts of one job add up.
     """
     settled = pool.state.settled
-    share = vm.shares.pop(job_id, None)
-    before = settled.pop(job_id, [0.0, 0.0, 0.0, 0.0])
-    if share is None and before == [0.0, 0.0, 0.0, 0.0]:
-        return None
-    price = price_of(pool, vm)
-    seconds = share or [0.0, 0.0, 0.0]
-    settled[job_id] = [
-        *(round(old + new, 3) for old, new in zip(before, seconds, strict=False)),
-        round(before[3] + sum(seconds) * price / 3600, 6),
-    ]
+    share = vm.interval.shares.pop(job_id, None)
+    before = settled.pop(job_id, Settled())
+    if share is None:
+        if before == Settled():
+            return None
+        share = Share()
+    seconds = share.compute_s + share.cold_start_s + share.idle_s
+    settled[job_id] = Settled(
+        compute_s=round(before.compute_s + share.compute_s, 3),
+        cold_start_s=round(before.cold_start_s + share.cold_start_s, 3),
+        idle_s=round(before.idle_s + share.idle_s, 3),
+        usd=round(before.usd + seconds * price_of(pool, vm) / 3600, 6),
+    )
     while len(settled) > SETTLED_LIMIT:
         del settled[next(iter(settled))]
     return cost_of(settled[job_id])
 
 
-def cost_of(settled: list[float]) -> dict[str, Any]:
+def cost_of(settled: Settled) -> dict[str, Any]:
     """Give an ended job's cost as its status shows it."""
-    compute_s, cold_s, idle_s, usd = settled
     return {
-        "usd": usd,
-        "compute_seconds": compute_s,
-        "cold_start_seconds": cold_s,
-        "idle_seconds": idle_s,
+        "usd": settled.usd,
+        "compute_seconds": settled.compute_s,
+        "cold_start_seconds": settled.cold_start_s,
+        "idle_seconds": settled.idle_s,
     }
 
 
-def share_of(vm: Vm, job_id: str) -> list[float]:
+def share_of(vm: Vm, job_id: str) -> Share:
     """Give a job's share of the open interval, begun when needed."""
-    return vm.shares.setdefault(job_id, [0.0, 0.0, 0.0])
+    return vm.interval.shares.setdefault(job_id, Share())
 
 
 def price_of(pool: DecisionContext, vm: Vm) -> float:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from orchestrator.domain.pool.billing.allocation import price_of, settle, share_of
 from orchestrator.domain.pool.context import DecisionContext
 from orchestrator.domain.pool.effects import RecordInterval
-from orchestrator.domain.pool.state import MONTHS_LIMIT, Account, Vm, VmPhase
+from orchestrator.domain.pool.state import MONTHS_LIMIT, Account, OpenInterval, Vm, VmPhase
 
 COLD = (VmPhase.STARTING, VmPhase.WARMING)
 
@@ -31,14 +31,7 @@ class Part(StrEnum):
 
 def open_interval(vm: Vm, *, at: float, estimated: bool) -> None:
     """Begin to count a VM's billed time at a moment (epoch seconds)."""
-    vm.billed_since = vm.counted_to = at
-    vm.is_estimated = estimated
-    vm.has_run = False
-    vm.seen_on_at = at
-    vm.machine_boot = ""
-    vm.parts = {}
-    vm.shares = {}
-    vm.gap_s = vm.cold_s = 0.0
+    vm.interval = OpenInterval(began_at=at, counted_to=at, seen_on_at=at, is_estimated=estimated)
 
 
 def note_on(pool: DecisionContext, vm: Vm, *, at: float) -> None:
@@ -46,87 +39,87 @@ def note_on(pool: DecisionContext, vm: Vm, *, at: float) -> None:
 
     For longer than two looks nobody knew: it may have been off, and on again, in between.
     """
-    if vm.billed_since is None:
+    if vm.interval.began_at is None:
         return
-    if at - vm.seen_on_at > UNSEEN_LOOKS * pool.policy.look_awake_s:
-        vm.is_estimated = True
-    vm.seen_on_at = max(vm.seen_on_at, at)
+    if at - vm.interval.seen_on_at > UNSEEN_LOOKS * pool.policy.look_awake_s:
+        vm.interval.is_estimated = True
+    vm.interval.seen_on_at = max(vm.interval.seen_on_at, at)
 
 
 def drop_interval(vm: Vm) -> None:
     """Forget an open interval: nothing was allocated that could be billed."""
-    vm.billed_since = None
-    vm.parts, vm.shares = {}, {}
+    vm.interval.began_at = None
+    vm.interval.parts, vm.interval.shares = {}, {}
 
 
 def count(vm: Vm, until: float) -> None:
     """Count the time since the last count under the state that the VM has had since."""
-    if vm.billed_since is None or until <= vm.counted_to:
+    if vm.interval.began_at is None or until <= vm.interval.counted_to:
         return
-    seconds = until - vm.counted_to
+    seconds = until - vm.interval.counted_to
     jobs = [slot.job_id for slot in vm.slots.values() if slot.claimed]
     if vm.phase in COLD:
         part = Part.COLD_START
-        vm.cold_s += seconds
+        vm.interval.cold_s += seconds
     elif jobs:
         part = Part.JOB
         for job_id in jobs:
-            share_of(vm, job_id)[0] += seconds / len(jobs)
+            share_of(vm, job_id).compute_s += seconds / len(jobs)
     else:
         part = Part.IDLE
-        vm.gap_s += seconds
-    for month, spent_s in _by_month(vm.counted_to, until):
-        _add(vm.parts, month, part, spent_s)
-    vm.counted_to = until
+        vm.interval.gap_s += seconds
+    for month, spent_s in _by_month(vm.interval.counted_to, until):
+        _add(vm.interval.parts, month, part, spent_s)
+    vm.interval.counted_to = until
 
 
 def fail_start(vm: Vm) -> None:
     """Call what was counted as cold start a failed start."""
-    for parts in vm.parts.values():
+    for parts in vm.interval.parts.values():
         seconds = parts.pop(Part.COLD_START, 0.0)
         # A new key must be a plain string, for orjson writes no other.
         parts[str(Part.FAILED_START)] = parts.get(Part.FAILED_START, 0.0) + seconds
-    vm.cold_s = 0.0
+    vm.interval.cold_s = 0.0
 
 
 def close_interval(pool: DecisionContext, vm: Vm, *, at: float, estimated: bool) -> None:
     """Put a VM's open interval into its account, and have it recorded for good."""
-    if vm.billed_since is None:
+    if vm.interval.began_at is None:
         return
     count(vm, at)
-    at = max(at, vm.billed_since)
+    at = max(at, vm.interval.began_at)
     note_on(pool, vm, at=at)
-    _take_back(vm, vm.counted_to - at)
-    seconds = at - vm.billed_since
+    _take_back(vm, vm.interval.counted_to - at)
+    seconds = at - vm.interval.began_at
     usd = seconds * price_of(pool, vm) / 3600
     account = pool.account(vm)
     account.billed_s += seconds
     account.cost_usd += usd
-    is_estimated = estimated or vm.is_estimated
+    is_estimated = estimated or vm.interval.is_estimated
     if is_estimated:
         account.estimated_s += seconds
-    merge_months(account.months, vm.parts)
+    merge_months(account.months, vm.interval.parts)
     pool.keep(
         RecordInterval(
             vm=vm.name,
             epoch=vm.epoch,
-            began_at=vm.billed_since,
+            began_at=vm.interval.began_at,
             ended_at=at,
-            parts=_total(vm.parts),
+            parts=_total(vm.interval.parts),
             cost_usd=round(usd, 6),
             is_estimated=is_estimated,
         )
     )
-    for job_id in list(vm.shares):
+    for job_id in list(vm.interval.shares):
         settle(pool, vm, job_id)
     drop_interval(vm)
-    vm.is_estimated = False
+    vm.interval.is_estimated = False
 
 
 def _take_back(vm: Vm, seconds: float) -> None:
     """Uncount what was counted past the interval's end, latest parts first."""
-    for month in sorted(vm.parts, reverse=True):
-        parts = vm.parts[month]
+    for month in sorted(vm.interval.parts, reverse=True):
+        parts = vm.interval.parts[month]
         for part in (Part.IDLE, Part.JOB, Part.COLD_START, Part.FAILED_START):
             taken = min(parts.get(part, 0.0), seconds)
             if taken > 0:
@@ -136,17 +129,13 @@ def _take_back(vm: Vm, seconds: float) -> None:
 
 def account_now(account: Account, vm: Vm, *, price_per_hour_usd: float, now: float) -> Account:
     """Give a VM's account with its open interval counted up to `now`."""
-    if vm.billed_since is None:
+    if vm.interval.began_at is None:
         return account
-    open_vm = replace(
-        vm,
-        parts={month: dict(parts) for month, parts in vm.parts.items()},
-        shares={job: list(share) for job, share in vm.shares.items()},
-    )
+    open_vm = replace(vm, interval=vm.interval.copy())
     count(open_vm, now)
     months = {month: dict(parts) for month, parts in account.months.items()}
-    merge_months(months, open_vm.parts)
-    open_s = max(0.0, now - vm.billed_since)
+    merge_months(months, open_vm.interval.parts)
+    open_s = max(0.0, now - vm.interval.began_at)
     return replace(
         account,
         billed_s=account.billed_s + open_s,

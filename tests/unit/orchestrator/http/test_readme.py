@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator.domain.job import JobState
 from orchestrator.domain.pool import Enqueue
 from orchestrator.domain.pool.billing.allocation import cost_of
+from orchestrator.domain.pool.state import Settled
 from tests.unit.orchestrator.http.desk import PNG, Desk
 from tests.unit.orchestrator.parts import MANIFEST
 
@@ -39,7 +40,7 @@ class TestReadmesExample:
         job_id = form["id"]
         desk.parts.apply(Enqueue(job_id=job_id, fence=1))
         queued = desk.get(job_id).body
-        cost = cost_of([5.188, 10.43, 0.044, 0.01598])
+        cost = cost_of(Settled(5.188, 10.43, 0.044, 0.01598))
         desk.parts.jobs.change(
             job_id,
             lambda row: replace(row, state=JobState.SUCCEEDED, result=MANIFEST, cost=cost),

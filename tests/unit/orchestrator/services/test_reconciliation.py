@@ -42,7 +42,7 @@ class TestTick:
 
         tick(ready)
 
-        assert ready.vm().machine_boot == "b-7"
+        assert ready.vm().interval.machine_boot == "b-7"
 
     def test_remembers_when_the_vm_is_switched_off(self, ready: Parts, tick):
         ready.agent().cap = {"cap_left_s": 9000.0, "max_uptime_s": 43200.0}
@@ -118,7 +118,7 @@ class TestTick:
         tick(running)
 
         assert running.vm().phase == "broken"
-        assert running.vm().billed_since is None
+        assert running.vm().interval.began_at is None
 
     def test_takes_on_a_vm_that_was_replaced_under_its_name(self, running: Parts, tick, do):
         """Its agent knows nothing of the job, whose own workflow then ends the attempt."""

@@ -25,7 +25,7 @@ class TestStartVm:
 
         assert answer == {"outcome": "accepted"}
         assert starting.power.calls == [("start", "gpu-1")]
-        assert starting.vm().billed_since == starting.now
+        assert starting.vm().interval.began_at == starting.now
 
     def test_twice_is_once(self, starting: Parts, do):
         began_at = starting.now
@@ -33,7 +33,7 @@ class TestStartVm:
             do(starting.vms.start_vm(starting.order(), starting.durable))
             starting.now += 100
 
-        assert starting.vm().billed_since == began_at
+        assert starting.vm().interval.began_at == began_at
         assert starting.power.powers["gpu-1"] in ("starting", "running")
 
     def test_parts_the_bill_of_a_vm_that_somebody_stopped_since_the_first_call(
@@ -45,7 +45,7 @@ class TestStartVm:
 
         do(starting.vms.start_vm(starting.order(), starting.durable))
 
-        assert starting.vm().billed_since == starting.now
+        assert starting.vm().interval.began_at == starting.now
 
     def test_does_nothing_under_another_epoch(self, starting: Parts, do):
         order = starting.order(epoch=ELSEWHEN)
@@ -91,8 +91,8 @@ class TestStartVm:
         starting.now += 20
         do(starting.vms.start_vm(starting.order(), starting.durable))
 
-        assert starting.vm().billed_since == asked_at
-        assert starting.vm().is_estimated
+        assert starting.vm().interval.began_at == asked_at
+        assert starting.vm().interval.is_estimated
 
     @pytest.mark.parametrize("power", ["deallocated", "running"])
     def test_a_vm_that_somebody_has_started_is_billed_since_before(
@@ -102,8 +102,8 @@ class TestStartVm:
 
         do(starting.vms.start_vm(starting.order(), starting.durable))
 
-        assert starting.vm().billed_since == starting.now
-        assert starting.vm().is_estimated == (power == "running")
+        assert starting.vm().interval.began_at == starting.now
+        assert starting.vm().interval.is_estimated == (power == "running")
 
     @pytest.mark.parametrize("power", ["stopped", "running"])
     def test_a_refusal_does_not_hide_a_vm_that_is_on(self, starting: Parts, do, power: str):
@@ -122,8 +122,8 @@ class TestStartVm:
         starting.now += 20
         do(starting.vms.start_vm(starting.order(), starting.durable))
 
-        assert starting.vm().billed_since == starting.now
-        assert not starting.vm().is_estimated
+        assert starting.vm().interval.began_at == starting.now
+        assert not starting.vm().interval.is_estimated
 
     def test_a_stock_out_cools_the_candidate_down(self, starting: Parts, do):
         starting.power.refuse_next(ArmError("ZonalAllocationFailed", "no room"))
@@ -216,7 +216,7 @@ class TestCheckWake:
 
         assert outcomes == ["starting", "failed", "stale"]
         assert starting.vm().phase == "no_capacity"
-        assert starting.vm().billed_since is None
+        assert starting.vm().interval.began_at is None
 
     def test_a_power_that_cannot_be_read_is_waited_for(self, starting: Parts, do):
         starting.power.errors = [ArmError("Unreachable", "no answer")]
@@ -353,7 +353,7 @@ class TestDeallocateVm:
         answer = do(idle.vms.deallocate_vm(idle.order(), idle.durable))
 
         assert answer == {"outcome": "later", "code": "Conflict", "retry_after_s": None}
-        assert idle.vm().billed_since is not None
+        assert idle.vm().interval.began_at is not None
 
     @pytest.mark.parametrize("power", ["deallocated", "deallocating", "running"])
     def test_a_lost_vm_may_have_been_off_before(self, ready: Parts, do, power: str):

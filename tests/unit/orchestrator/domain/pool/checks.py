@@ -205,9 +205,9 @@ def check_nobody_vanished(
 def check_ledger(state: PoolState) -> None:
     """6: the parts of every interval, open or closed, add up to it."""
     for vm in state.vms.values():
-        counted_s = sum(sum(parts.values()) for parts in vm.parts.values())
-        is_open = vm.billed_since is not None
-        open_s = vm.counted_to - vm.billed_since if is_open else 0.0
+        counted_s = sum(sum(parts.values()) for parts in vm.interval.parts.values())
+        is_open = vm.interval.began_at is not None
+        open_s = vm.interval.counted_to - vm.interval.began_at if is_open else 0.0
         assert abs(counted_s - open_s) < ROUNDING_S, "seconds were lost"
     for account in state.accounts.values():
         counted_s = sum(sum(parts.values()) for parts in account.months.values())
@@ -226,5 +226,5 @@ def check_bounds(state: PoolState) -> None:
     assert len(state.over) <= OVER_LIMIT
     assert len(state.settled) <= SETTLED_LIMIT
     for vm in state.vms.values():
-        assert set(vm.shares) <= set(vm.slots), "shares of jobs that are gone"
+        assert set(vm.interval.shares) <= set(vm.slots), "shares of jobs that are gone"
     assert all(len(values) <= LEARNED_LIMIT for values in state.learned.values())

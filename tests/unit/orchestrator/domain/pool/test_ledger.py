@@ -294,20 +294,20 @@ class TestLostAnswers:
         pool.at(0, Enqueue(job_id="a", fence=101))
         second = 0.2
         for call in calls:
-            if pool.state.vms["gpu"].billed_since is None:
+            if pool.state.vms["gpu"].interval.began_at is None:
                 second = pool.ask(second, call, wanted="starting")
         if has_tick:
             pool.look(second)
-        if pool.state.vms["gpu"].billed_since is None:
+        if pool.state.vms["gpu"].interval.began_at is None:
             pool.ask(second, Call(acts=True, answers=True, pause_s=0), wanted="starting")
 
         vm = pool.state.vms["gpu"]
         lost = [call for call in calls if not call.answers]
-        if vm.is_estimated:
+        if vm.interval.is_estimated:
             assert lost
-            assert abs(vm.billed_since - pool.metered_at) <= pauses_s(calls)
+            assert abs(vm.interval.began_at - pool.metered_at) <= pauses_s(calls)
         else:
-            assert vm.billed_since == pool.metered_at
+            assert vm.interval.began_at == pool.metered_at
 
     @given(calls=calls, has_tick=st.booleans())
     def test_a_deallocation_ends_the_bill_when_it_was_taken_or_says_that_it_guesses(
@@ -347,8 +347,8 @@ class TestLostAnswers:
         pool.ask(310, Call(acts=True, answers=True, pause_s=0), wanted="starting")
 
         vm = pool.state.vms["gpu"]
-        assert vm.is_estimated
-        assert vm.billed_since == pool.began_at + 300
+        assert vm.interval.is_estimated
+        assert vm.interval.began_at == pool.began_at + 300
 
     def test_a_look_does_not_keep_a_late_refusal_from_ending_the_doubt(self):
         pool = Azure()
@@ -361,7 +361,7 @@ class TestLostAnswers:
         pool.ask(100, Call(acts=True, answers=True, pause_s=0), wanted="starting")
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 100, False)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at + 100, False)
 
     def test_a_call_that_has_ended_nothing_is_no_clue_to_when_a_later_deallocation_was(self):
         pool = drained()
@@ -480,7 +480,7 @@ class TestFailedStarts:
         pool.at(21.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 21))
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 21, False)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at + 21, False)
 
     def test_a_second_start_of_a_vm_that_somebody_stopped_is_billed_from_its_own_call(self):
         """Rehearsal, seed 131: the two were billed as one, the time in between, too."""
@@ -490,7 +490,7 @@ class TestFailedStarts:
         pool.at(80.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 80))
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 80, False)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at + 80, False)
         (interval,) = {i.key: i for i in pool.intervals}.values()
         assert interval.began_at == pool.began_at
         assert interval.is_estimated
@@ -502,7 +502,7 @@ class TestFailedStarts:
         pool.at(13.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 13))
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at, True)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at, True)
         assert pool.intervals == []
 
     def test_a_failed_start_leaves_no_call_without_an_answer(self):
@@ -515,14 +515,14 @@ class TestFailedStarts:
         pool.at(21.1, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.began_at + 21))
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 21, False)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at + 21, False)
 
     def test_a_failure_seen_before_the_start_was_taken_is_that_of_an_older_one(self):
         pool = Starting()
 
         pool.ask_after_a_look(21, looked=-1)
 
-        assert pool.state.vms["gpu"].billed_since == pool.began_at
+        assert pool.state.vms["gpu"].interval.began_at == pool.began_at
 
     def test_a_failure_seen_before_a_late_second_call_was_taken_does_not_end_the_wake(self):
         pool = Azure()
@@ -543,7 +543,7 @@ class TestFailedStarts:
 
         vm = pool.state.vms["gpu"]
         assert vm.phase == "starting"
-        assert vm.billed_since is not None
+        assert vm.interval.began_at is not None
 
     def test_a_start_by_hand_of_a_vm_that_had_been_on_bills_nothing_if_it_fails(self):
         pool = Starting()
@@ -580,14 +580,14 @@ class TestBoots:
         return pool
 
     def test_another_one_makes_the_bill_an_estimate(self):
-        assert self.looked_at("one", "two").state.vms["gpu"].is_estimated
+        assert self.looked_at("one", "two").state.vms["gpu"].interval.is_estimated
 
     @pytest.mark.parametrize("boots", [("one", "one"), ("one", "", "one"), ("", "")])
     def test_the_same_one_does_not(self, boots: tuple[str, ...]):
-        assert not self.looked_at(*boots).state.vms["gpu"].is_estimated
+        assert not self.looked_at(*boots).state.vms["gpu"].interval.is_estimated
 
     def test_the_same_one_vouches_for_a_time_without_looks(self):
-        assert not self.looked_at("one", "one", every_s=600).state.vms["gpu"].is_estimated
+        assert not self.looked_at("one", "one", every_s=600).state.vms["gpu"].interval.is_estimated
 
     def test_that_made_the_vm_ready_is_the_first(self):
         pool = Azure()
@@ -595,7 +595,7 @@ class TestBoots:
         pool.at(0, StartAccepted(vm="gpu", epoch=pool.epoch, at=pool.now))
         pool.at(100, VmReady(vm="gpu", epoch=pool.epoch, machine_boot="one"))
 
-        assert pool.state.vms["gpu"].machine_boot == "one"
+        assert pool.state.vms["gpu"].interval.machine_boot == "one"
 
     def test_of_the_interval_before_says_nothing(self):
         pool = self.looked_at("one")
@@ -605,7 +605,7 @@ class TestBoots:
         vm = pool.state.vms["gpu"]
         pool.at(701, StartAccepted(vm="gpu", epoch=vm.epoch, at=pool.began_at + 701))
 
-        assert pool.state.vms["gpu"].machine_boot == ""
+        assert pool.state.vms["gpu"].interval.machine_boot == ""
 
 
 class TestUnseen:
@@ -625,7 +625,7 @@ class TestUnseen:
         for second in looks:
             pool.look(second)
 
-        assert pool.state.vms["gpu"].is_estimated == is_estimated
+        assert pool.state.vms["gpu"].interval.is_estimated == is_estimated
 
     def test_at_its_end_too(self):
         pool = drained()
@@ -653,7 +653,7 @@ class TestFoundOff:
         assert interval.is_estimated
         assert interval.ended_at - interval.began_at == TICK_S
         assert pool.state.vms["gpu"].phase in ("deallocated", "starting")
-        assert pool.state.vms["gpu"].billed_since is None
+        assert pool.state.vms["gpu"].interval.began_at is None
 
     def test_an_observation_from_before_the_start_ends_nothing(self):
         pool = self.starting()
@@ -662,7 +662,7 @@ class TestFoundOff:
         pool.look(1 + TICK_S / 2)
 
         assert pool.state.vms["gpu"].phase == "starting"
-        assert pool.state.vms["gpu"].billed_since == pool.began_at + 1
+        assert pool.state.vms["gpu"].interval.began_at == pool.began_at + 1
 
     @pytest.mark.parametrize("power", ["starting", "running", "stopping", "stopped"])
     def test_a_start_without_an_answer_is_billed_from_the_call_once_the_vm_is_seen(
@@ -676,7 +676,7 @@ class TestFoundOff:
         pool.look(90)
 
         vm = pool.state.vms["gpu"]
-        assert (vm.billed_since, vm.is_estimated) == (pool.began_at + 1, True)
+        assert (vm.interval.began_at, vm.interval.is_estimated) == (pool.began_at + 1, True)
 
     def test_a_start_that_azure_gives_up_is_never_billed(self):
         pool = self.starting()
@@ -717,9 +717,9 @@ class TestFoundOff:
         pool.look(453 + TICK_S)
 
         vm = pool.state.vms["gpu"]
-        assert (believed.billed_since, believed.drain) == (None, 1)
-        assert (vm.phase, vm.drain, vm.is_estimated) == ("deallocating", 2, True)
-        assert vm.billed_since == pool.began_at + 453 + TICK_S
+        assert (believed.interval.began_at, believed.drain) == (None, 1)
+        assert (vm.phase, vm.drain, vm.interval.is_estimated) == ("deallocating", 2, True)
+        assert vm.interval.began_at == pool.began_at + 453 + TICK_S
 
     def test_a_vm_that_was_on_and_starts_may_have_been_off_in_between(self):
         pool = Azure()
@@ -732,5 +732,5 @@ class TestFoundOff:
         (interval,) = {i.key: i for i in pool.intervals}.values()
         assert interval.is_estimated
         vm = pool.state.vms["gpu"]
-        assert vm.is_estimated
-        assert vm.billed_since == interval.ended_at == pool.now - TICK_S
+        assert vm.interval.is_estimated
+        assert vm.interval.began_at == interval.ended_at == pool.now - TICK_S

@@ -169,7 +169,7 @@ class TestRule02OfferAndClaim:
         bears = pool.tell(Release(job_id="here", fence=1))["cost"]
 
         assert bears["cold_start_seconds"] == 40
-        assert pool.vm().shares == {}
+        assert pool.vm().interval.shares == {}
         assert "gone" not in pool.state.settled
 
     def test_a_job_that_made_way_may_come_back(self):
@@ -922,7 +922,7 @@ class TestPowerFromOutside:
         pool.tick(pool.see(power=power))
 
         assert pool.phase() == "starting"
-        assert pool.vm().is_estimated
+        assert pool.vm().interval.is_estimated
 
     @pytest.mark.parametrize("power", ["stopping", "stopped"])
     def test_a_vm_that_was_only_shut_down_is_still_billed_and_deallocated(self, power: str):
@@ -932,7 +932,7 @@ class TestPowerFromOutside:
         pool.tick(pool.see(power=power))
 
         assert pool.phase() == "deallocating"
-        assert pool.vm().billed_since == pool.now
+        assert pool.vm().interval.began_at == pool.now
 
     def test_a_vm_stopped_by_someone_else_ends_its_attempts(self):
         pool = Bench()
@@ -978,7 +978,7 @@ class TestDeletedFromOutside:
             "ResourceNotFound: the VM was deleted",
         )
         assert pool.state.accounts["gpu-1"].estimated_s == 50.0
-        assert pool.vm().billed_since is None
+        assert pool.vm().interval.began_at is None
         assert pool.woken() == ["gpu-1", "gpu-2"]
 
     def test_a_vm_that_is_gone_on_its_way_down_is_waited_for_no_longer(self):
