@@ -2,6 +2,8 @@ import ast
 import re
 import tomllib
 
+from orchestrator.domain.pool.transitions import draw
+
 HEADINGS = ["Status", "Context", "Decision", "Consequences"]
 
 
@@ -64,6 +66,12 @@ class TestRoutes:
 
         assert rows
         assert [row for row in rows if "/api/" not in row[1]] == []
+
+
+class TestArchitecture:
+    def test_draws_the_phases_as_the_pool_knows_them(self, root):
+        """`python -m orchestrator.domain.pool.transitions` prints the drawing."""
+        assert f"```mermaid\n{draw()}\n```" in (root / "ARCHITECTURE.md").read_text("utf-8")
 
 
 class TestDocuments:

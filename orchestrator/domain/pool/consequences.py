@@ -9,6 +9,7 @@ from orchestrator.domain.pool.idle_policy import plan_stop
 from orchestrator.domain.pool.scale_up import needs_another
 from orchestrator.domain.pool.slots import end_slot, withdraw
 from orchestrator.domain.pool.state import Slot, Vm, VmPhase
+from orchestrator.domain.pool.transitions import Step
 from orchestrator.domain.pool.vm_lifecycle import (
     AWAKE,
     ON_THE_WAY_UP,
@@ -58,6 +59,7 @@ def is_overdue(pool: DecisionContext, slot: Slot) -> bool:
 
 def expire_phases(pool: DecisionContext) -> None:
     """Apply the deadline of every transitional phase; none depends on a workflow being alive."""
+    pool.cause = Step.DEADLINE
     policy = pool.policy
     for vm in pool.state.vms.values():
         age = pool.now - vm.phase_since
@@ -106,6 +108,7 @@ def stop_idle(pool: DecisionContext) -> None:
 
     One that is no longer configured, or near its hard cap, is drained even while jobs wait.
     """
+    pool.cause = Step.IDLE
     for vm in pool.state.vms.values():
         if vm.phase is not VmPhase.READY or vm.slots:
             continue
@@ -123,6 +126,7 @@ def stop_idle(pool: DecisionContext) -> None:
 
 def wake_another(pool: DecisionContext) -> None:
     """Wake the first candidate that can be, if the queue or a wish for warmth asks for it."""
+    pool.cause = Step.DEMAND
     why = needs_another(pool)
     if not why:
         return

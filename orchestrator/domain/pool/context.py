@@ -25,10 +25,12 @@ class DecisionContext:
     Attributes:
         state: A copy that may be changed.
         now: The moment of the decision, epoch seconds.
+        cause: What is being applied: the name of a command, or a `transitions.Step`.
     """
 
-    def __init__(self, state: PoolState, now: float, policy: PoolPolicy) -> None:
+    def __init__(self, state: PoolState, now: float, policy: PoolPolicy, *, cause: str) -> None:
         self.state = state
+        self.cause = cause
         self.now = now
         self.policy = policy
 

@@ -62,7 +62,7 @@ def decide(state: PoolState, command: Command, now: float, policy: PoolPolicy) -
         now: Epoch seconds.
         policy: The candidates and the rules' numbers.
     """
-    pool = DecisionContext(state.copy(), now, policy)
+    pool = DecisionContext(state.copy(), now, policy, cause=type(command).__name__)
     for vm in pool.state.vms.values():
         count(vm, now)
     counted = pool.state.copy()

@@ -33,6 +33,7 @@ from orchestrator.domain.pool.ending import is_ending
 from orchestrator.domain.pool.idle_policy import lacks_warmth
 from orchestrator.domain.pool.policy import PoolPolicy
 from orchestrator.domain.pool.state import Vm, VmPhase
+from orchestrator.domain.pool.transitions import check_transition
 
 ON_THE_WAY_UP = (VmPhase.STARTING, VmPhase.WARMING)
 AWAKE = (*ON_THE_WAY_UP, VmPhase.READY, VmPhase.DRAINING, VmPhase.DEALLOCATING)
@@ -43,7 +44,12 @@ STALE: Reply = {"answer": "stale"}
 
 
 def enter(pool: DecisionContext, vm: Vm, phase: VmPhase, reason: str) -> None:
-    """Change a VM's phase."""
+    """Change a VM's phase, or enter it anew.
+
+    Raises:
+        TransitionError: The table of transitions does not name this one.
+    """
+    check_transition(vm.phase, pool.cause, phase)
     if vm.phase is not phase:
         vm.asked_at = None
         vm.not_begun_at = 0.0

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -38,8 +39,10 @@ from orchestrator.domain.pool import (
     VmReady,
     VmRunning,
     VmSeen,
+    vm_lifecycle,
 )
 from orchestrator.domain.pool.effects import effect_to_json
+from orchestrator.domain.pool.transitions import TRANSITIONS, check_transition
 from tests.unit.orchestrator.domain.pool.bench import POWERS, Bench
 from tests.unit.orchestrator.domain.pool.checks import check_staleness, check_step, places
 
@@ -296,10 +299,22 @@ def render(counts: Counter[Pair]) -> str:
     return "\n".join(lines)
 
 
-class TestCoverageOfCommands:
-    def test_every_legal_command_meets_every_phase(self, capsys: pytest.CaptureFixture[str]):
-        counts: Counter[Pair] = Counter()
-        disorders: Counter[str] = Counter()
+Transition = tuple[VmPhase, str, VmPhase]
+
+
+@pytest.fixture(scope="module", name="walked")
+def _walked() -> tuple[Counter[Pair], Counter[str], set[Transition]]:
+    """Walk all seeds: what was told in which phase, in what disorder, what VMs went through."""
+    counts: Counter[Pair] = Counter()
+    disorders: Counter[str] = Counter()
+    taken: set[Transition] = set()
+
+    def note(phase: VmPhase, cause: str, following: VmPhase) -> None:
+        check_transition(phase, cause, following)
+        taken.add((phase, str(cause), following))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vm_lifecycle, "check_transition", note)
         for seed in SEEDS:
             walk = Walk(seed)
             try:
@@ -309,6 +324,72 @@ class TestCoverageOfCommands:
                 raise
             counts += walk.counts
             disorders += walk.disorders
+        for go in (find_an_old_boot, cool_down_and_start_from_outside, fail_and_be_found_off):
+            go()
+    return counts, disorders, taken
+
+
+def find_an_old_boot() -> None:
+    """Wake a VM that had been on for almost as long as its switch allows."""
+    for is_seen_running in (False, True):
+        pool = Bench()
+        pool.enqueue("a")
+        epoch = pool.vm().epoch
+        if is_seen_running:
+            pool.tell(VmRunning(vm="gpu-1", epoch=epoch))
+        off_by = pool.now + 600
+        pool.tell(VmReady(vm="gpu-1", epoch=epoch, off_by=off_by, max_uptime_s=43200.0))
+
+
+def cool_down_and_start_from_outside() -> None:
+    """Start a VM by hand that cools down, and stop it again before that is over."""
+    for is_seen_running in (False, True):
+        pool = Bench()
+        for _ in range(2):
+            pool.enqueue("a")
+            fail = StartFailed(
+                vm="gpu-1", epoch=pool.vm().epoch, code="AllocationFailed", is_capacity=True
+            )
+            pool.tell(fail)
+            pool.now = pool.vm().retry_at
+            pool.tick()
+        pool.tell(Cancel(job_id="a", fence=2))
+        pool.tell(replace(fail, epoch=pool.vm().epoch))
+        pool.tick(pool.see(power="running"))
+        if is_seen_running:
+            pool.tell(VmRunning(vm="gpu-1", epoch=pool.vm().epoch))
+        pool.now += 61
+        pool.tick(pool.see(power="deallocated"))
+
+
+def fail_and_be_found_off() -> None:
+    """Fail a start that may have left the VM on; it is off when the next look comes."""
+    pool = Bench()
+    pool.enqueue("a")
+    why = {"code": "AllocationFailed", "is_capacity": True, "may_be_on": True}
+    pool.tell(StartFailed(vm="gpu-1", epoch=pool.vm().epoch, **why))
+    pool.tick(pool.see(power="deallocated"))
+
+
+class TestTransitions:
+    def test_are_all_taken(self, walked):
+        """An entry that nothing takes would be a wish, and not the truth."""
+        _, _, taken = walked
+        named = {
+            (phase, str(cause), following)
+            for phase, causes in TRANSITIONS.items()
+            for cause, phases in causes.items()
+            for following in phases
+        }
+
+        assert named - taken == set()
+
+
+class TestCoverageOfCommands:
+    def test_every_legal_command_meets_every_phase(
+        self, walked, capsys: pytest.CaptureFixture[str]
+    ):
+        counts, disorders, _ = walked
 
         summary = ", ".join(f"{count} {name}" for name, count in disorders.most_common())
         with capsys.disabled():
