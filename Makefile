@@ -66,7 +66,7 @@ bench-agent: set-up-bench ## Measure the agent on a CPU beside hy3dgen's own ser
 # A file stays with one worker, for its tests share servers that are started once; the long ones
 # come first, so that no worker is left alone with them.
 test: set-up-test $(CHECKOV) lint type arch ## Run everything that CI runs, set-up included
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not nightly" tests
 
 check: lint type arch unit ## Run the quick part of it, in under a minute
 
@@ -124,7 +124,8 @@ destroy: set-up ## Remove an environment, if nothing else goes with it (ENV=dev 
 	@$(DEPLOY) destroy --confirm "$(CONFIRM)"
 
 # What `make test` has no time for: it should take under 25 minutes.
-nightly: set-up-test ## Run what takes too long for every change: 2,000 random programs, 100 rehearsed seeds, all planted faults (about 90 minutes)
+nightly: set-up-test ## Run what takes too long for every change: the longest tests, 2,000 random programs, 100 seeds, all planted faults (about 100 minutes)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m nightly tests
 	DIFFERENTIAL_PROGRAMS=2000 $(BIN)/pytest tests/differential
 	$(BIN)/python -m localcloud.rehearsal --seeds 100
 	$(BIN)/python -m tests.mutants

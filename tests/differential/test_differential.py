@@ -15,7 +15,7 @@ import pytest
 
 from tests.differential.modes import MODES, make_pool, run_seed
 
-PROGRAMS = int(os.environ.get("DIFFERENTIAL_PROGRAMS", "200"))
+PROGRAMS = int(os.environ.get("DIFFERENTIAL_PROGRAMS", "100"))
 FIRST_SEED = int(os.environ.get("DIFFERENTIAL_FIRST_SEED", "0"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + PROGRAMS)
 LIMIT_S = 600 + PROGRAMS

@@ -77,6 +77,7 @@ class TestDemo:
         assert "not a reconstruction" in text
 
     @pytest.mark.engine
+    @pytest.mark.nightly
     def test_runs_hunyuan3d_on_tiny_weights(self):
         """From weights made on the spot to a closed, painted mesh, whatever seed is drawn."""
         demo = start_demo("--engine", "hunyuan3d")

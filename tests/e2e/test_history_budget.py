@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 import requests
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly]
 
 MOST_EVENTS = 35
 MOST_EVENTS_PER_LOOK = 4

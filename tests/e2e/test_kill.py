@@ -75,6 +75,7 @@ class TestAgent:
         assert cloud.wait_for_job(job_id)["state"] == "succeeded"
         assert_one_result(cloud, job_id, attempt=2)
 
+    @pytest.mark.nightly
     def test_dead_for_good_has_its_vm_replaced(self, start_cloud, photo):
         """A VM whose agent stays silent is deallocated, and woken again for the job."""
         cloud = start_cloud(stage_s=0.7)
@@ -89,6 +90,7 @@ class TestAgent:
 
 
 class TestVm:
+    @pytest.mark.nightly
     def test_gone_in_mid_job_is_woken_again_for_it(self, start_cloud, photo):
         """Deallocated by somebody else, or by Azure: nobody tells the control plane."""
         cloud = start_cloud(stage_s=0.7)

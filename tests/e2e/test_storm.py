@@ -17,7 +17,7 @@ from tests.e2e.conftest import OVER, encode
 
 logger = logging.getLogger(__name__)
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly]
 
 JOBS = int(os.environ.get("STORM_JOBS", "50"))
 KILL_EVERY_S = float(os.environ.get("STORM_KILL_EVERY_S", "10"))

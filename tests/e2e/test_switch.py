@@ -145,6 +145,7 @@ class TestAgentDeadToo:
         assert cloud.stack.meter()[VM]["starts"] == 1
 
 
+@pytest.mark.nightly
 class TestHardCap:
     def test_is_what_a_vm_with_a_job_lives_up_to(self, start_switched, photo):
         """A job keeps its VM up without any lease until the cap, of which the log warns."""

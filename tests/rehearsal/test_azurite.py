@@ -19,7 +19,7 @@ def _azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneStorage]:
         yield storage
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_seed_takes_the_same_course_as_in_memory(azurite: LoneStorage, seed: int):
     plan = Plan(seed=seed, jobs=5)
 

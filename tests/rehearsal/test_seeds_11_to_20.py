@@ -1,8 +1,10 @@
-"""Seeds 11 to 20 of the twenty that CI rehearses; `make rehearse` has more of them."""
+"""Seeds 11 to 20, which `make nightly` rehearses; `make rehearse` has more of them."""
 
 import pytest
 
 from tests.rehearsal.seeds import check_faults, check_seed
+
+pytestmark = pytest.mark.nightly
 
 SEEDS = range(11, 21)
 

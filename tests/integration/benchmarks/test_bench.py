@@ -11,7 +11,7 @@ from benchmarks.engine.workloads import CHAIN, FAN_OUT
 from benchmarks.wake.cloud import BUSY_VMS, SLOTS_PER_VM
 from localcloud.blueprint import ROOT
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly]
 
 LIMIT_S = 240
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.surfaces import SAME_SURFACE
 from localcloud.blueprint import ROOT
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 LIMIT_S = 600
 

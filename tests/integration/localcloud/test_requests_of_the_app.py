@@ -11,7 +11,7 @@ from skimage import data
 from localcloud.blueprint import ROOT
 from localcloud.stack import LocalVm, Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly]
 
 JOBS = 8
 
