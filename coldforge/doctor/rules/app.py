@@ -21,6 +21,8 @@ TOKEN_SECRETS = ("gpu-agent-token", "gpu-agent-token-other")
 """Agents accept both; the app shows one of them, and which is its setting's to say."""
 CONTAINERS = ("jobs", "pool", "inbox", "failed")
 TABLES = ("jobs", "idempotency", "results", "deliveries", "ledger")
+"""Terraform makes all of them. Nothing uses `inbox`, `failed`, `results` and `deliveries` yet:
+they are for jobs from a folder, for results found again, and for webhooks."""
 
 HEALTH_CODES = {
     "storage_unavailable": (

@@ -6,6 +6,8 @@ locals {
     queue_endpoint = azurerm_storage_account.this[0].primary_queue_endpoint
     table_endpoint = azurerm_storage_account.this[0].primary_table_endpoint
   }
+  # Nothing uses `failed`, `inbox`, `deliveries` and `results` yet: they are for jobs from a folder,
+  # for webhooks, and for results that are found again.
   containers = toset(["deployments", "failed", "inbox", "jobs", "pool"])
   tables     = toset(["deliveries", "idempotency", "jobs", "ledger", "results"])
 }
