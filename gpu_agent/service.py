@@ -11,18 +11,18 @@ from typing import Any
 import waitress
 from waitress.channel import HTTPChannel
 
-from gpu_agent.app import MAX_BODY_BYTES, create_app
-from gpu_agent.desk import Desk
+from gpu_agent.artifacts.leftovers import find_leftovers, remove_leftovers
+from gpu_agent.artifacts.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from gpu_agent.engines import Engine
-from gpu_agent.ledger import Ledger
-from gpu_agent.leftovers import find_leftovers, remove_leftovers
-from gpu_agent.machine import read_boot_clock, read_boot_id
-from gpu_agent.metrics import Metrics
-from gpu_agent.runner import Runner
-from gpu_agent.runs import SetUp
+from gpu_agent.host.machine import read_boot_clock, read_boot_id
+from gpu_agent.host.systemd import Pulse, Systemd, ask_phase
+from gpu_agent.http.app import MAX_BODY_BYTES, create_app
+from gpu_agent.http.metrics import Metrics
+from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.run import SetUp
 from gpu_agent.settings import Settings
-from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
-from gpu_agent.systemd import Pulse, Systemd, ask_phase
+from gpu_agent.work.runner import Runner
 
 logger = logging.getLogger(__name__)
 

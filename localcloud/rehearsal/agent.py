@@ -11,12 +11,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
-from gpu_agent.book import Book
-from gpu_agent.desk import Desk
 from gpu_agent.errors import JobError, StoreUnavailableError
-from gpu_agent.jobs import JobKey
-from gpu_agent.ledger import Ledger
-from gpu_agent.runs import Run, SetUp
+from gpu_agent.jobs.agent_state import Book
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.run import Run, SetUp
 from gpu_agent.wire import JobView, Stage
 from localcloud.rehearsal.storage import SeenFiles
 from localcloud.rehearsal.timeline import Timeline

@@ -12,9 +12,9 @@ from typing import Any
 
 from azure.core.exceptions import ServiceResponseError
 
-from gpu_agent.desk import Desk
 from gpu_agent.errors import RequestError
-from gpu_agent.jobs import JobKey
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_service import Desk
 from gpu_agent.wire import DrainRequest, LeaseRequest, Submission
 from localcloud.arm.errors import ArmError as Refusal
 from localcloud.arm.vm import PowerState

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from gpu_agent.app import create_app
-from gpu_agent.desk import Desk
-from gpu_agent.jobs import JobKey
-from gpu_agent.ledger import Ledger
-from gpu_agent.machine import read_boot_clock
-from gpu_agent.metrics import Metrics
-from gpu_agent.runs import SetUp
+from gpu_agent.host.machine import read_boot_clock
+from gpu_agent.http.app import create_app
+from gpu_agent.http.metrics import Metrics
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.run import SetUp
 from gpu_agent.wire import AgentStatus, JobView, Readiness, Stage, Submission
 from localcloud.ports import choose_free_ports
 from orchestrator.adapters.agent_client import HttpAgentClient

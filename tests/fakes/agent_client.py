@@ -1,16 +1,16 @@
 """A fake of `orchestrator.domain.ports.AgentClient`: agents without engine, thread or network.
 
-Their rules are the agent's own pure ones (`gpu_agent.book`), so that they can't drift.
+Their rules are the agent's own pure ones (`gpu_agent.jobs.agent_state`), so that they can't drift.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from gpu_agent import book as books
-from gpu_agent import jobs as steps
-from gpu_agent.book import Book
 from gpu_agent.errors import NotReadyError, RequestError
-from gpu_agent.jobs import Job, JobKey
+from gpu_agent.jobs import agent_state as books
+from gpu_agent.jobs import job as steps
+from gpu_agent.jobs.agent_state import Book
+from gpu_agent.jobs.job import Job, JobKey
 from gpu_agent.wire import DrainRequest, Readiness, Stage, Submission
 from orchestrator.domain.errors import AgentError, AgentUnreachableError
 from orchestrator.domain.pool import Candidate

@@ -22,19 +22,19 @@ from gpu_agent.engines import (
     SetUpReport,
     Watch,
 )
-from gpu_agent.engines.hunyuan3d.acceptance import is_rejected
 from gpu_agent.engines.hunyuan3d.finishing import FinisherPool
+from gpu_agent.engines.hunyuan3d.gpu_worker import GpuOwner, OwnerSettings
 from gpu_agent.engines.hunyuan3d.health import Step
-from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
+from gpu_agent.engines.hunyuan3d.memory_fallbacks import describe_step, list_steps
 from gpu_agent.engines.hunyuan3d.messages import PaintWork, Shaped, ShapeWork
 from gpu_agent.engines.hunyuan3d.model import UvMesh
-from gpu_agent.engines.hunyuan3d.owner import GpuOwner, OwnerSettings
+from gpu_agent.engines.hunyuan3d.output_checks import is_rejected
 from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan, next_seed
 from gpu_agent.engines.hunyuan3d.proportion import Proportions
 from gpu_agent.engines.hunyuan3d.tasks import Export, Exported, Tidy
-from gpu_agent.engines.hunyuan3d.tickets import Ticket
 from gpu_agent.engines.hunyuan3d.warm_up import NoWatch, draw_disc
+from gpu_agent.engines.hunyuan3d.work_items import Ticket
 from gpu_agent.engines.mask_faults import require_quality
 from gpu_agent.wire import Stage
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from gpu_agent.errors import LedgerError
-from gpu_agent.ledger import Ledger
+from gpu_agent.jobs.job_store import Ledger
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 30.0

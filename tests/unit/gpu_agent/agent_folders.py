@@ -11,18 +11,18 @@ import threading
 from pathlib import Path
 from unittest import mock
 
-from gpu_agent import recipe
+from gpu_agent.artifacts.store import FolderArtifactStore
 from gpu_agent.boot.user_data import render_environment
-from gpu_agent.desk import Desk
 from gpu_agent.engines.hunyuan3d.weights import write_manifest
 from gpu_agent.errors import EngineError
-from gpu_agent.jobs import JobKey
-from gpu_agent.lane import Lane
-from gpu_agent.ledger import Ledger
-from gpu_agent.runner import RunWatch
-from gpu_agent.runs import SetUp
-from gpu_agent.store import FolderArtifactStore
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.run import SetUp
 from gpu_agent.wire import DrainRequest, LeaseRequest, Stage, Submission
+from gpu_agent.work import pipeline as recipe
+from gpu_agent.work.fifo_lock import Lane
+from gpu_agent.work.runner import RunWatch
 from tests.fakes.engine import FakeEngine
 
 MACHINE_BOOT = "boot-1"

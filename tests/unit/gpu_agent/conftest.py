@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpu_agent.desk import Desk
-from gpu_agent.jobs import JobKey
-from gpu_agent.ledger import Ledger
-from gpu_agent.runner import Runner
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.job_store import Ledger
 from gpu_agent.wire import JobView, Submission
+from gpu_agent.work.runner import Runner
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.engine import FakeEngine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpu_agent.engines.hunyuan3d.weights import Weights
-from gpu_agent.ledger import Ledger
+from gpu_agent.jobs.job_store import Ledger
 from gpu_agent.wire import Stage
 from tests.unit.gpu_agent import agent_folders
 from tests.unit.gpu_agent.agent_folders import MACHINE_BOOT

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpu_agent.book import Book
+from gpu_agent.jobs.agent_state import Book
 from orchestrator.domain.errors import AgentError, ArmError
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import Cancel, Enqueue, Release

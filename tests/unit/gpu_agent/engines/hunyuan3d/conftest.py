@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpu_agent.engines.hunyuan3d.gpu_worker import GpuOwner, OwnerSettings
 from gpu_agent.engines.hunyuan3d.health import Limits, Step
 from gpu_agent.engines.hunyuan3d.messages import ShapeWork
 from gpu_agent.engines.hunyuan3d.model import ShapeSettings
-from gpu_agent.engines.hunyuan3d.owner import GpuOwner, OwnerSettings
-from gpu_agent.engines.hunyuan3d.tickets import Ticket
+from gpu_agent.engines.hunyuan3d.work_items import Ticket
 from tests.fakes.gpu_model import Fault, Folder
 from tests.fakes.instruments import FakeInstruments
 

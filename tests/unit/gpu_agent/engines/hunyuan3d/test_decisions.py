@@ -20,7 +20,7 @@ from gpu_agent.engines.hunyuan3d.health import (
     may_run_again,
     next_look_s,
 )
-from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
+from gpu_agent.engines.hunyuan3d.memory_fallbacks import describe_step, list_steps
 from gpu_agent.engines.hunyuan3d.plan import MOST_SEED, next_seed
 from gpu_agent.engines.hunyuan3d.proportion import Proportions
 from tests.unit.gpu_agent.engines.hunyuan3d.conftest import SETTINGS
