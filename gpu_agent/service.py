@@ -19,7 +19,7 @@ from gpu_agent.host.systemd import Pulse, Systemd, ask_phase
 from gpu_agent.http.app import MAX_BODY_BYTES, create_app
 from gpu_agent.http.metrics import Metrics
 from gpu_agent.jobs.job_service import Desk
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.jobs.run import SetUp
 from gpu_agent.settings import Settings
 from gpu_agent.work.runner import Runner
@@ -54,7 +54,7 @@ class Service:
         systemd: What runs the process, if systemd does.
 
     Raises:
-        LedgerError: Another agent has the data folder, or the disk refuses.
+        JobStoreError: Another agent has the data folder, or the disk refuses.
         OSError: The port can't be had.
     """
 
@@ -70,7 +70,7 @@ class Service:
         self._settings = settings
         self._engine = engine
         self.desk = Desk(
-            ledger=Ledger(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
+            ledger=JobStore(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
             vm_name=settings.vm_name,
             slots=settings.slots,
             token=settings.token,

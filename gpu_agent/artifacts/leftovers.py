@@ -1,4 +1,4 @@
-"""Files that an agent which was killed, or its ledger, left behind: what may go, and its going.
+"""Files that an agent which was killed, or its job store, left behind: what may go, and its going.
 
 Nothing of a job under way is among them: an engine keeps those in its own folder.
 """
@@ -50,7 +50,7 @@ def choose_leftovers(
 
 
 def find_leftovers(data_dir: Path, store_dir: Path | None) -> list[Leftover]:
-    """Find set-aside ledgers, and parts of files in a folder that stands for the store."""
+    """Find set-aside job stores, and parts of files in a folder that stands for the store."""
     paths = list(data_dir.glob("ledger.sqlite3.damaged-*"))
     if store_dir is not None:
         paths += (store_dir / ".parts").glob("*")

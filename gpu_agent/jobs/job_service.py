@@ -1,6 +1,6 @@
 """The desk: the one place where requests, worker threads and the ledger meet.
 
-One lock is around the book. Whatever a caller is promised is in the ledger before the promise is
+One lock is around the state. Whatever a caller is promised is in the ledger before the promise is
 given. That a job has begun, its stages and its end may be lost with the power, not with the
 process; percents live in memory only, for an end of the process ends the job anyway.
 """
@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
-from gpu_agent.errors import JobError, LedgerError, NotReadyError
+from gpu_agent.errors import JobError, JobStoreError, NotReadyError
 from gpu_agent.host.machine import read_boot_clock
-from gpu_agent.jobs import agent_state as books
+from gpu_agent.jobs import agent_state
 from gpu_agent.jobs import job as steps
-from gpu_agent.jobs.agent_state import Book
+from gpu_agent.jobs.agent_state import AgentState
 from gpu_agent.jobs.job import Job, JobKey
-from gpu_agent.jobs.job_store import Ledger, restart_ages
+from gpu_agent.jobs.job_store import JobStore, restart_ages
 from gpu_agent.jobs.receipts import sign_receipt
 from gpu_agent.jobs.run import Run, SetUp
 from gpu_agent.wire import (
@@ -66,7 +66,7 @@ class Desk:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        ledger: JobStore,
         vm_name: str,
         slots: int,
         token: str,
@@ -102,12 +102,12 @@ class Desk:
         self._is_ending = False
         self._runs: dict[JobKey, Run] = {}
         self._told_stuck: set[JobKey] = set()
-        self._book = Book()
+        self._state = AgentState()
         with self._lock:
             now = self._began_at
             found = restart_ages(ledger.load(), now)
             self._old_drain = found.epoch if found.is_drained else None
-            self._change(books.forget(books.recall(found, now), now))
+            self._change(agent_state.forget(agent_state.recall(found, now), now))
 
     # What callers ask for.
 
@@ -118,19 +118,19 @@ class Desk:
             The job, and whether it is new.
 
         Raises:
-            RequestError: As in `books.submit`; `NotReadyError` while the engine is set up.
-            LedgerError: Nothing was promised and nothing has changed.
+            RequestError: As in `agent_state.submit`; `NotReadyError` while the engine is set up.
+            JobStoreError: Nothing was promised and nothing has changed.
         """
         with self._lock:
-            if key not in self._book.jobs and not self._book.is_closed:
+            if key not in self._state.jobs and not self._state.is_closed:
                 self._hear(submission.epoch)
-            book, job = books.submit(
-                self._book, key, submission, slots=self.slots, now=self._clock()
+            state, job = agent_state.submit(
+                self._state, key, submission, slots=self.slots, now=self._clock()
             )
-            if book is self._book:
+            if state is self._state:
                 return job.view(), False
             self._require_ready()
-            self._change(book)
+            self._change(state)
             logger.info("job accepted", extra=_about(job))
             return job.view(), True
 
@@ -142,9 +142,9 @@ class Desk:
         serves two jobs.
         """
         with self._lock:
-            book, job = books.cancel(self._book, key, self._clock())
-            if book is not self._book:
-                self._change(book)
+            state, job = agent_state.cancel(self._state, key, self._clock())
+            if state is not self._state:
+                self._change(state)
                 logger.info("job cancelled", extra=_about(job))
             return job.view()
 
@@ -160,7 +160,7 @@ class Desk:
             UnknownJobError: Neither held nor remembered.
         """
         with self._lock:
-            job = books.find(self._book, key)
+            job = agent_state.find(self._state, key)
             news = self._news.get(key) or self._condition(self._lock)
             self._news[key] = news
             began_at, percent_then = self._clock(), job.percent
@@ -173,7 +173,7 @@ class Desk:
                     break
                 marks = [m for m in (steps.NEWS_AFTER_S, wait_s) if waited_s < m <= wait_s]
                 news.wait(min(marks) - waited_s)
-                job = books.find(self._book, key)
+                job = agent_state.find(self._state, key)
             return job.view()
 
     def renew_lease(self, request: LeaseRequest) -> AgentStatus:
@@ -184,7 +184,7 @@ class Desk:
             StaleEpochError: A newer epoch was heard.
         """
         with self._lock:
-            books.check_lease(self._book, request.epoch)
+            agent_state.check_lease(self._state, request.epoch)
             self._hear(request.epoch)
             self._lease_until = self._clock() + request.ttl_s
             return self._status()
@@ -198,12 +198,14 @@ class Desk:
             StaleEpochError: A newer epoch was heard.
         """
         with self._lock:
-            if not self._book.is_closed:
+            if not self._state.is_closed:
                 self._hear(request.epoch)
             is_leased = self._lease_until is not None and self._clock() < self._lease_until
-            book, answer = books.drain(self._book, request, self._sign, is_leased=is_leased)
-            if book is not self._book:
-                self._change(book)
+            state, answer = agent_state.drain(
+                self._state, request, self._sign, is_leased=is_leased
+            )
+            if state is not self._state:
+                self._change(state)
                 about = {"epoch": request.epoch, "drain": request.drain, "jobs": answer.jobs}
                 logger.info("drained" if answer.drained else "drain refused", extra=about)
             return answer
@@ -231,7 +233,7 @@ class Desk:
         """Wait for a queued job and let it run; None when the agent ends."""
         with self._lock:
             while not self._is_ending:
-                job = books.find_next(self._book)
+                job = agent_state.find_next(self._state)
                 if job is not None and job.submission is not None and job.deadline_at is not None:
                     run = Run(
                         key=job.key,
@@ -240,7 +242,7 @@ class Desk:
                         deadline_at=job.deadline_at,
                     )
                     self._runs[job.key] = run
-                    self._change_quietly(books.begin(self._book, job.key))
+                    self._change_quietly(agent_state.begin(self._state, job.key))
                     logger.info("job started", extra=_about(job))
                     return run
                 self.changed.wait()
@@ -261,15 +263,15 @@ class Desk:
     def look(self, key: JobKey) -> JobView:
         """Give a job as it is."""
         with self._lock:
-            return books.find(self._book, key).view()
+            return agent_state.find(self._state, key).view()
 
     def succeed(self, key: JobKey, manifest: Mapping[str, Any]) -> None:
         """End a job with its manifest; dropped when the job is over already."""
         with self._lock:
-            book = books.succeed(self._book, key, manifest, self._clock())
-            if book is not self._book:
-                self._change_quietly(book)
-                logger.info("job succeeded", extra=_about(book.jobs[key]))
+            state = agent_state.succeed(self._state, key, manifest, self._clock())
+            if state is not self._state:
+                self._change_quietly(state)
+                logger.info("job succeeded", extra=_about(state.jobs[key]))
 
     def fail(self, key: JobKey, error: JobError) -> None:
         """End a job with an error; dropped when the job is over already."""
@@ -297,8 +299,10 @@ class Desk:
         """
         with self._lock:
             now = self._clock()
-            timed = [steps.time_out_job(job, now) for job in self._book.live]
-            self._change_quietly(books.with_jobs(self._book, [j for j in timed if not j.is_live]))
+            timed = [steps.time_out_job(job, now) for job in self._state.live]
+            self._change_quietly(
+                agent_state.with_jobs(self._state, [j for j in timed if not j.is_live])
+            )
             stuck_at = self._stuck_at()
             stuck = [key for key, at in stuck_at.items() if at <= now]
             self._told_stuck.update(stuck)
@@ -310,7 +314,7 @@ class Desk:
 
     def _stuck_at(self) -> dict[JobKey, float]:
         """Tell when each thread whose job is over will count as stuck."""
-        jobs = {key: self._book.jobs.get(key) for key in self._runs.keys() - self._told_stuck}
+        jobs = {key: self._state.jobs.get(key) for key in self._runs.keys() - self._told_stuck}
         return {
             key: job.ended_at + STUCK_S
             for key, job in jobs.items()
@@ -331,7 +335,7 @@ class Desk:
             hurried: Asked at every change and ten times a second: whether to wait no longer.
         """
         with self._lock:
-            while self._book.live and len(self._told_stuck) < self.slots and not hurried():
+            while self._state.live and len(self._told_stuck) < self.slots and not hurried():
                 self.changed.wait(_HURRY_LOOK_S)
             self._is_winding_up = True
 
@@ -344,11 +348,11 @@ class Desk:
         """
         with self._lock:
             if not self._is_winding_up:
-                logger.info("taking no more jobs; %d held", len(self._book.live))
+                logger.info("taking no more jobs; %d held", len(self._state.live))
             self._is_winding_up = True
             self.changed.notify_all()
             end = self._clock() + limit_s
-            while self._book.live and not hurried() and (left_s := end - self._clock()) > 0:
+            while self._state.live and not hurried() and (left_s := end - self._clock()) > 0:
                 self.changed.wait(min(left_s, _HURRY_LOOK_S))
 
     def end(self) -> None:
@@ -358,8 +362,8 @@ class Desk:
                 return
             self._is_winding_up = self._is_ending = True
             now = self._clock()
-            held = [steps.interrupt_job(job, now) for job in self._book.live]
-            self._change_quietly(books.with_jobs(self._book, held))
+            held = [steps.interrupt_job(job, now) for job in self._state.live]
+            self._change_quietly(agent_state.with_jobs(self._state, held))
             for run in self._runs.values():
                 run.stopped.set()
             self.changed.notify_all()
@@ -373,9 +377,9 @@ class Desk:
             self._ledger.close()
 
     def _hear(self, epoch: int) -> None:
-        heard = books.hear_epoch(self._book, epoch, self._clock())
-        if heard is not self._book:
-            logger.info("epoch heard", extra={"epoch": epoch, "was": self._book.epoch})
+        heard = agent_state.hear_epoch(self._state, epoch, self._clock())
+        if heard is not self._state:
+            logger.info("epoch heard", extra={"epoch": epoch, "was": self._state.epoch})
             self._change(heard)
 
     def _require_ready(self) -> None:
@@ -385,53 +389,53 @@ class Desk:
             raise NotReadyError(f"The engine is not ready: {self._set_up.detail}")
 
     def _step(self, key: JobKey, step: Callable[[Job], Job]) -> None:
-        was = self._book.jobs.get(key)
+        was = self._state.jobs.get(key)
         if was is None:
             return
         job = step(was)
         if job is was:
             return
-        book = books.with_jobs(self._book, [job])
+        state = agent_state.with_jobs(self._state, [job])
         if job.state.is_over:
-            self._change_quietly(book)
+            self._change_quietly(state)
             logger.info("job %s", job.state, extra={**_about(job), "error": job.error})
             return
         if job.stage is not was.stage:
-            self._save_quietly(book)
+            self._save_quietly(state)
             logger.info("stage %s", job.stage, extra=_about(job))
-        self._show(book)
+        self._show(state)
 
-    def _change(self, book: Book) -> None:
+    def _change(self, state: AgentState) -> None:
         """Save, then adopt: if the disk refuses, nothing has happened."""
-        self._ledger.save(book, is_durable=True)
-        self._adopt(book)
+        self._ledger.save(state, is_durable=True)
+        self._adopt(state)
 
-    def _change_quietly(self, book: Book) -> None:
+    def _change_quietly(self, state: AgentState) -> None:
         """Adopt, and save if the disk lets us: what has happened has happened."""
-        if book is not self._book:
-            self._save_quietly(book)
-            self._adopt(book)
+        if state is not self._state:
+            self._save_quietly(state)
+            self._adopt(state)
 
-    def _save_quietly(self, book: Book) -> None:
+    def _save_quietly(self, state: AgentState) -> None:
         """Save if the disk lets us; the next save writes what this one could not."""
         try:
-            self._ledger.save(book, is_durable=False)
-        except LedgerError:
+            self._ledger.save(state, is_durable=False)
+        except JobStoreError:
             logger.exception("the ledger could not be written")
 
-    def _adopt(self, book: Book) -> None:
-        self._show(book)
+    def _adopt(self, state: AgentState) -> None:
+        self._show(state)
         for key, run in self._runs.items():
-            job = book.jobs.get(key)
+            job = state.jobs.get(key)
             if job is None or not job.is_live:
                 run.stopped.set()
         self.changed.notify_all()
 
-    def _show(self, book: Book) -> None:
+    def _show(self, state: AgentState) -> None:
         """Adopt, and wake those who follow a job that is not as it was."""
-        was, self._book = self._book, book
+        was, self._state = self._state, state
         for key, news in list(self._news.items()):
-            if book.jobs.get(key) is not was.jobs.get(key):
+            if state.jobs.get(key) is not was.jobs.get(key):
                 news.notify_all()
 
     def _sign(self, epoch: int, drain: int) -> str:
@@ -442,15 +446,15 @@ class Desk:
     def _readiness(self) -> Readiness:
         phase, detail = self._set_up.phase, self._set_up.detail
         # A drain of the last process says nothing about this one: whoever has woken the machine
-        # waits for "ready" first and names its newer epoch after that. Until then the book goes
+        # waits for "ready" first and names its newer epoch after that. Until then the state goes
         # on refusing the old one.
-        is_drained = self._book.is_drained and self._book.epoch != self._old_drain
-        if self._book.is_closed:
+        is_drained = self._state.is_drained and self._state.epoch != self._old_drain
+        if self._state.is_closed:
             phase, detail = "closed", "Closed until the machine boots again."
         elif self._is_winding_up:
             phase, detail = "draining", "The agent is about to end."
         elif is_drained and phase == "ready":
-            phase, detail = "draining", f"Drained in epoch {self._book.epoch}."
+            phase, detail = "draining", f"Drained in epoch {self._state.epoch}."
         percent = self._set_up.percent
         return Readiness(
             ready=phase == "ready",
@@ -469,10 +473,10 @@ class Desk:
         return AgentStatus(
             vm=self._vm_name,
             boot_id=self.boot_id,
-            epoch=self._book.epoch,
+            epoch=self._state.epoch,
             phase=self._readiness().phase,
             slots=self.slots,
-            jobs=[_brief(job) for job in self._book.jobs.values()],
+            jobs=[_brief(job) for job in self._state.jobs.values()],
             lease_left_s=None if left is None else round(left, 3),
             uptime_s=round(now - self._began_at, 3),
             engine=dict(self._engine),

@@ -1,4 +1,4 @@
-"""The book on disk: one SQLite file that a kill at any moment leaves whole.
+"""The state on disk: one SQLite file that a kill at any moment leaves whole.
 
 One process owns the file for as long as it lives. A save is one transaction of what has changed
 since the last one, so what was promised over HTTP is there after a restart.
@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpu_agent.errors import LedgerError
-from gpu_agent.jobs.agent_state import Book
+from gpu_agent.errors import JobStoreError
+from gpu_agent.jobs.agent_state import AgentState
 from gpu_agent.jobs.job import Job, JobKey
-from gpu_agent.jobs.stage_estimates import Pace
+from gpu_agent.jobs.stage_estimates import StageEstimates
 from gpu_agent.wire import DrainAnswer, JobState, Stage, Submission
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ CREATE TABLE IF NOT EXISTS answers (
 """
 
 
-class Ledger:
-    """Reads and saves the book. Not for several threads at once: the desk's lock is around it.
+class JobStore:
+    """Reads and saves the state. Not for several threads at once: the desk's lock is around it.
 
     Args:
         path: The file; made if it is not there, set aside if it is damaged.
@@ -44,7 +44,7 @@ class Ledger:
         wait_s: How long to wait for a process before this one to let go of the file.
 
     Raises:
-        LedgerError: Another process has the file, or the disk refuses.
+        JobStoreError: Another process has the file, or the disk refuses.
     """
 
     def __init__(self, path: Path, *, machine_boot: str, wait_s: float = 15.0) -> None:
@@ -53,14 +53,14 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open_or_set_aside(path, wait_s)
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{path}: {error}") from error
-        self._saved = Book()
+            raise JobStoreError(f"{path}: {error}") from error
+        self._saved = AgentState()
 
-    def load(self) -> Book:
-        """Read the book as the last process left it.
+    def load(self) -> AgentState:
+        """Read the state as the last process left it.
 
         Raises:
-            LedgerError: The file can't be read.
+            JobStoreError: The file can't be read.
         """
         try:
             notes = dict(self._db.execute("SELECT name, value FROM notes"))
@@ -73,90 +73,90 @@ class Ledger:
                 for (body,) in self._db.execute("SELECT body FROM answers ORDER BY epoch, drain")
             ]
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise LedgerError(f"The ledger can't be read: {error}") from error
+            raise JobStoreError(f"The ledger can't be read: {error}") from error
         closed_in = notes.get("closed_in", "")
-        self._saved = Book(
+        self._saved = AgentState(
             epoch=int(notes.get("epoch", "0")),
             is_drained=notes.get("is_drained") == "1",
             is_closed=bool(closed_in) and closed_in == self._machine_boot,
             jobs={job.key: job for job in jobs},
             answers={(answer.epoch, answer.drain): answer for answer in answers},
-            pace=Pace.from_text(notes.get("pace", "{}")),
+            estimates=StageEstimates.from_text(notes.get("pace", "{}")),
         )
         return self._saved
 
-    def save(self, book: Book, *, is_durable: bool) -> None:
+    def save(self, state: AgentState, *, is_durable: bool) -> None:
         """Write what differs from the last save, all or nothing.
 
         Args:
-            book: The book as it now is.
+            state: The state as it now is.
             is_durable: Wait until the disk has it, so that even a power cut can't undo it.
                 Otherwise it survives the end of the process only.
 
         Raises:
-            LedgerError: Nothing was written.
+            JobStoreError: Nothing was written.
         """
         try:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._write_notes(book)
-                self._write_jobs(book)
-                self._write_answers(book)
+                self._write_notes(state)
+                self._write_jobs(state)
+                self._write_answers(state)
         except (sqlite3.Error, ValueError, TypeError) as error:
-            raise LedgerError(f"The ledger can't be written: {error}") from error
-        self._saved = book
+            raise JobStoreError(f"The ledger can't be written: {error}") from error
+        self._saved = state
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
-    def _write_notes(self, book: Book) -> None:
+    def _write_notes(self, state: AgentState) -> None:
         for name, was, now in (
-            ("epoch", str(self._saved.epoch), str(book.epoch)),
-            ("is_drained", str(int(self._saved.is_drained)), str(int(book.is_drained))),
-            ("closed_in", self._closed_in(self._saved), self._closed_in(book)),
+            ("epoch", str(self._saved.epoch), str(state.epoch)),
+            ("is_drained", str(int(self._saved.is_drained)), str(int(state.is_drained))),
+            ("closed_in", self._closed_in(self._saved), self._closed_in(state)),
         ):
             if was != now:
                 self._write_note(name, now)
-        if book.pace is not self._saved.pace:
-            self._write_note("pace", book.pace.to_text())
+        if state.estimates is not self._saved.estimates:
+            self._write_note("pace", state.estimates.to_text())
 
     def _write_note(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
-    def _closed_in(self, book: Book) -> str:
-        return self._machine_boot if book.is_closed else ""
+    def _closed_in(self, state: AgentState) -> str:
+        return self._machine_boot if state.is_closed else ""
 
-    def _write_jobs(self, book: Book) -> None:
-        for key, job in book.jobs.items():
+    def _write_jobs(self, state: AgentState) -> None:
+        for key, job in state.jobs.items():
             if self._saved.jobs.get(key) is not job:
                 self._db.execute(
                     "INSERT INTO jobs (job_id, fence, body) VALUES (?, ?, ?)"
                     " ON CONFLICT (job_id, fence) DO UPDATE SET body = excluded.body",
                     (key.job_id, key.fence, _job_body(job)),
                 )
-        for key in self._saved.jobs.keys() - book.jobs.keys():
+        for key in self._saved.jobs.keys() - state.jobs.keys():
             self._db.execute(
                 "DELETE FROM jobs WHERE job_id = ? AND fence = ?", (key.job_id, key.fence)
             )
 
-    def _write_answers(self, book: Book) -> None:
-        if book.answers is self._saved.answers:
+    def _write_answers(self, state: AgentState) -> None:
+        if state.answers is self._saved.answers:
             return
-        for number in book.answers.keys() - self._saved.answers.keys():
-            body = json.dumps(book.answers[number].to_json())
+        for number in state.answers.keys() - self._saved.answers.keys():
+            body = json.dumps(state.answers[number].to_json())
             self._db.execute("INSERT INTO answers VALUES (?, ?, ?)", (*number, body))
-        for number in self._saved.answers.keys() - book.answers.keys():
+        for number in self._saved.answers.keys() - state.answers.keys():
             self._db.execute("DELETE FROM answers WHERE epoch = ? AND drain = ?", number)
 
 
-def restart_ages(book: Book, now: float) -> Book:
+def restart_ages(state: AgentState, now: float) -> AgentState:
     """Count the age of what is over from now: the boot clock of before says nothing any more."""
     jobs = {
-        key: job if job.is_live else replace(job, ended_at=now) for key, job in book.jobs.items()
+        key: job if job.is_live else replace(job, ended_at=now) for key, job in state.jobs.items()
     }
-    return replace(book, jobs=jobs)
+    return replace(state, jobs=jobs)
 
 
 def _open_or_set_aside(path: Path, wait_s: float) -> sqlite3.Connection:

@@ -57,7 +57,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StageEstimates:
     """Seconds by stage, by kind of job; the kinds last seen are the last in it.
 
     Only so many kinds are remembered, each as a mean in which the newest job has a fixed weight.
@@ -65,7 +65,7 @@ class Pace:
 
     kinds: Mapping[str, Mapping[Stage, float]] = field(default_factory=dict)
 
-    def learn(self, kind: str, stage_seconds: Mapping[str, float]) -> "Pace":
+    def learn(self, kind: str, stage_seconds: Mapping[str, float]) -> "StageEstimates":
         """Take in how long a job took; one that made no shape teaches nothing."""
         if Stage.SHAPE not in stage_seconds:
             return self
@@ -102,7 +102,7 @@ class Pace:
         return json.dumps(self.kinds)
 
     @classmethod
-    def from_text(cls, text: str) -> "Pace":
+    def from_text(cls, text: str) -> "StageEstimates":
         """Read what `to_text` gave; nothing learned if it can't be read."""
         try:
             found = json.loads(text)

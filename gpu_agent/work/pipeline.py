@@ -13,7 +13,7 @@ from gpu_agent.engines import Artifact, Engine, EngineError, Generated, Watch
 from gpu_agent.errors import JobError, StoreError, StoreUnavailableError
 from gpu_agent.jobs.run import Run
 from gpu_agent.wire import JobView, Stage
-from gpu_agent.work.fifo_lock import Lane
+from gpu_agent.work.fifo_lock import FifoLock
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def make_model(
     engine: Engine,
     store: ArtifactStore,
     watch: Watch,
-    lane: Lane,
+    engine_lock: FifoLock,
     look: Callable[[], JobView],
     store_patience_s: float = 0.0,
 ) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def make_model(
         return found
     image_png = store.read(asked.input_path, MAX_INPUT_BYTES)
     watch.end_stage()
-    with nullcontext() if engine.info.is_concurrent else lane.hold(run.stopped):
+    with nullcontext() if engine.info.is_concurrent else engine_lock.hold(run.stopped):
         watch.check()
         generated = _generate(engine, image_png, run, watch)
         # The next job may have the engine while this one uploads.
@@ -119,21 +119,21 @@ class PatientStore:
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Give a file; see `ArtifactStore.read`."""
-        return self._insist(lambda: self._store.read(path, max_bytes))
+        return self._call_with_retry(lambda: self._store.read(path, max_bytes))
 
     def read_or_none(self, path: str, max_bytes: int) -> bytes | None:
         """Give a file or None; see `ArtifactStore.read_or_none`."""
-        return self._insist(lambda: self._store.read_or_none(path, max_bytes))
+        return self._call_with_retry(lambda: self._store.read_or_none(path, max_bytes))
 
     def write(self, path: str, data: bytes, content_type: str) -> None:
         """Put a file; see `ArtifactStore.write`."""
-        self._insist(lambda: self._store.write(path, data, content_type))
+        self._call_with_retry(lambda: self._store.write(path, data, content_type))
 
     def write_if_absent(self, path: str, data: bytes, content_type: str) -> bool:
         """Put a file unless one is there; see `ArtifactStore.write_if_absent`."""
-        return self._insist(lambda: self._store.write_if_absent(path, data, content_type))
+        return self._call_with_retry(lambda: self._store.write_if_absent(path, data, content_type))
 
-    def _insist(self, call: Callable[[], Answer]) -> Answer:
+    def _call_with_retry(self, call: Callable[[], Answer]) -> Answer:
         end = self._clock() + self._patience_s
         pause_s = FIRST_PAUSE_S
         while True:

@@ -18,7 +18,7 @@ from gpu_agent.host.machine import read_boot_clock
 from gpu_agent.jobs.job_service import Desk
 from gpu_agent.jobs.run import Run, SetUp
 from gpu_agent.wire import JobView, Stage
-from gpu_agent.work.fifo_lock import Lane
+from gpu_agent.work.fifo_lock import FifoLock
 from gpu_agent.work.pipeline import make_model
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Runner:
         start_over: Callable[[str], None] = _ignore,
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
-        self.lane = Lane(desk.changed)
+        self.engine_lock = FifoLock(desk.changed)
         self._desk = desk
         self._engine = engine
         self._store = store
@@ -201,7 +201,7 @@ class Runner:
                 engine=self._engine,
                 store=self._store,
                 watch=watch,
-                lane=self.lane,
+                engine_lock=self.engine_lock,
                 store_patience_s=self._store_patience_s,
                 look=lambda: self._desk.look(run.key),
             )

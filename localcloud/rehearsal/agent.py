@@ -12,10 +12,10 @@ from random import Random
 from typing import Any, cast
 
 from gpu_agent.errors import JobError, StoreUnavailableError
-from gpu_agent.jobs.agent_state import Book
+from gpu_agent.jobs.agent_state import AgentState
 from gpu_agent.jobs.job import JobKey
 from gpu_agent.jobs.job_service import Desk
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.jobs.run import Run, SetUp
 from gpu_agent.wire import JobView, Stage
 from localcloud.rehearsal.storage import SeenFiles
@@ -57,26 +57,26 @@ class _NoWait:
         raise WouldWaitError(timeout)
 
 
-class MemoryLedger:
-    """What `Ledger` keeps on disk, in memory: it outlives the process and knows of power cuts."""
+class MemoryJobStore:
+    """Keeps in memory what `JobStore` keeps on disk; outlives the process, knows of power cuts."""
 
     def __init__(self) -> None:
-        self._book = Book()
-        self._durable = Book()
+        self._state = AgentState()
+        self._durable = AgentState()
 
-    def load(self) -> Book:
-        """Read the book as the last process left it."""
-        return self._book
+    def load(self) -> AgentState:
+        """Read the state as the last process left it."""
+        return self._state
 
-    def save(self, book: Book, *, is_durable: bool) -> None:
-        """Keep the book."""
-        self._book = book
+    def save(self, state: AgentState, *, is_durable: bool) -> None:
+        """Keep the state."""
+        self._state = state
         if is_durable:
-            self._durable = book
+            self._durable = state
 
     def lose_power(self) -> None:
         """Forget what was not waited for."""
-        self._book = self._durable
+        self._state = self._durable
 
     def close(self) -> None:
         """Let go of nothing."""
@@ -115,7 +115,7 @@ class SimulatedAgent:
         self._chance = chance
         self._files = files
         self._timeline = timeline
-        self._ledger = MemoryLedger()
+        self._ledger = MemoryJobStore()
         # A dict, for the order in which they are cut off must repeat.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._changed: asyncio.Future[None] = loop.create_future()
@@ -135,7 +135,7 @@ class SimulatedAgent:
         self._gpu = asyncio.Lock()
         self._gone = self._loop.create_future()
         desk = Desk(
-            ledger=cast(Ledger, self._ledger),
+            ledger=cast(JobStore, self._ledger),
             vm_name=self.vm,
             slots=self._slots,
             token="rehearsal",  # noqa: S106 - signs receipts that nobody else can see

@@ -15,7 +15,7 @@ from gpu_agent.http.app import create_app
 from gpu_agent.http.metrics import Metrics
 from gpu_agent.jobs.job import JobKey
 from gpu_agent.jobs.job_service import Desk
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.jobs.run import SetUp
 from gpu_agent.wire import AgentStatus, JobView, Readiness, Stage, Submission
 from localcloud.ports import choose_free_ports
@@ -98,7 +98,7 @@ def fake_agent(loop: asyncio.Runner) -> Agent:
 def real_agent(loop: asyncio.Runner, folder: Path) -> Iterator[Agent]:
     """Serve the agent's own app without its workers: the test says how far a job is."""
     desk = Desk(
-        ledger=Ledger(folder / "ledger", machine_boot="boot", wait_s=0.1),
+        ledger=JobStore(folder / "ledger", machine_boot="boot", wait_s=0.1),
         vm_name="gpu-1",
         slots=SLOTS,
         token=TOKEN,

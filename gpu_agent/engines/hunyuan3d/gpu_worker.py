@@ -22,7 +22,7 @@ from gpu_agent.engines.hunyuan3d.health import (
     Loss,
     Pulse,
     Step,
-    judge,
+    find_loss,
     may_run_again,
     next_look_s,
 )
@@ -46,8 +46,8 @@ from gpu_agent.engines.hunyuan3d.messages import (
     TooLarge,
 )
 from gpu_agent.engines.hunyuan3d.process import ChildProcess, LostError
-from gpu_agent.engines.hunyuan3d.work_items import Ticket
-from gpu_agent.engines.hunyuan3d.work_queue import Bell, Line
+from gpu_agent.engines.hunyuan3d.work_items import WorkItem
+from gpu_agent.engines.hunyuan3d.work_queue import Waker, WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ _CLOSE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerSettings:
-    """How the owner of the GPU works.
+class GpuWorkerSettings:
+    """How the GPU worker works.
 
     Attributes:
         factory: ``module:function``, which gives the `GpuModel`.
@@ -94,7 +94,7 @@ class OwnerSettings:
     restart_pause_s: float = 5.0
 
 
-class GpuOwner:
+class GpuWorker:
     """Owns the process that owns the GPU. Safe for many threads.
 
     Args:
@@ -104,12 +104,12 @@ class GpuOwner:
         clock: Monotonic seconds.
 
     Attributes:
-        line: What waits for the GPU.
+        queue: What waits for the GPU.
     """
 
     def __init__(
         self,
-        settings: OwnerSettings,
+        settings: GpuWorkerSettings,
         *,
         instruments: Instruments,
         give_up: Callable[[str], None],
@@ -120,8 +120,8 @@ class GpuOwner:
         self._give_up = give_up
         self._clock = clock
         self._numbers = itertools.count(1)
-        self.line = Line(instruments)
-        self._bell = Bell()
+        self.queue = WorkQueue(instruments)
+        self._waker = Waker()
         self._is_closing = False
         self._set_up_over = threading.Event()
         self._set_up_error: EngineError | None = None
@@ -130,12 +130,12 @@ class GpuOwner:
         self._child: ChildProcess | None = None
         self._pulse = Pulse(heard_at=0.0)
         self._is_idle = False
-        self._held: dict[int, Ticket] = {}
+        self._held: dict[int, WorkItem] = {}
         self._busy_with: tuple[int, ...] = ()
         self._batch_limit = settings.batch_limit
         self._failed_starts = 0
         self._start_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="gpu-owner", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gpu-worker", daemon=True)
 
     # What the engine asks for.
 
@@ -156,33 +156,33 @@ class GpuOwner:
         """Give a job its place among the jobs, once for all its work."""
         return next(self._numbers)
 
-    def leave(self, arrival: int, work: Callable[[int], ShapeWork | PaintWork]) -> Ticket:
-        """Leave work; `Ticket.over` tells when it is done.
+    def leave(self, arrival: int, work: Callable[[int], ShapeWork | PaintWork]) -> WorkItem:
+        """Leave work; `WorkItem.over` tells when it is done.
 
         Args:
             arrival: From `draw_arrival`. A job leaves one piece of work after the other.
             work: Makes the work from its number.
         """
         number = next(self._numbers)
-        ticket = Ticket(number=number, arrival=arrival, work=work(number))
-        if not self.line.join([ticket]):
-            ticket.end(error=_ended())
-        self._bell.ring()
-        return ticket
+        item = WorkItem(number=number, arrival=arrival, work=work(number))
+        if not self.queue.join([item]):
+            item.end(error=_ended())
+        self._waker.wake()
+        return item
 
-    def drop(self, ticket: Ticket) -> None:
+    def drop(self, item: WorkItem) -> None:
         """Say that nobody wants it any more: it leaves the queue at once, the process soon."""
-        self.line.drop(ticket)
-        self._bell.ring()
+        self.queue.drop(item)
+        self._waker.wake()
 
     def close(self) -> None:
         """End the process; what waits fails."""
         self._is_closing = True
-        self._bell.ring()
+        self._waker.wake()
         if self._thread.is_alive():
             self._thread.join(_CLOSE_S)
         if not self._thread.is_alive():
-            self._bell.close()
+            self._waker.close()
 
     # The thread.
 
@@ -217,16 +217,18 @@ class GpuOwner:
         # Taken before listening: what came in while this thread was kept waiting is heard first.
         now = self._clock()
         self._listen()
-        if self._child is not None and (loss := judge(self._pulse, self._settings.limits, now)):
+        if self._child is not None and (
+            loss := find_loss(self._pulse, self._settings.limits, now)
+        ):
             self._lose(loss)
 
     def _sleep(self) -> None:
         now = self._clock()
         if self._child is None:
-            self._bell.wait([], min(max(0.0, self._start_at - now), _TURN_S))
+            self._waker.wait([], min(max(0.0, self._start_at - now), _TURN_S))
             return
         left_s = next_look_s(self._pulse, self._settings.limits, now)
-        self._bell.wait([self._child.connection], min(left_s, _TURN_S))
+        self._waker.wait([self._child.connection], min(left_s, _TURN_S))
 
     def _listen(self) -> None:
         try:
@@ -259,13 +261,13 @@ class GpuOwner:
             self._lose(None)
 
     def _give_work(self, now: float) -> None:
-        tickets = self.line.take_batch(self._batch_limit)
-        if not tickets:
+        items = self.queue.take_batch(self._batch_limit)
+        if not items:
             return
-        self._held = {ticket.number: ticket for ticket in tickets}
+        self._held = {item.number: item for item in items}
         self._busy_with = tuple(self._held)
         self._is_idle = False
-        works = [ticket.work for ticket in tickets]
+        works = [item.work for item in items]
         shapes = tuple(work for work in works if isinstance(work, ShapeWork))
         first = works[0]
         order = MakeShapes(items=shapes) if isinstance(first, ShapeWork) else first
@@ -277,12 +279,12 @@ class GpuOwner:
 
     def _pass_drops(self, now: float) -> None:
         """Tell the process what is not wanted, and note since when it works for nobody."""
-        for ticket in list(self._held.values()):
-            if not ticket.is_wanted and not ticket.over.is_set():
-                ticket.end(error=_ended())
-                self._send(Drop(number=ticket.number))
+        for item in list(self._held.values()):
+            if not item.is_wanted and not item.over.is_set():
+                item.end(error=_ended())
+                self._send(Drop(number=item.number))
         busy_with = self._held_of(self._busy_with)
-        is_unwanted = bool(busy_with) and not any(ticket.is_wanted for ticket in busy_with)
+        is_unwanted = bool(busy_with) and not any(item.is_wanted for item in busy_with)
         if not is_unwanted:
             self._pulse = replace(self._pulse, unwanted_since=None)
         elif self._pulse.unwanted_since is None:
@@ -313,23 +315,23 @@ class GpuOwner:
             case Progress(step=step, numbers=numbers, share=share):
                 self._busy_with = numbers
                 self._pulse = replace(self._pulse, step=step, progress_at=now)
-                for ticket in self._held_of(numbers):
-                    ticket.step = (step, share)
+                for item in self._held_of(numbers):
+                    item.step = (step, share)
             case StepDone(step=step, numbers=numbers, seconds=seconds):
                 self._instruments.observe_step(step, seconds)
-                for ticket in self._held_of(numbers):
-                    ticket.seconds[step] = seconds
+                for item in self._held_of(numbers):
+                    item.seconds[step] = seconds
             case TooLarge(jobs=jobs):
                 self._batch_limit = max(1, jobs // 2)
                 logger.warning(
                     "a batch of %d did not fit; from now on %d", jobs, self._batch_limit
                 )
             case Shaped(number=number):
-                self._end_ticket(number, answer=message)
+                self._end_item(number, answer=message)
             case Painted(number=number, texture_png=texture):
-                self._end_ticket(number, answer=texture)
+                self._end_item(number, answer=texture)
             case Failed(number=number, code=code, message=text, retryable=retryable):
-                self._end_ticket(number, error=EngineError(code, text, retryable=retryable))
+                self._end_item(number, error=EngineError(code, text, retryable=retryable))
             case Dropped(number=number):
                 self._held.pop(number, None)
             case Broken(detail=detail):
@@ -337,26 +339,26 @@ class GpuOwner:
             case _:
                 raise AssertionError(f"a message that nobody knows: {message!r}")
 
-    def _held_of(self, numbers: tuple[int, ...]) -> list[Ticket]:
+    def _held_of(self, numbers: tuple[int, ...]) -> list[WorkItem]:
         return [self._held[number] for number in numbers if number in self._held]
 
-    def _end_ticket(
+    def _end_item(
         self,
         number: int,
         *,
         answer: Shaped | bytes | None = None,
         error: EngineError | None = None,
     ) -> None:
-        ticket = self._held.pop(number, None)
-        if ticket is not None and not ticket.over.is_set():
-            ticket.end(answer=answer, error=error)
+        item = self._held.pop(number, None)
+        if item is not None and not item.over.is_set():
+            item.end(answer=answer, error=error)
 
     def _become_idle(self) -> None:
         self._is_idle = True
         self._failed_starts = 0
         self._pulse = Pulse(heard_at=self._pulse.heard_at)
         # Every order is answered before the process is idle; what is left was never known to it.
-        self.line.join(self._held.values())
+        self.queue.join(self._held.values())
         self._held = {}
         self._end_set_up(None)
 
@@ -375,27 +377,27 @@ class GpuOwner:
         said = child.end()
         loss = loss or Loss(cause=Cause.DIED, detail=said)
         self._instruments.count_restart("gpu", loss.cause)
-        ids = [ticket.about.get("job_id") for ticket in self._held.values()]
+        ids = [item.about.get("job_id") for item in self._held.values()]
         logger.error("GPU process lost: %s", loss.detail, extra={"job_ids": ids, "pid": child.pid})
         held, self._held, self._is_idle = list(self._held.values()), {}, False
         self._settle(held, loss)
         if was_loading:
             self._fail_start(EngineError("gpu_process_lost", loss.detail))
 
-    def _settle(self, held: list[Ticket], loss: Loss) -> None:
+    def _settle(self, held: list[WorkItem], loss: Loss) -> None:
         """Let the jobs of a lost process run again, once, each alone."""
         again = []
-        for ticket in held:
-            if ticket.over.is_set():
+        for item in held:
+            if item.over.is_set():
                 continue
             # Ended because a neighbour would not be cancelled: the others did nothing to it.
-            ticket.losses += 0 if loss.cause is Cause.DEAF else 1
-            if may_run_again(ticket.losses):
-                again.append(ticket)
+            item.losses += 0 if loss.cause is Cause.DEAF else 1
+            if may_run_again(item.losses):
+                again.append(item)
                 continue
             message = f"{loss.detail} So it did when the job was tried before."
-            ticket.end(error=EngineError("engine_failed", message, retryable=True))
-        self.line.join(again)
+            item.end(error=EngineError("engine_failed", message, retryable=True))
+        self.queue.join(again)
 
     def _fail_start(self, error: EngineError) -> None:
         """Try once more after a pause; at the first start, or after too many, never again."""
@@ -417,11 +419,11 @@ class GpuOwner:
             self._give_up(detail)
 
     def _fail_everything(self, error: EngineError) -> None:
-        tickets = [*self.line.close(), *self._held.values()]
+        items = [*self.queue.close(), *self._held.values()]
         self._held = {}
-        for ticket in tickets:
-            if not ticket.over.is_set():
-                ticket.end(error=error)
+        for item in items:
+            if not item.over.is_set():
+                item.end(error=error)
 
     def _end_set_up(self, error: EngineError | None) -> None:
         if not self._set_up_over.is_set():

@@ -68,7 +68,7 @@ class _DroppedError(BaseException):
     """Raised in the model's callbacks when nobody wants the work any more."""
 
 
-class OwnerChild:
+class GpuWorkerChild:
     """One model, and the orders that are given to it.
 
     Args:
@@ -312,7 +312,7 @@ def main() -> int:
     faulthandler.enable()
     set_up_logs()
     connection = open_pipe(sys.argv)
-    return OwnerChild(connection, connection.recv()).run()
+    return GpuWorkerChild(connection, connection.recv()).run()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _TURNS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class DecodedImage:
     """An upright picture.
 
     Attributes:
@@ -47,7 +47,7 @@ class Intake:
     alpha_kind: AlphaKind = AlphaKind.OPAQUE
 
 
-def decode_image(data: bytes) -> Intake:
+def decode_image(data: bytes) -> DecodedImage:
     """Decode a PNG, JPEG or WebP of any mode.
 
     Raises:
@@ -70,10 +70,10 @@ def decode_image(data: bytes) -> Intake:
         (LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0
     )
     if picture.mode == "RGB":
-        return Intake(rgb=picture, alpha=None)
+        return DecodedImage(rgb=picture, alpha=None)
     alpha = np.asarray(picture.getchannel("A"))
     kind = classify_alpha(alpha)
-    return Intake(
+    return DecodedImage(
         rgb=picture.convert("RGB"),
         alpha=None if kind is AlphaKind.OPAQUE else alpha,
         alpha_kind=kind,

@@ -11,7 +11,9 @@ OCTREES = (380, 252, 126, 63)
 """Resolutions at which FlashVDM's grid fits: at others the mesh comes out shrunk and shifted."""
 
 
-def list_steps(settings: ShapeSettings, *, least_octree_resolution: int) -> list[ShapeSettings]:
+def list_fallbacks(
+    settings: ShapeSettings, *, least_octree_resolution: int
+) -> list[ShapeSettings]:
     """List what is tried, one after the other, each needing less memory than the one before.
 
     First as asked; then in smaller chunks, which costs time and changes nothing; then with a
@@ -35,7 +37,7 @@ def list_steps(settings: ShapeSettings, *, least_octree_resolution: int) -> list
     return steps
 
 
-def describe_step(asked: ShapeSettings, used: ShapeSettings) -> str | None:
+def describe_fallback(asked: ShapeSettings, used: ShapeSettings) -> str | None:
     """Say in words what was given up, or None if nothing was."""
     if used == asked:
         return None

@@ -20,7 +20,7 @@ _LEAST_CONTRAST = 2
 """A texture whose levels differ by less than this, in every channel, is blank."""
 
 
-def accept(
+def check_model(
     data: bytes, *, face_count: int, vertices: NDArray[np.float32], is_textured: bool
 ) -> dict[str, Any]:
     """Measure a GLB.

@@ -1,4 +1,4 @@
-"""What a worker thread leaves with the owner of the GPU and waits for."""
+"""What a worker thread leaves with the GPU worker and waits for."""
 
 import threading
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from gpu_agent.errors import EngineError
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class Ticket:
+class WorkItem:
     """One piece of work for the GPU and what became of it.
 
-    Written by the owner's thread only, but for `is_wanted`.
+    Written by the GPU worker's thread only, but for `is_wanted`.
 
     Attributes:
         number: Of the work.

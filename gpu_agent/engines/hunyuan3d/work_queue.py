@@ -1,4 +1,4 @@
-"""The line before the owner of the GPU, and the bell that wakes the thread that serves it."""
+"""The queue before the GPU worker, and the means to wake the thread that serves it."""
 
 import logging
 import socket
@@ -9,13 +9,13 @@ from typing import Any
 
 from gpu_agent.engines import Instruments
 from gpu_agent.engines.hunyuan3d.batching import choose_batch
-from gpu_agent.engines.hunyuan3d.work_items import Ticket
+from gpu_agent.engines.hunyuan3d.work_items import WorkItem
 
 logger = logging.getLogger(__name__)
 
 
-class Line:
-    """Tickets that wait. Safe for many threads.
+class WorkQueue:
+    """Work that waits. Safe for many threads.
 
     It is as long as there are threads that wait in it, each for one piece of work.
 
@@ -26,70 +26,70 @@ class Line:
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._tickets: dict[int, Ticket] = {}
+        self._items: dict[int, WorkItem] = {}
         self._is_closed = False
 
     @property
     def length(self) -> int:
         """How many wait."""
         with self._lock:
-            return len(self._tickets)
+            return len(self._items)
 
-    def join(self, tickets: Iterable[Ticket]) -> bool:
-        """Let tickets wait, those that somebody wants; False if the line is closed for good."""
+    def join(self, items: Iterable[WorkItem]) -> bool:
+        """Let items wait, those that somebody wants; False if the queue is closed for good."""
         with self._lock:
             if self._is_closed:
                 return False
-            for ticket in tickets:
-                if ticket.is_wanted and not ticket.over.is_set():
-                    ticket.step = None
-                    self._tickets[ticket.number] = ticket
+            for item in items:
+                if item.is_wanted and not item.over.is_set():
+                    item.step = None
+                    self._items[item.number] = item
         return True
 
-    def drop(self, ticket: Ticket) -> None:
-        """Take a ticket out that nobody wants any more."""
+    def drop(self, item: WorkItem) -> None:
+        """Take an item out that nobody wants any more."""
         with self._lock:
-            ticket.is_wanted = False
-            self._tickets.pop(ticket.number, None)
+            item.is_wanted = False
+            self._items.pop(item.number, None)
 
-    def take_batch(self, limit: int) -> list[Ticket]:
+    def take_batch(self, limit: int) -> list[WorkItem]:
         """Take the next batch out, in the order of arrival; none if nothing waits."""
         with self._lock:
-            waiting = {ticket.arrival: ticket for ticket in self._tickets.values()}
+            waiting = {item.arrival: item for item in self._items.values()}
             chosen = choose_batch([one.waiting() for one in waiting.values()], limit=limit)
-            tickets = [waiting[arrival] for arrival in chosen]
-            for ticket in tickets:
-                del self._tickets[ticket.number]
-            left = len(self._tickets)
+            items = [waiting[arrival] for arrival in chosen]
+            for item in items:
+                del self._items[item.number]
+            left = len(self._items)
         self._instruments.set_queue("gpu", left)
-        return tickets
+        return items
 
-    def close(self) -> list[Ticket]:
+    def close(self) -> list[WorkItem]:
         """Let nobody in any more, and give those that waited."""
         with self._lock:
             self._is_closed = True
-            tickets = list(self._tickets.values())
-            self._tickets.clear()
-        return tickets
+            items = list(self._items.values())
+            self._items.clear()
+        return items
 
 
-class Bell:
-    """Wakes a thread that waits for several things at once."""
+class Waker:
+    """Wakes a thread that waits for several things at once, by a byte in a socket."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake it, now or when it next waits."""
         try:
             self._writer.send(b"!")
         except OSError:
-            logger.debug("it rings already, or nobody listens any more")
+            logger.debug("it is awake already, or nobody listens any more")
 
     def wait(self, sources: Sequence[Any], timeout_s: float) -> None:
-        """Wait until it rings, one of the sources can be read, or the time is up."""
+        """Wait until it is woken, one of the sources can be read, or the time is up."""
         if self._reader in wait([self._reader, *sources], timeout_s):
             self._reader.recv(4096)
 

@@ -48,7 +48,7 @@ def front_colour(model: Model) -> list[float] | None:
     return [float(value) for value in mean.round(2)]
 
 
-def accept(data: bytes, outline: Floats, place: Place) -> dict[str, Any]:
+def check_model(data: bytes, outline: Floats, place: Place) -> dict[str, Any]:
     """Open the file again and measure it.
 
     Raises:

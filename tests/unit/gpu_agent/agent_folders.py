@@ -17,11 +17,11 @@ from gpu_agent.engines.hunyuan3d.weights import write_manifest
 from gpu_agent.errors import EngineError
 from gpu_agent.jobs.job import JobKey
 from gpu_agent.jobs.job_service import Desk
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.jobs.run import SetUp
 from gpu_agent.wire import DrainRequest, LeaseRequest, Stage, Submission
 from gpu_agent.work import pipeline as recipe
-from gpu_agent.work.fifo_lock import Lane
+from gpu_agent.work.fifo_lock import FifoLock
 from gpu_agent.work.runner import RunWatch
 from tests.fakes.engine import FakeEngine
 
@@ -43,7 +43,7 @@ class AgentFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self.now = 100.0
         self.desk = Desk(
-            ledger=Ledger(folder / "ledger.sqlite3", machine_boot=MACHINE_BOOT),
+            ledger=JobStore(folder / "ledger.sqlite3", machine_boot=MACHINE_BOOT),
             vm_name="gpu-1",
             slots=slots,
             token="token",
@@ -132,7 +132,7 @@ def write_artifacts(folder: Path) -> None:
             engine=FakeEngine(),
             store=store,
             watch=RunWatch(agent.desk, run, stage_min_s=0.0, clock=lambda: agent.now),
-            lane=Lane(agent.desk.changed),
+            engine_lock=FifoLock(agent.desk.changed),
             look=lambda: agent.desk.look(run.key),
         )
     agent.desk.close()

@@ -8,7 +8,7 @@ import pytest
 
 from gpu_agent.jobs.job import JobKey
 from gpu_agent.jobs.job_service import Desk
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.wire import JobView, Submission
 from gpu_agent.work.runner import Runner
 from tests.fakes.artifact_store import FakeArtifactStore
@@ -73,7 +73,7 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     def build(slots: int = 2, token: str = "token", cap: dict | None = None, **more) -> Bench:
         engine, store = FakeEngine(), FakeArtifactStore()
         desk = Desk(
-            ledger=Ledger(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
+            ledger=JobStore(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
             vm_name="gpu-1",
             slots=slots,
             token=token,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpu_agent.engines.hunyuan3d.weights import Weights
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.wire import Stage
 from tests.unit.gpu_agent import agent_folders
 from tests.unit.gpu_agent.agent_folders import MACHINE_BOOT
@@ -22,7 +22,7 @@ def _old(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, machine_boot: str = MACHINE_BOOT):
-    store = Ledger(folder / "ledger.sqlite3", machine_boot=machine_boot)
+    store = JobStore(folder / "ledger.sqlite3", machine_boot=machine_boot)
     try:
         return store.load()
     finally:
@@ -32,11 +32,11 @@ def load(folder: Path, machine_boot: str = MACHINE_BOOT):
 class TestOldFolders:
     @pytest.mark.parametrize("name", STORES)
     def test_are_read(self, old: Path, name: str):
-        book = load(old / name)
+        state = load(old / name)
 
-        assert agent_folders.views(book.jobs.values()) == (old / name / "views.json").read_text()
-        assert (book.epoch, book.is_drained) == ((4, True) if name == "closed" else (5, False))
-        assert book.is_closed is (name == "closed")
+        assert agent_folders.views(state.jobs.values()) == (old / name / "views.json").read_text()
+        assert (state.epoch, state.is_drained) == ((4, True) if name == "closed" else (5, False))
+        assert state.is_closed is (name == "closed")
         assert not load(old / name, "boot-2").is_closed
 
     @pytest.mark.parametrize("name", STORES)
@@ -54,17 +54,17 @@ class TestOldFolders:
         db.commit()
         db.close()
 
-        book = load(old / name)
+        state = load(old / name)
 
-        assert agent_folders.views(book.jobs.values()) == (old / name / "views.json").read_text()
-        assert book.pace.kinds == {}
+        assert agent_folders.views(state.jobs.values()) == (old / name / "views.json").read_text()
+        assert state.estimates.kinds == {}
 
     def test_tell_the_learned_times_and_the_answers(self, old: Path):
-        book = load(old / "killed")
+        state = load(old / "killed")
 
-        assert list(book.pace.kinds) == ["{}", '{"detail": "high"}']
-        assert book.pace.kinds['{"detail": "high"}'][Stage.FINISH] == 1.5
-        assert {number: answer.jobs for number, answer in book.answers.items()} == {
+        assert list(state.estimates.kinds) == ["{}", '{"detail": "high"}']
+        assert state.estimates.kinds['{"detail": "high"}'][Stage.FINISH] == 1.5
+        assert {number: answer.jobs for number, answer in state.answers.items()} == {
             (4, 1): [],
             (5, 1): ["fenced"],
         }

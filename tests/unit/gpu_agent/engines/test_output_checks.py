@@ -9,7 +9,7 @@ from gpu_agent.engines import EngineError
 from gpu_agent.engines.glb import Model, write_glb
 from gpu_agent.engines.preview.inflation import inflate
 from gpu_agent.engines.preview.outline import triangulate_outline
-from gpu_agent.engines.preview.output_checks import Place, accept
+from gpu_agent.engines.preview.output_checks import Place, check_model
 
 Y, X = np.mgrid[0:100, 0:100]
 OUTLINE = (np.hypot(X - 49.5, Y - 49.5) < 40).astype(np.float32)
@@ -39,15 +39,15 @@ def lying_pen() -> Model:
     )
 
 
-class TestAccept:
+class TestCheckModel:
     def test_measures_a_sound_model(self):
-        figures = accept(write_glb(ball()), OUTLINE, PLACE)
+        figures = check_model(write_glb(ball()), OUTLINE, PLACE)
 
         assert figures["watertight"] is True
         assert figures["silhouette_iou"] > 0.99
 
     def test_takes_a_thin_thing_that_lies_for_thin_and_not_for_flat(self):
-        extents = accept(write_glb(lying_pen()), PEN, PLACE)["extents"]
+        extents = check_model(write_glb(lying_pen()), PEN, PLACE)["extents"]
 
         assert extents[2] < 0.15 * extents[0]
 
@@ -55,7 +55,7 @@ class TestAccept:
         pen = lying_pen()
 
         with pytest.raises(EngineError, match="flat"):
-            accept(
+            check_model(
                 write_glb(replace(pen, vertices=pen.vertices * np.float32([1, 1, 0.1]))),
                 PEN,
                 PLACE,
@@ -73,6 +73,6 @@ class TestAccept:
     )
     def test_rejects_a_broken_one(self, spoil, complaint):
         with pytest.raises(EngineError, match=complaint) as caught:
-            accept(write_glb(spoil(ball())), OUTLINE, PLACE)
+            check_model(write_glb(spoil(ball())), OUTLINE, PLACE)
 
         assert (caught.value.code, caught.value.retryable) == ("model_rejected", True)

@@ -8,7 +8,7 @@ import pytest
 from gpu_agent.errors import (
     ClosedError,
     DrainingError,
-    LedgerError,
+    JobStoreError,
     StaleEpochError,
     UnknownJobError,
 )
@@ -254,7 +254,7 @@ class TestRestart:
         bench.desk.renew_lease(LeaseRequest(epoch=1, ttl_s=60.0))
         bench.desk.close()
 
-        with pytest.raises(LedgerError):
+        with pytest.raises(JobStoreError):
             bench.submit("a")
 
         assert bench.desk.status().jobs == []

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from gpu_agent.errors import LedgerError
-from gpu_agent.jobs import agent_state as books
-from gpu_agent.jobs.agent_state import Book
+from gpu_agent.errors import JobStoreError
+from gpu_agent.jobs import agent_state
+from gpu_agent.jobs.agent_state import AgentState
 from gpu_agent.jobs.job import JobKey, advance_job, begin_job, cancel_job, succeed_job
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.wire import DrainRequest, Stage, Submission
 
 
-def full_book() -> Book:
+def full_state() -> AgentState:
     asked = Submission(
         epoch=4,
         input_path="jobs/a/input.png",
@@ -20,58 +20,58 @@ def full_book() -> Book:
         manifest_path="jobs/a/manifest.json",
         options={"detail": "high"},
     )
-    book = Book(epoch=4)
-    book, done = books.submit(book, JobKey("done", 3), asked, slots=4, now=0.0)
+    state = AgentState(epoch=4)
+    state, done = agent_state.submit(state, JobKey("done", 3), asked, slots=4, now=0.0)
     done = advance_job(begin_job(done), Stage.SHAPE, 40.0, now=1.0)
-    book = books.with_jobs(book, [succeed_job(done, {"faces": 9}, now=2.0)])
-    book, _ = books.submit(book, JobKey("live", 1), asked, slots=4, now=0.0)
-    book, _ = books.cancel(book, JobKey("tomb", 2), now=0.0)
-    book, _ = books.drain(book, DrainRequest(epoch=4, drain=1), lambda *_: "signed")
-    return book
+    state = agent_state.with_jobs(state, [succeed_job(done, {"faces": 9}, now=2.0)])
+    state, _ = agent_state.submit(state, JobKey("live", 1), asked, slots=4, now=0.0)
+    state, _ = agent_state.cancel(state, JobKey("tomb", 2), now=0.0)
+    state, _ = agent_state.drain(state, DrainRequest(epoch=4, drain=1), lambda *_: "signed")
+    return state
 
 
-def views(book: Book):
-    return [job.view() for job in book.jobs.values()]
+def views(state: AgentState):
+    return [job.view() for job in state.jobs.values()]
 
 
-class TestLedger:
+class TestJobStore:
     def test_gives_back_what_was_saved(self, tmp_path: Path):
-        book = full_book()
-        ledger = Ledger(tmp_path / "ledger", machine_boot="one")
-        ledger.load()
-        ledger.save(book, is_durable=True)
-        ledger.close()
+        state = full_state()
+        store = JobStore(tmp_path / "ledger", machine_boot="one")
+        store.load()
+        store.save(state, is_durable=True)
+        store.close()
 
-        found = Ledger(tmp_path / "ledger", machine_boot="one").load()
+        found = JobStore(tmp_path / "ledger", machine_boot="one").load()
 
-        assert views(found) == views(book)
-        assert found.answers == book.answers
+        assert views(found) == views(state)
+        assert found.answers == state.answers
         assert (found.epoch, found.is_drained) == (4, False)
         assert found.jobs[JobKey("live", 1)].submission.options == {"detail": "high"}
 
     def test_writes_what_an_earlier_save_could_not(self, tmp_path: Path):
-        book = full_book()
-        ledger = Ledger(tmp_path / "ledger", machine_boot="one")
-        unfit = books.with_jobs(
-            book, [replace(book.jobs[JobKey("live", 1)], stage_seconds={"x": object()})]
+        state = full_state()
+        store = JobStore(tmp_path / "ledger", machine_boot="one")
+        unfit = agent_state.with_jobs(
+            state, [replace(state.jobs[JobKey("live", 1)], stage_seconds={"x": object()})]
         )
-        with pytest.raises(LedgerError):
-            ledger.save(unfit, is_durable=False)
+        with pytest.raises(JobStoreError):
+            store.save(unfit, is_durable=False)
 
-        ledger.save(book, is_durable=False)
-        ledger.close()
+        store.save(state, is_durable=False)
+        store.close()
 
-        assert views(Ledger(tmp_path / "ledger", machine_boot="one").load()) == views(book)
+        assert views(JobStore(tmp_path / "ledger", machine_boot="one").load()) == views(state)
 
     def test_forgets_what_the_book_forgot(self, tmp_path: Path):
-        book = full_book()
-        ledger = Ledger(tmp_path / "ledger", machine_boot="one")
-        ledger.save(book, is_durable=True)
-        kept = {JobKey("live", 1): cancel_job(book.jobs[JobKey("live", 1)], now=1.0)}
-        ledger.save(replace(book, jobs=kept, answers={}), is_durable=True)
-        ledger.close()
+        state = full_state()
+        store = JobStore(tmp_path / "ledger", machine_boot="one")
+        store.save(state, is_durable=True)
+        kept = {JobKey("live", 1): cancel_job(state.jobs[JobKey("live", 1)], now=1.0)}
+        store.save(replace(state, jobs=kept, answers={}), is_durable=True)
+        store.close()
 
-        found = Ledger(tmp_path / "ledger", machine_boot="one").load()
+        found = JobStore(tmp_path / "ledger", machine_boot="one").load()
 
         assert list(found.jobs) == [JobKey("live", 1)]
         assert found.answers == {}
@@ -80,29 +80,29 @@ class TestLedger:
     def test_stays_closed_until_the_machine_boots(
         self, tmp_path: Path, boot: str, is_closed: bool
     ):
-        ledger = Ledger(tmp_path / "ledger", machine_boot="one")
-        ledger.save(Book(epoch=1, is_drained=True, is_closed=True), is_durable=True)
-        ledger.close()
+        store = JobStore(tmp_path / "ledger", machine_boot="one")
+        store.save(AgentState(epoch=1, is_drained=True, is_closed=True), is_durable=True)
+        store.close()
 
-        found = Ledger(tmp_path / "ledger", machine_boot=boot).load()
+        found = JobStore(tmp_path / "ledger", machine_boot=boot).load()
 
         assert found.is_closed is is_closed
         assert found.is_drained
 
     def test_refuses_a_second_owner(self, tmp_path: Path):
-        first = Ledger(tmp_path / "ledger", machine_boot="one")
+        first = JobStore(tmp_path / "ledger", machine_boot="one")
 
-        with pytest.raises(LedgerError, match="locked"):
-            Ledger(tmp_path / "ledger", machine_boot="one", wait_s=0.01)
+        with pytest.raises(JobStoreError, match="locked"):
+            JobStore(tmp_path / "ledger", machine_boot="one", wait_s=0.01)
 
         first.close()
 
     @pytest.mark.parametrize("damage", ["garbage", "cut", "schema"])
     def test_sets_a_damaged_file_aside(self, tmp_path: Path, damage: str):
         path = tmp_path / "ledger"
-        ledger = Ledger(path, machine_boot="one")
-        ledger.save(full_book(), is_durable=True)
-        ledger.close()
+        store = JobStore(path, machine_boot="one")
+        store.save(full_state(), is_durable=True)
+        store.close()
         if damage == "garbage":
             path.write_bytes(b"no database at all, " * 500)
         elif damage == "cut":
@@ -112,7 +112,7 @@ class TestLedger:
             db.execute("PRAGMA user_version = 99")
             db.close()
 
-        found = Ledger(path, machine_boot="one").load()
+        found = JobStore(path, machine_boot="one").load()
 
-        assert found == Book()
+        assert found == AgentState()
         assert len(list(tmp_path.glob("ledger.damaged-*"))) == 1

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_agent.jobs.stage_estimates import FIRST_SPANS, Expectation, Pace, kind_of
+from gpu_agent.jobs.stage_estimates import FIRST_SPANS, Expectation, StageEstimates, kind_of
 from gpu_agent.wire import Stage
 
 SECONDS = st.dictionaries(
@@ -11,11 +11,11 @@ SECONDS = st.dictionaries(
 JOBS = st.lists(st.tuples(st.sampled_from("abc"), SECONDS), max_size=8)
 
 
-def taught(jobs) -> Pace:
-    pace = Pace()
+def taught(jobs) -> StageEstimates:
+    estimates = StageEstimates()
     for kind, seconds in jobs:
-        pace = pace.learn(kind, seconds)
-    return pace
+        estimates = estimates.learn(kind, seconds)
+    return estimates
 
 
 class TestExpect:
@@ -31,9 +31,9 @@ class TestExpect:
         assert [low for low, _ in edges[1:]] == [high for _, high in edges[:-1]]
 
     def test_gives_each_stage_its_share_of_the_time(self):
-        pace = taught([("a", {"background": 1.0, "shape": 8.0, "export": 1.0})] * 40)
+        estimates = taught([("a", {"background": 1.0, "shape": 8.0, "export": 1.0})] * 40)
 
-        spans = pace.expect("a").spans
+        spans = estimates.expect("a").spans
 
         assert spans[Stage.FETCH] == (0, 0)
         assert spans[Stage.SHAPE][1] - spans[Stage.SHAPE][0] == pytest.approx(0.8 * 97.5 + 0.5)
@@ -52,25 +52,25 @@ class TestExpect:
 
 class TestLearn:
     def test_takes_nothing_from_a_job_that_made_nothing(self):
-        pace = Pace()
+        estimates = StageEstimates()
 
-        assert pace.learn("a", {"fetch": 1.0}) is pace
+        assert estimates.learn("a", {"fetch": 1.0}) is estimates
 
     def test_remembers_only_so_many_kinds_the_newest_of_them(self):
-        pace = taught([(str(number), {"shape": 1.0}) for number in range(100)])
+        estimates = taught([(str(number), {"shape": 1.0}) for number in range(100)])
 
-        assert len(pace.kinds) == 32
-        assert "99" in pace.kinds
+        assert len(estimates.kinds) == 32
+        assert "99" in estimates.kinds
 
     @given(JOBS)
     def test_is_the_same_after_a_way_through_text(self, jobs):
-        pace = taught(jobs)
+        estimates = taught(jobs)
 
-        assert Pace.from_text(pace.to_text()) == pace
+        assert StageEstimates.from_text(estimates.to_text()) == estimates
 
     @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"shape": "x"}}'])
     def test_forgets_what_can_not_be_read(self, text: str):
-        assert Pace.from_text(text) == Pace()
+        assert StageEstimates.from_text(text) == StageEstimates()
 
 
 class TestKindOf:

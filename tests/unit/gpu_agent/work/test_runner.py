@@ -9,7 +9,7 @@ from gpu_agent.engines import EngineError
 from gpu_agent.errors import FullError, NotReadyError, StoreUnavailableError
 from gpu_agent.jobs.job import JobKey
 from gpu_agent.jobs.job_service import STUCK_S
-from gpu_agent.jobs.job_store import Ledger
+from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.wire import JobState
 
 MANIFEST = "jobs/jobs/a/manifest.json"
@@ -165,11 +165,11 @@ class TestStopping:
         bench.submit("a")
         assert bench.engine.entered.acquire(timeout=10)
         bench.submit("b")
-        bench.await_true(lambda: bench.runner.lane.length == 1)
+        bench.await_true(lambda: bench.runner.engine_lock.length == 1)
 
         bench.desk.cancel(JobKey("b", 1))
 
-        bench.await_true(lambda: bench.runner.lane.length == 0)
+        bench.await_true(lambda: bench.runner.engine_lock.length == 0)
         assert bench.desk.look(JobKey("a", 1)).state == JobState.RUNNING
 
     def test_keeps_new_work_out_of_the_engine_until_a_deaf_job_has_left_it(self, bench):
@@ -354,7 +354,7 @@ class TestStore:
         bench.await_true(lambda: not bench.desk._runs)
 
 
-class TestPace:
+class TestStageEstimates:
     def test_of_the_first_job_is_what_the_second_one_is_told(self, make_bench):
         bench = make_bench(stage_min_s=0.02)
         bench.start()
@@ -377,9 +377,9 @@ class TestPace:
         bench.desk.end()
         bench.desk.close()
 
-        found = Ledger(tmp_path / "ledger", machine_boot="boot").load()
+        found = JobStore(tmp_path / "ledger", machine_boot="boot").load()
 
-        assert list(found.pace.kinds) == ['{"preset": "draft"}']
+        assert list(found.estimates.kinds) == ['{"preset": "draft"}']
 
 
 class TestWindUp:

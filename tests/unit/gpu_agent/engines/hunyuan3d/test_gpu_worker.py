@@ -1,4 +1,4 @@
-"""The owner of the GPU over real processes."""
+"""The GPU worker over real processes."""
 
 import shutil
 from dataclasses import replace
@@ -23,9 +23,9 @@ from tests.unit.gpu_agent.engines.hunyuan3d.conftest import (
 )
 
 
-def await_over(*tickets):
-    for ticket in tickets:
-        assert ticket.over.wait(LIMIT_S), "it was never over"
+def await_over(*items):
+    for item in items:
+        assert item.over.wait(LIMIT_S), "it was never over"
 
 
 def paint(bench, seed: int):
@@ -38,7 +38,7 @@ def paint(bench, seed: int):
     def work(number: int) -> PaintWork:
         return PaintWork(number=number, mesh=mesh, cutout_png=draw_cutout(), seed=seed)
 
-    return bench.owner.leave(bench.owner.draw_arrival(), work)
+    return bench.worker.leave(bench.worker.draw_arrival(), work)
 
 
 class TestSetUp:
@@ -49,7 +49,7 @@ class TestSetUp:
         child = next(
             child
             for child in psutil.Process().children()
-            if "owner_child" in " ".join(child.cmdline())
+            if "gpu_worker_child" in " ".join(child.cmdline())
         )
 
         assert child.environ()["MALLOC_TRIM_THRESHOLD_"] == str(2**30)
@@ -82,7 +82,7 @@ class TestBatches:
         diffused = [event for event in bench.fake.events() if event.startswith("diffuse")]
         assert diffused == ["diffuse 0", "diffuse 1,2,3,4", "diffuse 5", "diffuse 9"]
         assert bench.instruments.batches == [1, 4, 1, 1]
-        assert [ticket.answer.batch for ticket in others] == [4, 4, 4, 4, 1]
+        assert [item.answer.batch for item in others] == [4, 4, 4, 4, 1]
 
     def test_give_the_same_mesh_as_alone(self, bench):
         alone = bench.shape(2, cutout=draw_cutout(90))
@@ -106,13 +106,13 @@ class TestBatches:
         await_over(first, *crowd)
         bench.fake.plan()
 
-        assert all(isinstance(ticket.answer, Shaped) for ticket in crowd)
-        assert [ticket.answer.batch for ticket in crowd] == [2, 2, 2, 2]
+        assert all(isinstance(item.answer, Shaped) for item in crowd)
+        assert [item.answer.batch for item in crowd] == [2, 2, 2, 2]
 
     def test_leave_out_a_job_that_was_stopped_while_it_waited(self, bench):
         first = bench.hold_up()
         kept, gone = bench.shape(1), bench.shape(2)
-        bench.owner.drop(gone)
+        bench.worker.drop(gone)
         bench.fake.let_go()
         await_over(first, kept)
 
@@ -125,19 +125,19 @@ class TestMemory:
         lower = replace(smaller, octree_resolution=63)
         bench.fake.plan(Fault("decode", "oom", times=2))
 
-        ticket = bench.shape(1, (SETTINGS, smaller, lower))
-        await_over(ticket)
+        item = bench.shape(1, (SETTINGS, smaller, lower))
+        await_over(item)
 
-        assert ticket.answer.settings == lower
+        assert item.answer.settings == lower
         assert bench.fake.events()[-1] == "decode 1 @63/2000"
 
     def test_says_so_when_nothing_is_left_to_give_up(self, bench):
         bench.fake.plan(Fault("decode", "oom", times=2))
 
-        ticket = bench.shape(1, (SETTINGS, replace(SETTINGS, num_chunks=2000)))
-        await_over(ticket)
+        item = bench.shape(1, (SETTINGS, replace(SETTINGS, num_chunks=2000)))
+        await_over(item)
 
-        assert (ticket.error.code, ticket.error.retryable) == ("out_of_gpu_memory", False)
+        assert (item.error.code, item.error.retryable) == ("out_of_gpu_memory", False)
         assert bench.instruments.restarts == []
 
 
@@ -149,21 +149,21 @@ class TestLosses:
     def test_are_made_good_and_the_job_runs_again(self, bench, step: str, kind: str, cause: str):
         bench.fake.plan(Fault(step, kind))
 
-        ticket = paint(bench, 1) if step == "paint" else bench.shape(1)
-        await_over(ticket)
+        item = paint(bench, 1) if step == "paint" else bench.shape(1)
+        await_over(item)
 
-        assert ticket.error is None
+        assert item.error is None
         assert bench.instruments.restarts == [("gpu", cause)]
         assert bench.fake.events().count("load") == 2
 
     def test_end_a_job_that_is_held_twice_and_say_why(self, bench):
         bench.fake.plan(Fault("decode", "segfault", seed=7, times=9))
 
-        ticket, other = bench.shape(7), bench.shape(8)
-        await_over(ticket, other)
+        item, other = bench.shape(7), bench.shape(8)
+        await_over(item, other)
 
-        assert (ticket.error.code, ticket.error.retryable) == ("engine_failed", True)
-        assert "segmentation fault" in str(ticket.error)
+        assert (item.error.code, item.error.retryable) == ("engine_failed", True)
+        assert "segmentation fault" in str(item.error)
         assert isinstance(other.answer, Shaped)
 
     def test_let_each_job_of_the_batch_run_alone(self, bench):
@@ -173,7 +173,7 @@ class TestLosses:
         bench.fake.let_go()
         await_over(first, *crowd)
 
-        assert [ticket.error is None for ticket in crowd] == [True, False, True]
+        assert [item.error is None for item in crowd] == [True, False, True]
         assert [event for event in bench.fake.events() if event.startswith("diffuse")][1:] == [
             "diffuse 1,2,3",
             "diffuse 1",
@@ -204,13 +204,13 @@ class TestLosses:
         # Importing numpy is no sign of life; the short silence counts from the set-up on.
         bench = make_bench(limits=PATIENT)
         bench.set_up()
-        bench.owner._settings = replace(bench.owner._settings, limits=limits)
+        bench.worker._settings = replace(bench.worker._settings, limits=limits)
         bench.fake.plan(Fault("decode", kind))
 
-        ticket = bench.shape(1)
-        await_over(ticket)
+        item = bench.shape(1)
+        await_over(item)
 
-        assert ticket.error is None
+        assert item.error is None
         assert bench.instruments.restarts[0] == (
             "gpu",
             "stuck" if kind == "hang" else "silent",
@@ -218,29 +218,29 @@ class TestLosses:
 
     def test_of_the_folder_s_place_are_tried_again(self, bench):
         """A full disk, or a file in the way: no folder can be made for the next process."""
-        bench.owner._settings = replace(bench.owner._settings, restart_pause_s=2.0)
+        bench.worker._settings = replace(bench.worker._settings, restart_pause_s=2.0)
         bench.fake.plan(Fault("diffuse", "slow", seed=1))
-        ticket = bench.shape(1)
+        item = bench.shape(1)
         await_true(lambda: "slow in diffuse" in bench.fake.events())
         shutil.rmtree(bench.work_dir)
         bench.work_dir.write_text("in the way")
-        bench.owner._child.kill()
-        await_true(lambda: bench.owner._failed_starts > 0)
+        bench.worker._child.kill()
+        await_true(lambda: bench.worker._failed_starts > 0)
 
         bench.work_dir.unlink()
         bench.fake.let_go()
-        await_over(ticket)
+        await_over(item)
 
-        assert isinstance(ticket.answer, Shaped)
+        assert isinstance(item.answer, Shaped)
         assert bench.given_up == []
 
     def test_that_do_not_end_give_the_engine_up(self, bench):
         bench.fake.plan(Fault("diffuse", "kill"), Fault("load", "refuse", times=9))
 
-        ticket = bench.shape(1)
-        await_over(ticket)
+        item = bench.shape(1)
+        await_over(item)
 
-        assert (ticket.error.code, ticket.error.retryable) == ("engine_failed", True)
+        assert (item.error.code, item.error.retryable) == ("engine_failed", True)
         await_true(lambda: bench.given_up)
         assert bench.fake.events().count("refuse in load") == 3
 
@@ -249,14 +249,14 @@ class TestCancel:
     @pytest.mark.parametrize("step", ["diffuse", "decode"])
     def test_frees_the_process_for_the_next_job(self, bench, step: str):
         running = bench.hold_up(step)
-        pid = bench.owner._child.pid
+        pid = bench.worker._child.pid
         following = bench.shape(1, (replace(SETTINGS, steps=4),))
 
-        bench.owner.drop(running)
+        bench.worker.drop(running)
         await_over(following)
 
         assert isinstance(following.answer, Shaped)
-        assert bench.owner._child.pid == pid
+        assert bench.worker._child.pid == pid
 
     def test_kills_a_process_that_does_not_react(self, make_bench):
         bench = make_bench(limits=replace(PATIENT, cancel_s=SHORT_S))
@@ -266,7 +266,7 @@ class TestCancel:
         await_true(lambda: "hang in diffuse" in bench.fake.events())
         following = bench.shape(2)
 
-        bench.owner.drop(running)
+        bench.worker.drop(running)
         await_over(following)
 
         assert isinstance(following.answer, Shaped)
@@ -282,25 +282,25 @@ class TestCancel:
         bench.fake.let_go()
         await_true(lambda: "hang in decode" in bench.fake.events())
 
-        bench.owner.drop(crowd[0])
+        bench.worker.drop(crowd[0])
         await_over(first, *crowd[1:])
 
-        assert all(isinstance(ticket.answer, Shaped) for ticket in crowd[1:])
-        assert [ticket.losses for ticket in crowd[1:]] == [0, 0]
-        assert [ticket.answer.batch for ticket in crowd[1:]] == [2, 2]
+        assert all(isinstance(item.answer, Shaped) for item in crowd[1:])
+        assert [item.losses for item in crowd[1:]] == [0, 0]
+        assert [item.answer.batch for item in crowd[1:]] == [2, 2]
         assert bench.instruments.restarts == [("gpu", "deaf")]
 
     def test_of_one_leaves_the_rest_of_its_batch_alone(self, bench):
         first = bench.hold_up()
         bench.fake.plan(Fault("diffuse", "slow", seed=2))
         crowd = [bench.shape(seed) for seed in (1, 2, 3)]
-        bench.owner.drop(first)
+        bench.worker.drop(first)
         await_true(lambda: bench.fake.events().count("slow in diffuse") == 2)
-        bench.owner.drop(crowd[0])
+        bench.worker.drop(crowd[0])
         bench.fake.let_go()
         await_over(*crowd[1:])
 
-        assert all(isinstance(ticket.answer, Shaped) for ticket in crowd[1:])
+        assert all(isinstance(item.answer, Shaped) for item in crowd[1:])
         assert not any(event.startswith("decode 1 ") for event in bench.fake.events())
 
 
@@ -308,10 +308,10 @@ class TestClose:
     def test_ends_the_process_and_leaves_no_file(self, make_bench):
         bench = make_bench()
         bench.set_up()
-        pid = bench.owner._child.pid
+        pid = bench.worker._child.pid
         waiting = bench.hold_up()
 
-        bench.owner.close()
+        bench.worker.close()
 
         assert waiting.error.code == "engine_failed"
         assert not psutil.pid_exists(pid)

@@ -3,7 +3,7 @@ from typing import Any, cast
 
 import pytest
 
-from gpu_agent.engines.hunyuan3d.gpu_worker_child import OwnerChild
+from gpu_agent.engines.hunyuan3d.gpu_worker_child import GpuWorkerChild
 from gpu_agent.engines.hunyuan3d.health import Step
 from gpu_agent.engines.hunyuan3d.messages import Progress
 
@@ -14,7 +14,7 @@ class TestProgress:
     ):
         monkeypatch.setattr("gpu_agent.engines.hunyuan3d.gpu_worker_child.PROGRESS_EVERY_S", 60.0)
         sent: list[Progress] = []
-        child = OwnerChild(cast(Any, SimpleNamespace(send=sent.append)), cast(Any, None))
+        child = GpuWorkerChild(cast(Any, SimpleNamespace(send=sent.append)), cast(Any, None))
 
         for step in (Step.DIFFUSE, Step.DECODE):
             for share in (0.0, 0.4, 0.8):

@@ -10,7 +10,7 @@ from gpu_agent.engines import EngineError
 from gpu_agent.engines.glb import Model, write_glb
 from gpu_agent.engines.hunyuan3d.finisher import Stopwatch, do_export, vertex_normals
 from gpu_agent.engines.hunyuan3d.model import RawMesh, ShapeRequest, UvMesh
-from gpu_agent.engines.hunyuan3d.output_checks import accept, is_rejected
+from gpu_agent.engines.hunyuan3d.output_checks import check_model, is_rejected
 from gpu_agent.engines.hunyuan3d.tasks import Export
 from tests.fakes.gpu_model import make_egg
 from tests.unit.gpu_agent.engines.hunyuan3d.conftest import SETTINGS, draw_cutout
@@ -32,7 +32,7 @@ def glb_of(mesh: RawMesh, texture: np.ndarray | None = None) -> bytes:
 
 
 def figures_of(mesh: RawMesh, **more):
-    return accept(
+    return check_model(
         glb_of(mesh),
         **{
             "face_count": len(mesh.faces),
@@ -49,7 +49,7 @@ def png(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class TestAccept:
+class TestCheckModel:
     def test_measures_a_closed_mesh(self):
         figures = figures_of(EGG)
 
@@ -87,7 +87,7 @@ class TestAccept:
 
     def test_refuses_a_file_that_does_not_open(self):
         with pytest.raises(EngineError, match="can't be opened"):
-            accept(b"glTF", face_count=1, vertices=EGG.vertices, is_textured=False)
+            check_model(b"glTF", face_count=1, vertices=EGG.vertices, is_textured=False)
 
     def test_refuses_a_blank_texture_and_takes_a_painted_one(self):
         blank = np.full((8, 8, 3), 200, np.uint8)
@@ -95,9 +95,9 @@ class TestAccept:
         painted[:4] = 40
         mesh = {"face_count": len(EGG.faces), "vertices": EGG.vertices, "is_textured": True}
 
-        assert accept(glb_of(EGG, painted), **mesh)["textured"] is True
+        assert check_model(glb_of(EGG, painted), **mesh)["textured"] is True
         with pytest.raises(EngineError, match="blank"):
-            accept(glb_of(EGG, blank), **mesh)
+            check_model(glb_of(EGG, blank), **mesh)
 
 
 class TestDoExport:
