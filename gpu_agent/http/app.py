@@ -17,7 +17,7 @@ from gpu_agent.errors import (
 )
 from gpu_agent.http.metrics import Metrics
 from gpu_agent.http.routes import build_routes
-from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.core import AgentCore
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ _OPEN_ENDPOINTS = frozenset({"v1.tell_live"})
 
 
 def create_app(
-    *, desk: Desk, metrics: Metrics, tokens: Sequence[str], max_polls: int = 56
+    *, core: AgentCore, metrics: Metrics, tokens: Sequence[str], max_polls: int = 56
 ) -> Flask:
     """Build the service. Starts nothing.
 
     Args:
-        desk: Decides and remembers.
+        core: Decides and remembers.
         metrics: Rendered by ``/v1/metrics``.
         tokens: Bearer tokens that open every route; each is accepted.
         max_polls: Most long-polls that may hang at one time; keep it below the HTTP threads.
@@ -51,7 +51,7 @@ def create_app(
         if scheme.lower() != "bearer" or not any(matches):
             raise UnauthorizedError("Show a valid token: Authorization: Bearer …")
 
-    app.register_blueprint(build_routes(desk, metrics, max_polls=max_polls))
+    app.register_blueprint(build_routes(core, metrics, max_polls=max_polls))
     app.register_error_handler(RequestError, _tell_problem)
     app.register_error_handler(HTTPException, _tell_http_error)
     app.register_error_handler(Exception, _tell_unexpected)

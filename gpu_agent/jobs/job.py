@@ -70,6 +70,20 @@ class Job:
         """Seconds of work that are left of it, or None when it is over or nobody knows."""
         return self.expectation.left_s(self.percent) if self.is_live else None
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What log lines about it carry."""
+        return {"job_id": self.key.job_id, "fence": self.key.fence, "epoch": self.epoch}
+
+    def brief(self) -> dict[str, Any]:
+        """Give the job as the agent's status shows it."""
+        return {
+            **self.about,
+            "state": self.state,
+            "stage": self.stage,
+            "percent": self.percent,
+        }
+
     def view(self) -> JobView:
         """Give the job as the wire shows it."""
         return JobView(

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS answers (
 
 
 class JobStore:
-    """Reads and saves the state. Not for several threads at once: the desk's lock is around it.
+    """Reads and saves the state. Not for several threads at once: `SharedState.lock` is around it.
 
     Args:
         path: The file; made if it is not there, set aside if it is damaged.

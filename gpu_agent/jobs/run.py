@@ -1,4 +1,4 @@
-"""What passes between the desk and the threads that work for it."""
+"""What passes between the services and the threads that work for them."""
 
 import threading
 from collections.abc import Mapping

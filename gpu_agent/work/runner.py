@@ -15,7 +15,7 @@ from gpu_agent.errors import (
     UnexpectedError,
 )
 from gpu_agent.host.machine import read_boot_clock
-from gpu_agent.jobs.job_service import Desk
+from gpu_agent.jobs.core import AgentCore
 from gpu_agent.jobs.run import Run, SetUp
 from gpu_agent.wire import JobView, Stage
 from gpu_agent.work.fifo_lock import FifoLock
@@ -39,7 +39,7 @@ class RunWatch:
     """What an engine reports to for one run (see `engines.Watch`).
 
     Args:
-        desk: Hears of the progress.
+        core: Hears of the progress.
         run: The run.
         stage_min_s: Shortest time that a stage takes, in seconds; the wait ends early when the
             job is stopped.
@@ -47,9 +47,9 @@ class RunWatch:
     """
 
     def __init__(
-        self, desk: Desk, run: Run, *, stage_min_s: float, clock: Callable[[], float]
+        self, core: AgentCore, run: Run, *, stage_min_s: float, clock: Callable[[], float]
     ) -> None:
-        self._desk = desk
+        self._core = core
         self._run = run
         self._stage_min_s = stage_min_s
         self._clock = clock
@@ -67,13 +67,13 @@ class RunWatch:
         if stage is not self._stage:
             self._sit_out_stage()
             self._stage, self._stage_began_at = stage, self._clock()
-        self._desk.advance(self._run.key, stage, percent)
+        self._core.jobs.advance(self._run.key, stage, percent)
 
     def end_stage(self) -> None:
         """Say that the stage is done and the next one has to wait."""
         self._sit_out_stage()
         self._stage = None
-        self._desk.end_stage(self._run.key)
+        self._core.jobs.end_stage(self._run.key)
 
     def check(self) -> None:
         """Raise if the job must not go on."""
@@ -94,7 +94,7 @@ class Runner:
     """Owns the threads.
 
     Args:
-        desk: Hands out the jobs.
+        core: Hands out the jobs.
         engine: Makes the models; set up by a thread of its own, so that the service answers.
         store: Where images come from and models go to.
         gauge: Told of every job that is over, or None.
@@ -108,7 +108,7 @@ class Runner:
     def __init__(
         self,
         *,
-        desk: Desk,
+        core: AgentCore,
         engine: Engine,
         store: ArtifactStore,
         gauge: Gauge | None = None,
@@ -118,8 +118,8 @@ class Runner:
         start_over: Callable[[str], None] = _ignore,
         clock: Callable[[], float] = read_boot_clock,
     ) -> None:
-        self.engine_lock = FifoLock(desk.changed)
-        self._desk = desk
+        self.engine_lock = FifoLock(core.changed)
+        self._core = core
         self._engine = engine
         self._store = store
         self._gauge = gauge
@@ -133,7 +133,7 @@ class Runner:
             threading.Thread(target=self._keep_deadlines, name="deadlines", daemon=True),
             *(
                 threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
-                for n in range(desk.slots)
+                for n in range(core.runs.slots)
             ),
         ]
 
@@ -143,7 +143,7 @@ class Runner:
             thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the threads to end after the desk has ended.
+        """Wait for the threads to end after the core has ended.
 
         Returns:
             False if one of them, an engine that does not ask, still runs after `timeout_s`.
@@ -159,9 +159,9 @@ class Runner:
         def report(percent: int, detail: str, step: str = "") -> None:
             nonlocal done
             done = done.go_on(percent, detail, step)
-            self._desk.report_set_up(done)
+            self._core.lifecycle.report_set_up(done)
 
-        self._desk.report_set_up(done)
+        self._core.lifecycle.report_set_up(done)
         try:
             self._engine.set_up(report)
         except EngineError as error:
@@ -173,28 +173,28 @@ class Runner:
             return
         steps = dict.fromkeys(done.steps, 100)
         ready = SetUp(phase="ready", percent=100, detail="Takes jobs.", steps=steps)
-        self._desk.report_set_up(ready)
+        self._core.lifecycle.report_set_up(ready)
 
     def _fail_set_up(self, detail: str) -> None:
-        self._desk.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
+        self._core.lifecycle.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
         self._give_up(detail)
 
     def _keep_deadlines(self) -> None:
-        while not self._desk.is_ending:
-            for key in self._desk.expire_overdue():
+        while not self._core.lifecycle.is_ending:
+            for key in self._core.runs.expire_overdue():
                 self._start_over(f"The work on {key.job_id} is over and does not end.")
 
     def _work(self) -> None:
-        while (run := self._desk.take()) is not None:
+        while (run := self._core.runs.take()) is not None:
             try:
                 self._run_job(run)
             except Exception:
                 logger.exception("worker broke", extra={"job_id": run.key.job_id})
             finally:
-                self._desk.leave(run)
+                self._core.runs.leave(run)
 
     def _run_job(self, run: Run) -> None:
-        watch = RunWatch(self._desk, run, stage_min_s=self._stage_min_s, clock=self._clock)
+        watch = RunWatch(self._core, run, stage_min_s=self._stage_min_s, clock=self._clock)
         try:
             manifest = make_model(
                 run,
@@ -203,13 +203,13 @@ class Runner:
                 watch=watch,
                 engine_lock=self.engine_lock,
                 store_patience_s=self._store_patience_s,
-                look=lambda: self._desk.look(run.key),
+                look=lambda: self._core.jobs.look(run.key),
             )
-            self._desk.succeed(run.key, manifest)
+            self._core.jobs.succeed(run.key, manifest)
         except JobError as error:
-            self._desk.fail(run.key, error)
+            self._core.jobs.fail(run.key, error)
         except (Exception, SystemExit):
             logger.exception("job broke", extra={"job_id": run.key.job_id, "epoch": run.epoch})
-            self._desk.fail(run.key, UnexpectedError("The agent failed unexpectedly."))
+            self._core.jobs.fail(run.key, UnexpectedError("The agent failed unexpectedly."))
         if self._gauge is not None:
-            self._gauge.observe_job(self._desk.look(run.key))
+            self._gauge.observe_job(self._core.jobs.look(run.key))

@@ -21,7 +21,7 @@ from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
 from gpu_agent.engines.hunyuan3d.settings import EngineSettings
 from gpu_agent.host.logs import set_up_logs
-from gpu_agent.jobs import job_service as desk
+from gpu_agent.jobs import run_queue
 
 
 def plan_job(options: Mapping[str, Any]) -> JobPlan:
@@ -70,5 +70,5 @@ def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
 
 if __name__ == "__main__":
     set_up_logs()
-    desk.STUCK_S = float(os.environ.get("STUCK_S", desk.STUCK_S))
+    run_queue.STUCK_S = float(os.environ.get("STUCK_S", run_queue.STUCK_S))
     leave(serve(os.environ, build_engine))

@@ -15,10 +15,11 @@ from gpu_agent.artifacts.store import FolderArtifactStore
 from gpu_agent.boot.user_data import render_environment
 from gpu_agent.engines.hunyuan3d.weights import write_manifest
 from gpu_agent.errors import EngineError
+from gpu_agent.jobs.core import AgentCore
 from gpu_agent.jobs.job import JobKey
-from gpu_agent.jobs.job_service import Desk
 from gpu_agent.jobs.job_store import JobStore
 from gpu_agent.jobs.run import SetUp
+from gpu_agent.jobs.vm_service import AgentIdentity
 from gpu_agent.wire import DrainRequest, LeaseRequest, Stage, Submission
 from gpu_agent.work import pipeline as recipe
 from gpu_agent.work.fifo_lock import FifoLock
@@ -42,28 +43,30 @@ class AgentFolder:
     def __init__(self, folder: Path, slots: int = 3) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.now = 100.0
-        self.desk = Desk(
-            ledger=JobStore(folder / "ledger.sqlite3", machine_boot=MACHINE_BOOT),
-            vm_name="gpu-1",
+        self.core = AgentCore(
+            store=JobStore(folder / "ledger.sqlite3", machine_boot=MACHINE_BOOT),
+            identity=AgentIdentity(
+                vm_name="gpu-1",
+                token="token",
+                engine={"name": "fake", "version": "1", "description": "Makes nothing."},
+                boot_id="process-1",
+            ),
             slots=slots,
-            token="token",
-            engine={"name": "fake", "version": "1", "description": "Makes nothing."},
             clock=lambda: self.now,
             condition=ImpatientCondition,
         )
-        self.desk.boot_id = "process-1"
-        self.desk.report_set_up(SetUp(phase="ready", percent=100, detail="Takes jobs."))
+        self.core.lifecycle.report_set_up(SetUp(phase="ready", percent=100, detail="Takes jobs."))
 
     def submit(self, job_id: str, fence: int = 1, epoch: int = 4, **options) -> None:
-        self.desk.submit(JobKey(job_id, fence), submission(job_id, fence, epoch, options))
+        self.core.jobs.submit(JobKey(job_id, fence), submission(job_id, fence, epoch, options))
 
     def work(self, until: Stage) -> JobKey:
         """Take the next job through its stages, two seconds each, and stop in one of them."""
-        key = self.desk.take().key
+        key = self.core.runs.take().key
         for stage in Stage:
-            self.desk.advance(key, stage, 0.0)
+            self.core.jobs.advance(key, stage, 0.0)
             self.now += 2.0
-            self.desk.advance(key, stage, 40.0)
+            self.core.jobs.advance(key, stage, 40.0)
             if stage is until:
                 return key
         return key
@@ -80,50 +83,52 @@ def submission(job_id: str, fence: int, epoch: int, options: dict | None = None)
     )
 
 
-def write_busy(folder: Path) -> Desk:
+def write_busy(folder: Path) -> AgentCore:
     """Jobs in every state, answers of both kinds, learned times. Still open."""
     agent = AgentFolder(folder)
-    agent.desk.renew_lease(LeaseRequest(epoch=3, ttl_s=60.0))
+    agent.core.vm.renew_lease(LeaseRequest(epoch=3, ttl_s=60.0))
     agent.submit("old", epoch=3)
     agent.submit("new-epoch", epoch=4, seed=5)
-    agent.desk.succeed(agent.work(Stage.UPLOAD), MANIFEST)
+    agent.core.jobs.succeed(agent.work(Stage.UPLOAD), MANIFEST)
     agent.submit("done", detail="high", seed=11)
-    agent.desk.succeed(agent.work(Stage.UPLOAD), MANIFEST)
+    agent.core.jobs.succeed(agent.work(Stage.UPLOAD), MANIFEST)
     agent.submit("done-again", detail="high", seed=12)
-    agent.desk.succeed(agent.work(Stage.TEXTURE), {})
+    agent.core.jobs.succeed(agent.work(Stage.TEXTURE), {})
     agent.submit("failed", fence=7)
-    agent.desk.fail(agent.work(Stage.SHAPE), EngineError("no_subject", "There is no subject."))
+    agent.core.jobs.fail(
+        agent.work(Stage.SHAPE), EngineError("no_subject", "There is no subject.")
+    )
     agent.submit("overdue")
     agent.now += 601.0
-    agent.desk.expire_overdue()
+    agent.core.runs.expire_overdue()
     agent.submit("cancelled")
-    agent.desk.cancel(JobKey("cancelled", 1))
-    agent.desk.cancel(JobKey("tomb", 2))
-    agent.desk.drain(DrainRequest(epoch=4, drain=1))
+    agent.core.jobs.cancel(JobKey("cancelled", 1))
+    agent.core.jobs.cancel(JobKey("tomb", 2))
+    agent.core.vm.drain(DrainRequest(epoch=4, drain=1))
     agent.submit("fenced", fence=1, epoch=5)
     agent.submit("fenced", fence=2, epoch=5)
-    agent.desk.drain(DrainRequest(epoch=5, drain=1))
+    agent.core.vm.drain(DrainRequest(epoch=5, drain=1))
     agent.submit("running", detail="high", epoch=5)
-    agent.desk.end_stage(agent.work(Stage.BACKGROUND))
+    agent.core.jobs.end_stage(agent.work(Stage.BACKGROUND))
     agent.work(Stage.SHAPE)
     agent.submit("queued", preset="draft", texture=True, epoch=5)
-    return agent.desk
+    return agent.core
 
 
-def write_closed(folder: Path) -> Desk:
+def write_closed(folder: Path) -> AgentCore:
     """A job that is done, and a door that is closed until the next boot."""
     agent = AgentFolder(folder)
     agent.submit("done", preset="draft")
-    agent.desk.succeed(agent.work(Stage.UPLOAD), MANIFEST)
-    agent.desk.drain(DrainRequest(epoch=4, drain=1, final=True))
-    return agent.desk
+    agent.core.jobs.succeed(agent.work(Stage.UPLOAD), MANIFEST)
+    agent.core.vm.drain(DrainRequest(epoch=4, drain=1, final=True))
+    return agent.core
 
 
 def write_artifacts(folder: Path) -> None:
     """Artifacts and manifest of a job, in a folder that stands for the store."""
     agent = AgentFolder(folder)
     agent.submit("a", detail="high")
-    run = agent.desk.take()
+    run = agent.core.runs.take()
     store = FolderArtifactStore(folder / "store")
     store.write(run.submission.input_path, b"png", "image/png")
     with mock.patch.object(recipe.time, "time", return_value=1_700_000_000.123456):
@@ -131,11 +136,11 @@ def write_artifacts(folder: Path) -> None:
             run,
             engine=FakeEngine(),
             store=store,
-            watch=RunWatch(agent.desk, run, stage_min_s=0.0, clock=lambda: agent.now),
-            engine_lock=FifoLock(agent.desk.changed),
-            look=lambda: agent.desk.look(run.key),
+            watch=RunWatch(agent.core, run, stage_min_s=0.0, clock=lambda: agent.now),
+            engine_lock=FifoLock(agent.core.changed),
+            look=lambda: agent.core.jobs.look(run.key),
         )
-    agent.desk.close()
+    agent.core.lifecycle.close()
     (folder / "ledger.sqlite3").unlink()
 
 
@@ -174,10 +179,10 @@ def write_all(folder: Path) -> None:
     for file in (folder / "live").iterdir():
         shutil.copy(file, killed / file.name)
     rows(killed / "ledger.sqlite3")
-    live.end()
-    live.close()
+    live.lifecycle.end()
+    live.lifecycle.close()
     (folder / "live").rename(folder / "ended")
-    write_closed(folder / "closed").close()
+    write_closed(folder / "closed").lifecycle.close()
     write_artifacts(folder / "artifacts")
     write_weights(folder / "weights")
     write_boot(folder / "boot")

@@ -25,7 +25,7 @@ def client(bench) -> FlaskClient:
     bench.engine.may_finish.clear()
     bench.store.files["jobs/jobs/a/input.png"] = b"png"
     app = create_app(
-        desk=bench.desk, metrics=Metrics(), tokens=["token", "token-before"], max_polls=2
+        core=bench.core, metrics=Metrics(), tokens=["token", "token-before"], max_polls=2
     )
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = "Bearer token"
@@ -179,7 +179,7 @@ class TestTheRest:
         def break_down() -> None:
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr(bench.desk, "status", break_down)
+        monkeypatch.setattr(bench.core.vm, "status", break_down)
 
         answer = client.get("/v1/status")
 

@@ -8,8 +8,8 @@ from gpu_agent.artifacts.store import CONNECT_S, READ_S, RETRIES
 from gpu_agent.engines import EngineError
 from gpu_agent.errors import FullError, NotReadyError, StoreUnavailableError
 from gpu_agent.jobs.job import JobKey
-from gpu_agent.jobs.job_service import STUCK_S
 from gpu_agent.jobs.job_store import JobStore
+from gpu_agent.jobs.run_queue import STUCK_S
 from gpu_agent.wire import JobState
 
 MANIFEST = "jobs/jobs/a/manifest.json"
@@ -152,12 +152,12 @@ class TestStopping:
         bench.submit("a")
         assert bench.engine.entered.acquire(timeout=10)
 
-        assert bench.desk.cancel(JobKey("a", 1)).state == JobState.CANCELLED
+        assert bench.core.jobs.cancel(JobKey("a", 1)).state == JobState.CANCELLED
         bench.engine.may_finish.set()
         bench.submit("b")
 
         assert bench.await_over("b").state == JobState.SUCCEEDED
-        assert bench.desk.look(JobKey("a", 1)).state == JobState.CANCELLED
+        assert bench.core.jobs.look(JobKey("a", 1)).state == JobState.CANCELLED
         assert MANIFEST not in bench.store.files
 
     def test_takes_a_job_out_of_the_line_before_the_engine_at_once(self, bench):
@@ -167,10 +167,10 @@ class TestStopping:
         bench.submit("b")
         bench.await_true(lambda: bench.runner.engine_lock.length == 1)
 
-        bench.desk.cancel(JobKey("b", 1))
+        bench.core.jobs.cancel(JobKey("b", 1))
 
         bench.await_true(lambda: bench.runner.engine_lock.length == 0)
-        assert bench.desk.look(JobKey("a", 1)).state == JobState.RUNNING
+        assert bench.core.jobs.look(JobKey("a", 1)).state == JobState.RUNNING
 
     def test_keeps_new_work_out_of_the_engine_until_a_deaf_job_has_left_it(self, bench):
         bench.engine.is_deaf = True
@@ -184,7 +184,7 @@ class TestStopping:
 
         assert bench.await_over("a", 2).state == JobState.SUCCEEDED
         assert bench.engine.most_at_once == 1
-        assert bench.desk.look(JobKey("a", 1)).state == JobState.CANCELLED
+        assert bench.core.jobs.look(JobKey("a", 1)).state == JobState.CANCELLED
 
     def test_times_out_a_deaf_job_and_one_that_waits_behind_it(self, make_bench):
         bench = make_bench(slots=2)
@@ -203,10 +203,10 @@ class TestStopping:
         bench = make_bench(stage_min_s=3600.0)
         bench.start()
         bench.submit("a")
-        bench.await_true(lambda: bench.desk.look(JobKey("a", 1)).stage == "fetch")
+        bench.await_true(lambda: bench.core.jobs.look(JobKey("a", 1)).stage == "fetch")
 
-        bench.desk.cancel(JobKey("a", 1))
-        bench.desk.end()
+        bench.core.jobs.cancel(JobKey("a", 1))
+        bench.core.lifecycle.end()
 
         assert bench.runner.join(10.0)
 
@@ -225,7 +225,7 @@ class TestHang:
     def test_of_a_thread_whose_job_is_over_asks_for_another_process_once(
         self, make_bench, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("gpu_agent.jobs.job_service.STUCK_S", 0.05)
+        monkeypatch.setattr("gpu_agent.jobs.run_queue.STUCK_S", 0.05)
         told: list[str] = []
         bench = make_bench(start_over=told.append)
         bench.start()
@@ -234,7 +234,7 @@ class TestHang:
         bench.submit("a")
         assert bench.engine.entered.acquire(timeout=10)
 
-        bench.desk.cancel(JobKey("a", 1))
+        bench.core.jobs.cancel(JobKey("a", 1))
         bench.await_true(lambda: bool(told))
         bench.submit("b", timeout_s=0.2)
 
@@ -246,10 +246,10 @@ class TestHang:
         bench.submit("a")
         assert bench.engine.entered.acquire(timeout=10)
 
-        bench.desk.cancel(JobKey("a", 1))
+        bench.core.jobs.cancel(JobKey("a", 1))
 
-        bench.await_true(lambda: not bench.desk._runs)
-        assert bench.desk._stuck_at() == {}
+        bench.await_true(lambda: not bench.core.runs._runs)
+        assert bench.core.runs._stuck_at() == {}
 
     def test_is_longer_than_two_calls_to_the_store_may_take(self):
         # The SDK's pauses, with what it draws at most: 15 s, and 3, 9 and 27 s more.
@@ -263,13 +263,13 @@ class TestSetUp:
         bench = make_bench()
         bench.engine.may_set_up.clear()
         bench.runner.start()
-        bench.await_true(lambda: bench.desk.readiness().percent == 50)
+        bench.await_true(lambda: bench.core.lifecycle.readiness().percent == 50)
 
         with pytest.raises(NotReadyError):
             bench.submit("a")
-        assert bench.desk.status().jobs == []
+        assert bench.core.vm.status().jobs == []
         bench.engine.may_set_up.set()
-        bench.await_true(lambda: bench.desk.readiness().ready)
+        bench.await_true(lambda: bench.core.lifecycle.readiness().ready)
 
         assert bench.submit("a").state == JobState.QUEUED
 
@@ -278,7 +278,7 @@ class TestSetUp:
         bench.engine.set_up_error = EngineError("no_gpu", "There is no GPU.")
         bench.start()
 
-        readiness = bench.desk.readiness()
+        readiness = bench.core.lifecycle.readiness()
 
         assert (readiness.ready, readiness.phase) == (False, "failed")
         assert "There is no GPU." in readiness.detail
@@ -289,13 +289,13 @@ class TestSetUp:
         bench.engine.may_set_up.clear()
         bench.engine.steps = [(100, "weights"), (40, "model")]
         bench.runner.start()
-        bench.await_true(lambda: bench.desk.readiness().percent == 50)
-        under_way = bench.desk.readiness()
+        bench.await_true(lambda: bench.core.lifecycle.readiness().percent == 50)
+        under_way = bench.core.lifecycle.readiness()
         bench.engine.may_set_up.set()
-        bench.await_true(lambda: bench.desk.readiness().ready)
+        bench.await_true(lambda: bench.core.lifecycle.readiness().ready)
 
         assert under_way.steps == {"weights": 100, "model": 40}
-        assert bench.desk.readiness().steps == {"weights": 100, "model": 100}
+        assert bench.core.lifecycle.readiness().steps == {"weights": 100, "model": 100}
 
 
 class TestSlots:
@@ -306,7 +306,7 @@ class TestSlots:
         with pytest.raises(FullError):
             bench.submit("c")
 
-        bench.desk.cancel(JobKey("b", 1))
+        bench.core.jobs.cancel(JobKey("b", 1))
 
         assert bench.submit("c").state == JobState.QUEUED
 
@@ -347,11 +347,11 @@ class TestStore:
         bench.start()
         bench.store.errors[MODEL] = StoreUnavailableError("No answer.")
         bench.submit("a")
-        bench.await_true(lambda: bench.desk.look(JobKey("a", 1)).stage == "upload")
+        bench.await_true(lambda: bench.core.jobs.look(JobKey("a", 1)).stage == "upload")
 
-        bench.desk.cancel(JobKey("a", 1))
+        bench.core.jobs.cancel(JobKey("a", 1))
 
-        bench.await_true(lambda: not bench.desk._runs)
+        bench.await_true(lambda: not bench.core.runs._runs)
 
 
 class TestStageEstimates:
@@ -365,7 +365,7 @@ class TestStageEstimates:
         assert bench.engine.entered.acquire(timeout=10)
         assert bench.engine.entered.acquire(timeout=10)
 
-        view = bench.desk.look(JobKey("b", 1))
+        view = bench.core.jobs.look(JobKey("b", 1))
 
         assert view.seconds_left is not None
         bench.engine.may_finish.set()
@@ -374,8 +374,8 @@ class TestStageEstimates:
     def test_outlives_the_process(self, bench, tmp_path):
         bench.submit("a", options={"preset": "draft"})
         bench.await_over("a")
-        bench.desk.end()
-        bench.desk.close()
+        bench.core.lifecycle.end()
+        bench.core.lifecycle.close()
 
         found = JobStore(tmp_path / "ledger", machine_boot="boot").load()
 
@@ -387,21 +387,21 @@ class TestWindUp:
         bench.engine.may_finish.clear()
         bench.submit("a")
         assert bench.engine.entered.acquire(timeout=10)
-        thread = threading.Thread(target=lambda: bench.desk.wind_up(30.0))
+        thread = threading.Thread(target=lambda: bench.core.lifecycle.wind_up(30.0))
         thread.start()
-        bench.await_true(lambda: bench.desk.readiness().phase == "draining")
+        bench.await_true(lambda: bench.core.lifecycle.readiness().phase == "draining")
 
         with pytest.raises(NotReadyError):
             bench.submit("b")
         bench.engine.may_finish.set()
         thread.join()
 
-        assert bench.desk.look(JobKey("a", 1)).state == JobState.SUCCEEDED
+        assert bench.core.jobs.look(JobKey("a", 1)).state == JobState.SUCCEEDED
 
     def test_does_not_wait_longer_than_it_may(self, bench):
         bench.engine.may_finish.clear()
         bench.submit("a")
 
-        bench.desk.wind_up(0.1)
+        bench.core.lifecycle.wind_up(0.1)
 
-        assert bench.desk.look(JobKey("a", 1)).state in ("queued", "running")
+        assert bench.core.jobs.look(JobKey("a", 1)).state in ("queued", "running")
