@@ -9,11 +9,11 @@ from typing import NoReturn
 from gpu_agent.engines import Engine, Equipment
 from gpu_agent.engines.loading import load_engine
 from gpu_agent.errors import AgentError
-from gpu_agent.logs import set_up_logs
-from gpu_agent.metrics import Metrics
+from gpu_agent.host.logs import set_up_logs
+from gpu_agent.host.systemd import Systemd
+from gpu_agent.http.metrics import Metrics
 from gpu_agent.service import Service
 from gpu_agent.settings import Settings
-from gpu_agent.systemd import Systemd
 
 logger = logging.getLogger("gpu_agent")
 

@@ -27,7 +27,7 @@ Drawn as a tree::
     │       ├── ArtifactMissingError     nothing under that path
     │       ├── ArtifactTooLargeError    more than the reader accepts
     │       └── StoreDeniedError         this identity may not
-    ├── LedgerError                  the disk refuses, or another process has the ledger
+    ├── JobStoreError                  the disk refuses, or another process has the job store
     └── SettingsError                the environment lacks or contradicts something
 """
 
@@ -252,8 +252,8 @@ class StoreDeniedError(StoreError):
     retryable = False
 
 
-class LedgerError(AgentError):
-    """The ledger can't be opened, read or written."""
+class JobStoreError(AgentError):
+    """The job store can't be opened, read or written."""
 
 
 class SettingsError(AgentError):

@@ -11,18 +11,19 @@ from typing import Any
 import waitress
 from waitress.channel import HTTPChannel
 
-from gpu_agent.app import MAX_BODY_BYTES, create_app
-from gpu_agent.desk import Desk
+from gpu_agent.artifacts.leftovers import find_leftovers, remove_leftovers
+from gpu_agent.artifacts.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from gpu_agent.engines import Engine
-from gpu_agent.ledger import Ledger
-from gpu_agent.leftovers import find_leftovers, remove_leftovers
-from gpu_agent.machine import read_boot_clock, read_boot_id
-from gpu_agent.metrics import Metrics
-from gpu_agent.runner import Runner
-from gpu_agent.runs import SetUp
+from gpu_agent.host.machine import read_boot_clock, read_boot_id
+from gpu_agent.host.systemd import Pulse, Systemd, ask_phase
+from gpu_agent.http.app import MAX_BODY_BYTES, create_app
+from gpu_agent.http.metrics import Metrics
+from gpu_agent.jobs.core import AgentCore
+from gpu_agent.jobs.job_store import JobStore
+from gpu_agent.jobs.run import SetUp
+from gpu_agent.jobs.vm_service import AgentIdentity
 from gpu_agent.settings import Settings
-from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
-from gpu_agent.systemd import Pulse, Systemd, ask_phase
+from gpu_agent.work.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Service:
         systemd: What runs the process, if systemd does.
 
     Raises:
-        LedgerError: Another agent has the data folder, or the disk refuses.
+        JobStoreError: Another agent has the data folder, or the disk refuses.
         OSError: The port can't be had.
     """
 
@@ -69,24 +70,26 @@ class Service:
         info = engine.info
         self._settings = settings
         self._engine = engine
-        self.desk = Desk(
-            ledger=Ledger(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
-            vm_name=settings.vm_name,
+        self.core = AgentCore(
+            store=JobStore(settings.data_dir / "ledger.sqlite3", machine_boot=machine_boot),
+            identity=AgentIdentity(
+                vm_name=settings.vm_name,
+                token=settings.token,
+                engine={
+                    "name": info.name,
+                    "version": info.version,
+                    "description": info.description,
+                },
+                image_version=settings.image_version or "",
+                machine_boot=machine_boot,
+                max_uptime_s=settings.max_uptime_s,
+                booted_at=settings.booted_at,
+            ),
             slots=settings.slots,
-            token=settings.token,
-            engine={
-                "name": info.name,
-                "version": info.version,
-                "description": info.description,
-            },
-            image_version=settings.image_version or "",
-            machine_boot=machine_boot,
-            max_uptime_s=settings.max_uptime_s,
-            booted_at=settings.booted_at,
         )
         metrics = metrics or Metrics()
         self._runner = Runner(
-            desk=self.desk,
+            core=self.core,
             engine=engine,
             store=open_store(settings),
             gauge=metrics,
@@ -96,7 +99,7 @@ class Service:
             start_over=self._start_over,
         )
         app = create_app(
-            desk=self.desk,
+            core=self.core,
             metrics=metrics,
             tokens=[token for token in (settings.token, settings.token_previous) if token],
             max_polls=max(1, settings.threads - _SPARE_THREADS),
@@ -146,11 +149,11 @@ class Service:
             self._server.run()
         finally:
             self._pulse.stop()
-            self.desk.end()
+            self.core.lifecycle.end()
             if not self._runner.join(THREADS_WITHIN_S):
                 logger.warning("an engine still works; left behind")
             self._engine.close()
-            self.desk.close()
+            self.core.lifecycle.close()
             logger.info("ended")
         return self._exit_status
 
@@ -163,7 +166,7 @@ class Service:
         """
         logger.critical("%s", detail)
         self._exit_status = EXIT_UNFIT
-        self.desk.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
+        self.core.lifecycle.report_set_up(SetUp(phase="failed", percent=0, detail=detail))
         pause = threading.Timer(self._settings.unfit_s, _signal_end)
         pause.daemon = True
         pause.start()
@@ -181,7 +184,7 @@ class Service:
             threading.Thread(target=self._leave_when_idle, name="idle", daemon=True).start()
 
     def _leave_when_idle(self) -> None:
-        self.desk.wind_up_when_idle(lambda: self._is_leaving)
+        self.core.lifecycle.wind_up_when_idle(lambda: self._is_leaving)
         if not self._is_leaving:
             _signal_end()
 
@@ -203,8 +206,8 @@ class Service:
         Last of all the signal stops that loop.
         """
         self._systemd.tell_stopping()
-        self.desk.wind_up(self._settings.drain_s, self._is_hurried.is_set)
-        self.desk.end()
+        self.core.lifecycle.wind_up(self._settings.drain_s, self._is_hurried.is_set)
+        self.core.lifecycle.end()
         end = read_boot_clock() + ANSWER_WITHIN_S
         pause = threading.Event()
         while self._is_answering() and read_boot_clock() < end:
@@ -214,7 +217,7 @@ class Service:
 
     def _remove_leftovers(self) -> None:
         pause = threading.Event()
-        while not self.desk.is_ending:
+        while not self.core.lifecycle.is_ending:
             remove_leftovers(
                 find_leftovers(self._settings.data_dir, self._settings.store_dir),
                 max_age_s=3600 * self._settings.keep_h,

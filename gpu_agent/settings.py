@@ -22,7 +22,7 @@ class Settings:
         token_previous: A second one, accepted too, or None.
         host: Address to listen on.
         port: Port to listen on, 1 to 65535.
-        data_dir: Folder of the ledger.
+        data_dir: Folder of the job store.
         vm_name: The VM's name, as the control plane knows it.
         image_version: Version of the disk image that the VM was made from, or None.
         machine_boot_id: Identity of the machine's boot, or None to ask the machine.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpu_agent.engines import Artifact, EngineInfo, Generated, SetUpReport, Watch
-from gpu_agent.logs import set_up_logs
+from gpu_agent.host.logs import set_up_logs
 from gpu_agent.service import Service
 from gpu_agent.settings import Settings
 from gpu_agent.wire import Stage

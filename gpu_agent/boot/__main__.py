@@ -11,8 +11,8 @@ from gpu_agent.boot.errors import BootError
 from gpu_agent.boot.prepare import Patience, prepare
 from gpu_agent.boot.settings import Settings
 from gpu_agent.errors import SettingsError
-from gpu_agent.logs import set_up_logs
-from gpu_agent.machine import read_boot_clock
+from gpu_agent.host.logs import set_up_logs
+from gpu_agent.host.machine import read_boot_clock
 
 logger = logging.getLogger("gpu_agent.boot")
 

@@ -67,15 +67,15 @@ def prepare(folder: Path, azure: Azure, patience: Patience) -> None:
         BootError: Time is up, or the user data makes no sense.
         OSError: A file can't be written.
     """
-    told = read_user_data(insist(azure.fetch_user_data, patience))
+    told = read_user_data(call_with_retry(azure.fetch_user_data, patience))
     write_private(folder / "settings.env", render_environment(told.settings))
     client_id = told.settings.get("GPU_AGENT_CLIENT_ID")
-    secrets = insist(lambda: azure.fetch_secrets(told.secrets, client_id), patience)
+    secrets = call_with_retry(lambda: azure.fetch_secrets(told.secrets, client_id), patience)
     write_private(folder / "secrets.env", render_environment(secrets))
     logger.info("ready for the agent", extra={"settings": len(told.settings)})
 
 
-def insist(ask: Callable[[], T], patience: Patience) -> T:
+def call_with_retry(ask: Callable[[], T], patience: Patience) -> T:
     """Ask until there is an answer or time is up.
 
     Raises:

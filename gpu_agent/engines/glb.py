@@ -10,7 +10,7 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from gpu_agent.render import TexturedMesh
+from gpu_agent.engines.rendering import TexturedMesh
 
 Floats = NDArray[np.float32]
 

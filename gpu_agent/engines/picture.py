@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from gpu_agent.render import Camera, TexturedMesh, render, srgb_from_linear
+from gpu_agent.engines.rendering import Camera, TexturedMesh, render, srgb_from_linear
 
 Floats = NDArray[np.float32]
 

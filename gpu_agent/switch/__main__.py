@@ -7,7 +7,7 @@ import sys
 import threading
 
 from gpu_agent.errors import SettingsError
-from gpu_agent.logs import set_up_logs
+from gpu_agent.host.logs import set_up_logs
 from gpu_agent.switch.agent import AgentUnit, LocalAgent
 from gpu_agent.switch.azure import OwnMachine
 from gpu_agent.switch.errors import SwitchError

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from gpu_agent.machine import read_boot_clock
+from gpu_agent.host.machine import read_boot_clock
 from gpu_agent.switch.decision import (
     Action,
     AgentSeen,

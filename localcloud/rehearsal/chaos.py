@@ -105,7 +105,7 @@ class Chaos:
 
     def _hang(self, vm: str, lasts_s: float) -> None:
         agent = self._region.agents[vm]
-        if agent.desk is not None:
+        if agent.core is not None:
             agent.hangs_until = self._loop.time() + lasts_s
             self._faults.strike(FaultName.AGENT_HANG, vm, f"for {lasts_s:.0f} s")
 

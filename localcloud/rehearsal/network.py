@@ -12,9 +12,9 @@ from typing import Any
 
 from azure.core.exceptions import ServiceResponseError
 
-from gpu_agent.desk import Desk
 from gpu_agent.errors import RequestError
-from gpu_agent.jobs import JobKey
+from gpu_agent.jobs.core import AgentCore
+from gpu_agent.jobs.job import JobKey
 from gpu_agent.wire import DrainRequest, LeaseRequest, Submission
 from localcloud.arm.errors import ArmError as Refusal
 from localcloud.arm.vm import PowerState
@@ -34,7 +34,7 @@ CONNECT_S = 3.0
 POLL_SLACK_S = 10.0
 LATENCY_S = (0.001, 0.02)
 SLOW_S = (2.0, 20.0)
-Act = Callable[[Desk], dict[str, Any]]
+Act = Callable[[AgentCore], dict[str, Any]]
 
 
 class SimulatedPower:
@@ -125,7 +125,7 @@ class SimulatedNetwork:
     ) -> dict[str, Any]:
         """Hand a job over."""
         key, asked = JobKey(job_id, fence), Submission.from_json(_over_the_wire(submission))
-        return await self._ask(vm, lambda desk: desk.submit(key, asked)[0].to_json())
+        return await self._ask(vm, lambda core: core.jobs.submit(key, asked)[0].to_json())
 
     async def follow(
         self, vm: Candidate, job_id: str, fence: int, *, after: int, wait_s: float
@@ -140,27 +140,27 @@ class SimulatedNetwork:
 
     async def stop(self, vm: Candidate, job_id: str, fence: int) -> dict[str, Any]:
         """Cancel a job."""
-        return await self._ask(vm, lambda desk: desk.cancel(JobKey(job_id, fence)).to_json())
+        return await self._ask(vm, lambda core: core.jobs.cancel(JobKey(job_id, fence)).to_json())
 
     async def ready(self, vm: Candidate) -> dict[str, Any]:
         """Ask whether it takes jobs."""
-        return await self._ask(vm, lambda desk: desk.readiness().to_json())
+        return await self._ask(vm, lambda core: core.lifecycle.readiness().to_json())
 
     async def lease(self, vm: Candidate, *, epoch: int, ttl_s: float) -> dict[str, Any]:
         """Renew the lease."""
         request = LeaseRequest(epoch=epoch, ttl_s=ttl_s)
-        return await self._ask(vm, lambda desk: desk.renew_lease(request).to_json())
+        return await self._ask(vm, lambda core: core.vm.renew_lease(request).to_json())
 
     async def drain(self, vm: Candidate, *, epoch: int, drain: int) -> dict[str, Any]:
         """Ask it to close its door."""
         request = DrainRequest(epoch=epoch, drain=drain)
-        return await self._ask(vm, lambda desk: desk.drain(request).to_json())
+        return await self._ask(vm, lambda core: core.vm.drain(request).to_json())
 
     async def _ask(self, vm: Candidate, act: Act) -> dict[str, Any]:
         async def answer(agent: SimulatedAgent) -> dict[str, Any]:
-            if agent.desk is None:
+            if agent.core is None:
                 raise ConnectionResetError("the agent ended")
-            return act(agent.desk)
+            return act(agent.core)
 
         return await self._call(vm, answer, limit_s=CALL_S)
 
@@ -180,7 +180,7 @@ class SimulatedNetwork:
         if is_cut and self._chance.random() < 0.7:
             await asyncio.sleep(CONNECT_S)
             raise AgentUnreachableError(f"no answer from the agent on {vm.name} (cut)")
-        if agent.desk is None:
+        if agent.core is None:
             is_off = self._region.power(vm.name) is not PowerState.RUNNING
             await asyncio.sleep(CONNECT_S if is_off else self._chance.uniform(*LATENCY_S))
             raise AgentUnreachableError(f"no agent on {vm.name}")

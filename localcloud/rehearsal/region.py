@@ -216,7 +216,7 @@ class Region:
     def _reach_cap(self, name: str, booted_at: float) -> None:
         """Deallocate a VM as its switch does, if it is still in that boot."""
         agent = self.agents[name]
-        if agent.desk is not None and agent.booted_at == booted_at:
+        if agent.core is not None and agent.booted_at == booted_at:
             self._on_cap(name)
             self.deallocate_by_hand(name)
 

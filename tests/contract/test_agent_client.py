@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from gpu_agent.app import create_app
-from gpu_agent.desk import Desk
-from gpu_agent.jobs import JobKey
-from gpu_agent.ledger import Ledger
-from gpu_agent.machine import read_boot_clock
-from gpu_agent.metrics import Metrics
-from gpu_agent.runs import SetUp
+from gpu_agent.host.machine import read_boot_clock
+from gpu_agent.http.app import create_app
+from gpu_agent.http.metrics import Metrics
+from gpu_agent.jobs.core import AgentCore
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_store import JobStore
+from gpu_agent.jobs.run import SetUp
+from gpu_agent.jobs.vm_service import AgentIdentity
 from gpu_agent.wire import AgentStatus, JobView, Readiness, Stage, Submission
 from localcloud.ports import choose_free_ports
 from orchestrator.adapters.agent_client import HttpAgentClient
@@ -97,18 +98,20 @@ def fake_agent(loop: asyncio.Runner) -> Agent:
 
 def real_agent(loop: asyncio.Runner, folder: Path) -> Iterator[Agent]:
     """Serve the agent's own app without its workers: the test says how far a job is."""
-    desk = Desk(
-        ledger=Ledger(folder / "ledger", machine_boot="boot", wait_s=0.1),
-        vm_name="gpu-1",
+    core = AgentCore(
+        store=JobStore(folder / "ledger", machine_boot="boot", wait_s=0.1),
+        identity=AgentIdentity(
+            vm_name="gpu-1",
+            token=TOKEN,
+            engine={"name": "none", "version": "1", "description": "Makes nothing."},
+            machine_boot="boot-1",
+            max_uptime_s=CAP_S,
+            booted_at=read_boot_clock(),
+        ),
         slots=SLOTS,
-        token=TOKEN,
-        engine={"name": "none", "version": "1", "description": "Makes nothing."},
-        machine_boot="boot-1",
-        max_uptime_s=CAP_S,
-        booted_at=read_boot_clock(),
     )
-    desk.report_set_up(READY)
-    app = create_app(desk=desk, metrics=Metrics(), tokens=[TOKEN])
+    core.lifecycle.report_set_up(READY)
+    app = create_app(core=core, metrics=Metrics(), tokens=[TOKEN])
     server = make_server("127.0.0.1", 0, app, threaded=True)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
@@ -118,29 +121,29 @@ def real_agent(loop: asyncio.Runner, folder: Path) -> Iterator[Agent]:
 
     def advance(job_id: str, fence: int, stage: Stage) -> None:
         begin(job_id, fence)
-        desk.advance(JobKey(job_id, fence), stage, 0.0)
+        core.jobs.advance(JobKey(job_id, fence), stage, 0.0)
 
     def succeed(job_id: str, fence: int, manifest: dict[str, Any]) -> None:
         begin(job_id, fence)
-        desk.succeed(JobKey(job_id, fence), manifest)
+        core.jobs.succeed(JobKey(job_id, fence), manifest)
 
     def begin(job_id: str, fence: int) -> None:
-        if desk.look(JobKey(job_id, fence)).state == "queued":
-            assert desk.take() is not None
+        if core.jobs.look(JobKey(job_id, fence)).state == "queued":
+            assert core.runs.take() is not None
 
     agent.advance, agent.succeed = advance, succeed
-    agent.set_up_again = lambda: desk.report_set_up(
+    agent.set_up_again = lambda: core.lifecycle.report_set_up(
         SetUp(phase="warming_up", percent=50, detail="It warms up.")
     )
     try:
         yield agent
     finally:
         loop.run(client.close())
-        desk.end()
+        core.lifecycle.end()
         server.shutdown()
         serving.join(10.0)
         server.server_close()
-        desk.close()
+        core.lifecycle.close()
 
 
 class TestSubmit:

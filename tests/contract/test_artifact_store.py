@@ -11,6 +11,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.storage.blob import BlobServiceClient
 
+from gpu_agent.artifacts.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from gpu_agent.errors import (
     ArtifactMissingError,
     ArtifactTooLargeError,
@@ -18,7 +19,6 @@ from gpu_agent.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from gpu_agent.store import ArtifactStore, BlobArtifactStore, FolderArtifactStore
 from localcloud.arm.identity import TokenIssuer
 from localcloud.blueprint import base_environ
 from localcloud.certificate import prepare_certificate

@@ -1,16 +1,16 @@
 """A fake of `orchestrator.domain.ports.AgentClient`: agents without engine, thread or network.
 
-Their rules are the agent's own pure ones (`gpu_agent.book`), so that they can't drift.
+Their rules are the agent's own pure ones (`gpu_agent.jobs.agent_state`), so that they can't drift.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from gpu_agent import book as books
-from gpu_agent import jobs as steps
-from gpu_agent.book import Book
 from gpu_agent.errors import NotReadyError, RequestError
-from gpu_agent.jobs import Job, JobKey
+from gpu_agent.jobs import agent_state
+from gpu_agent.jobs import job as steps
+from gpu_agent.jobs.agent_state import AgentState
+from gpu_agent.jobs.job import Job, JobKey
 from gpu_agent.wire import DrainRequest, Readiness, Stage, Submission
 from orchestrator.domain.errors import AgentError, AgentUnreachableError
 from orchestrator.domain.pool import Candidate
@@ -30,17 +30,17 @@ class FakeAgent:
 
     def __init__(self, slots: int = 4) -> None:
         self.slots = slots
-        self.book = Book()
+        self.state = AgentState()
         self.phase = "ready"
         self.leases: list[tuple[int, float]] = []
         self.machine_boot = "boot-1"
         self.cap: dict[str, float] = {}
 
     def job(self, job_id: str, fence: int) -> Job:
-        return self.book.jobs[JobKey(job_id, fence)]
+        return self.state.jobs[JobKey(job_id, fence)]
 
     def live(self) -> list[tuple[str, int]]:
-        return [(job.key.job_id, job.key.fence) for job in self.book.live]
+        return [(job.key.job_id, job.key.fence) for job in self.state.live]
 
     def advance(self, job_id: str, fence: int, stage: Stage, percent: float = 0.0) -> None:
         job = steps.begin_job(self.job(job_id, fence))
@@ -56,17 +56,17 @@ class FakeAgent:
 
     def restart(self) -> None:
         """End the process and start it again."""
-        self.book = books.recall(self.book, NOW)
+        self.state = agent_state.recall(self.state, NOW)
 
     def forget(self) -> None:
         """Start it on a new disk."""
-        self.book = Book()
+        self.state = AgentState()
 
     def hear(self, epoch: int) -> None:
-        self.book = books.hear_epoch(self.book, epoch, NOW)
+        self.state = agent_state.hear_epoch(self.state, epoch, NOW)
 
     def _put(self, job: Job) -> None:
-        self.book = books.with_jobs(self.book, [job])
+        self.state = agent_state.with_jobs(self.state, [job])
 
 
 class FakeAgentClient:
@@ -94,14 +94,14 @@ class FakeAgentClient:
         asked = Submission.from_json(submission)
         key = JobKey(job_id, fence)
         try:
-            if key not in agent.book.jobs and not agent.book.is_closed:
+            if key not in agent.state.jobs and not agent.state.is_closed:
                 agent.hear(asked.epoch)
-            book, job = books.submit(agent.book, key, asked, slots=agent.slots, now=NOW)
-            if book is not agent.book and agent.phase != "ready":
+            state, job = agent_state.submit(agent.state, key, asked, slots=agent.slots, now=NOW)
+            if state is not agent.state and agent.phase != "ready":
                 raise NotReadyError("It sets up.")
         except RequestError as error:
             raise _refusal(error) from error
-        agent.book = book
+        agent.state = state
         return job.view().to_json()
 
     async def follow(
@@ -109,13 +109,13 @@ class FakeAgentClient:
     ) -> dict[str, Any]:
         agent = self._call("follow", vm, job_id, fence)
         try:
-            return books.find(agent.book, JobKey(job_id, fence)).view().to_json()
+            return agent_state.find(agent.state, JobKey(job_id, fence)).view().to_json()
         except RequestError as error:
             raise _refusal(error) from error
 
     async def stop(self, vm: Candidate, job_id: str, fence: int) -> dict[str, Any]:
         agent = self._call("stop", vm, job_id, fence)
-        agent.book, job = books.cancel(agent.book, JobKey(job_id, fence), NOW)
+        agent.state, job = agent_state.cancel(agent.state, JobKey(job_id, fence), NOW)
         return job.view().to_json()
 
     async def ready(self, vm: Candidate) -> dict[str, Any]:
@@ -125,18 +125,18 @@ class FakeAgentClient:
     async def lease(self, vm: Candidate, *, epoch: int, ttl_s: float) -> dict[str, Any]:
         agent = self._call("lease", vm)
         try:
-            books.check_lease(agent.book, epoch)
+            agent_state.check_lease(agent.state, epoch)
         except RequestError as error:
             raise _refusal(error) from error
         agent.hear(epoch)
         agent.leases.append((epoch, ttl_s))
         jobs = [
             {"job_id": job.key.job_id, "fence": job.key.fence, "state": job.state.value}
-            for job in agent.book.jobs.values()
+            for job in agent.state.jobs.values()
         ]
         return {
             "vm": vm.name,
-            "epoch": agent.book.epoch,
+            "epoch": agent.state.epoch,
             "phase": agent.phase,
             "machine_boot": agent.machine_boot,
             **agent.cap,
@@ -145,11 +145,11 @@ class FakeAgentClient:
 
     async def drain(self, vm: Candidate, *, epoch: int, drain: int) -> dict[str, Any]:
         agent = self._call("drain", vm, epoch, drain)
-        if not agent.book.is_closed:
+        if not agent.state.is_closed:
             agent.hear(epoch)
         try:
-            agent.book, answer = books.drain(
-                agent.book,
+            agent.state, answer = agent_state.drain(
+                agent.state,
                 DrainRequest(epoch=epoch, drain=drain),
                 lambda epoch, drain: f"receipt-{epoch}-{drain}",
             )

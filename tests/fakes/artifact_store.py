@@ -1,9 +1,9 @@
-"""A fake of `gpu_agent.store.ArtifactStore` in memory."""
+"""A fake of `gpu_agent.artifacts.store.ArtifactStore` in memory."""
 
 import threading
 
+from gpu_agent.artifacts.store import is_path
 from gpu_agent.errors import ArtifactMissingError, ArtifactTooLargeError, StoreError
-from gpu_agent.store import is_path
 
 
 class FakeArtifactStore:

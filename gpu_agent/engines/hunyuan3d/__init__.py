@@ -1,1 +1,1 @@
-"""Hunyuan3D-2 as an engine: rembg, shape, texture, in two lanes around one owner of the GPU."""
+"""Hunyuan3D-2 as an engine: rembg, shape and texture, in lanes around the one GPU process."""

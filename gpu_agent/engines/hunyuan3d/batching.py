@@ -1,4 +1,4 @@
-"""Which waiting work the owner of the GPU does next. Pure."""
+"""Which waiting work the GPU worker does next. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ def choose_batch(waiting: Sequence[Waiting], *, limit: int) -> tuple[int, ...]:
     Returns:
         Numbers in the order of arrival; none only if nothing waits.
     """
-    line = sorted(waiting, key=lambda one: one.number)
-    if not line:
+    queue = sorted(waiting, key=lambda one: one.number)
+    if not queue:
         return ()
-    first = line[0]
+    first = queue[0]
     if not first.may_share:
         return (first.number,)
-    equals = [one.number for one in line if one.may_share and one.settings == first.settings]
+    equals = [one.number for one in queue if one.may_share and one.settings == first.settings]
     return tuple(equals[:limit])

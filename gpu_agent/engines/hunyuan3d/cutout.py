@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gpu_agent.engines.hunyuan3d import libraries
-from gpu_agent.engines.hunyuan3d.intake import decode_image
+from gpu_agent.engines.hunyuan3d.image_decoding import decode_image
 from gpu_agent.engines.hunyuan3d.presets import BACKGROUND_FILE, BACKGROUND_MODEL
 from gpu_agent.engines.mask_faults import find_mask_faults
 from gpu_agent.engines.transparency import (

@@ -1,7 +1,7 @@
 """The engine: each job in its worker thread, from cutout to files, through the lanes.
 
-A job's thread cuts its image out on the CPU, leaves the shape with the one owner of the GPU, has
-the mesh cleaned by a finisher, leaves the texture with the owner, and has a finisher write the
+A job's thread cuts its image out on the CPU, leaves the shape with the one GPU worker, has
+the mesh cleaned by a finisher, leaves the texture with it, and has a finisher write the
 files. So one job's CPU work overlaps another's time on the GPU.
 """
 
@@ -22,19 +22,19 @@ from gpu_agent.engines import (
     SetUpReport,
     Watch,
 )
-from gpu_agent.engines.hunyuan3d.acceptance import is_rejected
 from gpu_agent.engines.hunyuan3d.finishing import FinisherPool
+from gpu_agent.engines.hunyuan3d.gpu_worker import GpuWorker, GpuWorkerSettings
 from gpu_agent.engines.hunyuan3d.health import Step
-from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
+from gpu_agent.engines.hunyuan3d.memory_fallbacks import describe_fallback, list_fallbacks
 from gpu_agent.engines.hunyuan3d.messages import PaintWork, Shaped, ShapeWork
 from gpu_agent.engines.hunyuan3d.model import UvMesh
-from gpu_agent.engines.hunyuan3d.owner import GpuOwner, OwnerSettings
+from gpu_agent.engines.hunyuan3d.output_checks import is_rejected
 from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan, next_seed
 from gpu_agent.engines.hunyuan3d.proportion import Proportions
 from gpu_agent.engines.hunyuan3d.tasks import Export, Exported, Tidy
-from gpu_agent.engines.hunyuan3d.tickets import Ticket
 from gpu_agent.engines.hunyuan3d.warm_up import NoWatch, draw_disc
+from gpu_agent.engines.hunyuan3d.work_items import WorkItem
 from gpu_agent.engines.mask_faults import require_quality
 from gpu_agent.wire import Stage
 
@@ -78,8 +78,8 @@ class Hunyuan3dEngine:
             for name, value in equipment.environ.items()
             if not name.startswith(_NOT_INHERITED)
         }
-        self._owner = GpuOwner(
-            OwnerSettings(
+        self._gpu = GpuWorker(
+            GpuWorkerSettings(
                 factory=parts.factory,
                 arguments=parts.arguments,
                 environ=environ,
@@ -114,14 +114,14 @@ class Hunyuan3dEngine:
             report(0, f"Checking: {word}.", word)
             check()
         self._finishers.start()
-        self._owner.set_up(report)
+        self._gpu.set_up(report)
         if self._parts.warm_up is not None:
             report(0, "Making a first small model.", "warm_up")
             self._warm_up(self._parts.warm_up)
 
     def close(self) -> None:
         """End the child processes; jobs under way fail."""
-        self._owner.close()
+        self._gpu.close()
         self._finishers.close()
         shutil.rmtree(self._work_dir, ignore_errors=True)
 
@@ -144,7 +144,7 @@ class Hunyuan3dEngine:
         watch.stage(Stage.BACKGROUND, 100)
         watch.end_stage()
         notes = [note for note in (cutout.note, *cutout.faults) if note]
-        arrival = self._owner.draw_arrival()
+        arrival = self._gpu.draw_arrival()
         try:
             return self._make(_Job(cutout.png, plan, plan.seed, arrival, watch), notes)
         except EngineError as error:
@@ -171,7 +171,7 @@ class Hunyuan3dEngine:
         plan, watch = job.plan, job.watch
         shaped, seconds = self._shape(job)
         watch.stage(Stage.SHAPE, 100)
-        if (step := describe_step(plan.shape, shaped.settings)) is not None:
+        if (step := describe_fallback(plan.shape, shaped.settings)) is not None:
             notes = [*notes, step]
         # A textured mesh is cleaned and unwrapped on the way to its texture.
         watch.end_stage()
@@ -217,7 +217,9 @@ class Hunyuan3dEngine:
 
     def _shape(self, job: "_Job") -> tuple[Shaped, Mapping[Step, float]]:
         settings = tuple(
-            list_steps(job.plan.shape, least_octree_resolution=job.plan.least_octree_resolution)
+            list_fallbacks(
+                job.plan.shape, least_octree_resolution=job.plan.least_octree_resolution
+            )
         )
 
         def work(number: int) -> ShapeWork:
@@ -229,17 +231,17 @@ class Hunyuan3dEngine:
                 about=dict(job.watch.about),
             )
 
-        ticket = self._owner.leave(job.arrival, work)
+        item = self._gpu.leave(job.arrival, work)
         answer = self._await(
-            ticket,
+            item,
             job.watch,
             Stage.SHAPE,
             lambda step, share: self._proportions.percent(job.plan.shape, step, share),
         )
         assert isinstance(answer, Shaped)  # noqa: S101 - what a shape is answered with
         with self._lock:
-            self._proportions = self._proportions.learn(job.plan.shape, ticket.seconds)
-        return answer, ticket.seconds
+            self._proportions = self._proportions.learn(job.plan.shape, item.seconds)
+        return answer, item.seconds
 
     def _paint(self, job: "_Job", mesh: UvMesh) -> tuple[bytes, Mapping[Step, float]]:
         def work(number: int) -> PaintWork:
@@ -251,33 +253,33 @@ class Hunyuan3dEngine:
                 about=dict(job.watch.about),
             )
 
-        ticket = self._owner.leave(job.arrival, work)
-        answer = self._await(ticket, job.watch, Stage.TEXTURE, lambda _, share: 100 * share)
+        item = self._gpu.leave(job.arrival, work)
+        answer = self._await(item, job.watch, Stage.TEXTURE, lambda _, share: 100 * share)
         assert isinstance(answer, bytes)  # noqa: S101 - what a texture is answered with
-        return answer, ticket.seconds
+        return answer, item.seconds
 
     def _await(
         self,
-        ticket: Ticket,
+        item: WorkItem,
         watch: Watch,
         stage: Stage,
         percent: Callable[[Step, float], float],
     ) -> Shaped | bytes:
         """Wait for the GPU; the stage begins when the work does."""
         try:
-            while not ticket.over.wait(_LOOK_S):
-                if ticket.step is None:
+            while not item.over.wait(_LOOK_S):
+                if item.step is None:
                     watch.check()
                 else:
-                    watch.stage(stage, percent(*ticket.step))
+                    watch.stage(stage, percent(*item.step))
             watch.stage(stage)
         except BaseException:
-            self._owner.drop(ticket)
+            self._gpu.drop(item)
             raise
-        if ticket.error is not None:
-            raise ticket.error
-        assert ticket.answer is not None  # noqa: S101 - over without an error
-        return ticket.answer
+        if item.error is not None:
+            raise item.error
+        assert item.answer is not None  # noqa: S101 - over without an error
+        return item.answer
 
     @contextmanager
     def _cutout_place(self, watch: Watch) -> Iterator[None]:

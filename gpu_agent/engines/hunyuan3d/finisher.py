@@ -23,14 +23,14 @@ from PIL import Image
 
 from gpu_agent.engines import EngineError
 from gpu_agent.engines.glb import Model, drawable, write_glb
-from gpu_agent.engines.hunyuan3d.acceptance import accept
 from gpu_agent.engines.hunyuan3d.model import RawMesh, UvMesh
+from gpu_agent.engines.hunyuan3d.output_checks import check_model
 from gpu_agent.engines.hunyuan3d.process import open_pipe
 from gpu_agent.engines.hunyuan3d.rows import unique_rows
 from gpu_agent.engines.hunyuan3d.tasks import Done, Export, Exported, Task, Tidy
 from gpu_agent.engines.hunyuan3d.tidying import tidy, unwrap
 from gpu_agent.engines.picture import draw_picture
-from gpu_agent.logs import set_up_logs
+from gpu_agent.host.logs import set_up_logs
 
 # By its own name: run as a program, the module is called `__main__`.
 logger = logging.getLogger("gpu_agent.engines.hunyuan3d.finisher")
@@ -73,7 +73,7 @@ def do_export(work: Export, watch: Stopwatch) -> Exported:
     glb: bytes = watch.time("glb", lambda: write_glb(model))
     figures = watch.time(
         "accept",
-        lambda: accept(
+        lambda: check_model(
             glb,
             face_count=len(work.mesh.faces),
             vertices=work.mesh.vertices,

@@ -1,6 +1,6 @@
 """Whether a machine can do what the engine is configured for, asked before the model is loaded.
 
-`judge_gpu` decides; `check_gpu` asks torch, in the process that owns the GPU.
+`require_gpu_memory` decides; `check_gpu` asks torch, in the process that owns the GPU.
 """
 
 import importlib.util
@@ -53,7 +53,7 @@ def count_gib(presets: Sequence[str], *, texture: bool) -> float:
     return WORKING_GIB + shapes + (TEXTURE_GIB if texture else 0.0)
 
 
-def judge_gpu(name: str, total_gib: float, needs: Needs) -> None:
+def require_gpu_memory(name: str, total_gib: float, needs: Needs) -> None:
     """Refuse a GPU that is too small, and name what would fit.
 
     Raises:
@@ -106,7 +106,7 @@ def check_gpu(needs: Needs, report: Callable[[int, str], None]) -> None:
         raise EngineError("no_gpu", "torch finds no CUDA device: is the driver loaded?")
     name, total_gib = _ask_gpu(torch)
     report(70, f"{name} with {total_gib:.1f} GiB answers.")
-    judge_gpu(name, total_gib, needs)
+    require_gpu_memory(name, total_gib, needs)
     if needs.texture:
         check_extensions()
     report(100, f"{name} with {total_gib:.1f} GiB is fit.")

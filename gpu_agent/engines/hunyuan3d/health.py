@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What the owner of the GPU is busy with."""
+    """What the GPU worker is busy with."""
 
     LOAD = "load"
     DIFFUSE = "diffuse"
@@ -30,7 +30,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How patient the agent is with the owner of the GPU, in seconds.
+    """How patient the agent is with the GPU worker, in seconds.
 
     Attributes:
         silence_s: Without any sign of life, once the model is loaded.
@@ -99,7 +99,7 @@ def list_deadlines(pulse: Pulse, limits: Limits) -> list[tuple[float, Loss]]:
     return deadlines
 
 
-def judge(pulse: Pulse, limits: Limits, now: float) -> Loss | None:
+def find_loss(pulse: Pulse, limits: Limits, now: float) -> Loss | None:
     """Tell why the child is to be given up; None while it is not."""
     due = [(at, loss) for at, loss in list_deadlines(pulse, limits) if now >= at]
     return min(due, key=lambda pair: pair[0])[1] if due else None

@@ -14,15 +14,15 @@ from gpu_agent.engines import Artifact, EngineError, EngineInfo, Generated, SetU
 from gpu_agent.engines.glb import Model, drawable, write_glb
 from gpu_agent.engines.mask_faults import require_quality
 from gpu_agent.engines.picture import draw_picture
-from gpu_agent.engines.preview.acceptance import Place, accept, front_colour
 from gpu_agent.engines.preview.background import Cutout, cut_out, find_subject
 from gpu_agent.engines.preview.inflation import Sheets, inflate
 from gpu_agent.engines.preview.matting import FindSubject, load_matting
 from gpu_agent.engines.preview.options import PreviewOptions
 from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
+from gpu_agent.engines.preview.output_checks import Place, check_model, front_colour
 from gpu_agent.engines.preview.photo import decode_photo
 from gpu_agent.engines.preview.texture import Atlas, paint_atlas
-from gpu_agent.render import linear_from_srgb
+from gpu_agent.engines.rendering import linear_from_srgb
 from gpu_agent.wire import Stage
 
 Floats = NDArray[np.float32]
@@ -120,7 +120,7 @@ class PreviewEngine:
         watch.stage(Stage.EXPORT)
         data = write_glb(model)
         watch.stage(Stage.EXPORT, 50)
-        figures = accept(data, outline, place)
+        figures = check_model(data, outline, place)
         figures["subject_mean_rgb"] = subject_rgb
         figures["texture_mean_rgb"] = front_colour(model)
         watch.stage(Stage.EXPORT, 100)

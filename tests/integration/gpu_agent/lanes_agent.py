@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_agent import desk
 from gpu_agent.__main__ import leave, serve
 from gpu_agent.engines import EngineInfo, Equipment
 from gpu_agent.engines.hunyuan3d.cutout import Cutout
@@ -21,7 +20,8 @@ from gpu_agent.engines.hunyuan3d.model import ShapeSettings
 from gpu_agent.engines.hunyuan3d.parts import Parts
 from gpu_agent.engines.hunyuan3d.plan import JobPlan
 from gpu_agent.engines.hunyuan3d.settings import EngineSettings
-from gpu_agent.logs import set_up_logs
+from gpu_agent.host.logs import set_up_logs
+from gpu_agent.jobs import run_queue
 
 
 def plan_job(options: Mapping[str, Any]) -> JobPlan:
@@ -70,5 +70,5 @@ def build_engine(_name: str, equipment: Equipment) -> Hunyuan3dEngine:
 
 if __name__ == "__main__":
     set_up_logs()
-    desk.STUCK_S = float(os.environ.get("STUCK_S", desk.STUCK_S))
+    run_queue.STUCK_S = float(os.environ.get("STUCK_S", run_queue.STUCK_S))
     leave(serve(os.environ, build_engine))

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from gpu_agent.errors import LedgerError
-from gpu_agent.ledger import Ledger
+from gpu_agent.errors import JobStoreError
+from gpu_agent.jobs.job_store import JobStore
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 30.0
@@ -253,8 +253,8 @@ class TestMain:
     def test_refuses_a_data_folder_that_another_agent_has(self, agent, tmp_path):
         agent.start()
 
-        with pytest.raises(LedgerError, match="locked"):
-            Ledger(tmp_path / "data/ledger.sqlite3", machine_boot="x", wait_s=0.1)
+        with pytest.raises(JobStoreError, match="locked"):
+            JobStore(tmp_path / "data/ledger.sqlite3", machine_boot="x", wait_s=0.1)
 
     def test_writes_no_token_into_its_log(self, agent):
         agent.start(GPU_AGENT_TOKEN="token", GPU_AGENT_TOKEN_PREVIOUS="s3cret-before")

@@ -105,7 +105,7 @@ class TestJob:
         lanes.run("named", seed=5)
 
         lines = [line for line in lanes.lines() if line.get("job_id") == "named"]
-        of_child = [line for line in lines if line["logger"].endswith("owner_child")]
+        of_child = [line for line in lines if line["logger"].endswith("gpu_worker_child")]
         assert of_child
         assert all(line["epoch"] == 1 for line in of_child)
 
@@ -198,21 +198,21 @@ class TestCancel:
         lanes.fake.plan(Fault(step, "slow", seed=40))
         lanes.submit(f"gone-{step}", options={"seed": 40, "texture": step == "paint"})
         lanes.await_event(f"slow in {step}")
-        (owner,) = lanes.processes("owner_child")
+        (owner,) = lanes.processes("gpu_worker_child")
 
         cancelled = lanes.call("DELETE", f"/jobs/gone-{step}/1").json()
         following = lanes.run(f"next-{step}", seed=41)
 
         assert cancelled["state"] == "cancelled"
         assert following["state"] == "succeeded"
-        assert lanes.processes("owner_child") == [owner]
+        assert lanes.processes("gpu_worker_child") == [owner]
         assert not (lanes.fake.path / "go").exists()
 
     def test_ends_a_gpu_process_that_does_not_react(self, lanes):
         lanes.fake.plan(Fault("diffuse", "hang", seed=42))
         lanes.submit("deaf", options={"seed": 42})
         lanes.await_event("hang in diffuse")
-        (owner,) = lanes.processes("owner_child")
+        (owner,) = lanes.processes("gpu_worker_child")
 
         lanes.call("DELETE", "/jobs/deaf/1")
         following = lanes.run("after-deaf", seed=43)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_agent.machine import read_boot_clock
+from gpu_agent.host.machine import read_boot_clock
 from localcloud.certificate import prepare_certificate
 from localcloud.ports import choose_free_ports
 from tests.fakes.azure_endpoints import RESOURCE_ID, TOKEN, Answer, FakeAzure

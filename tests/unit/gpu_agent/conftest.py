@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpu_agent.desk import Desk
-from gpu_agent.jobs import JobKey
-from gpu_agent.ledger import Ledger
-from gpu_agent.runner import Runner
+from gpu_agent.host.machine import read_boot_clock
+from gpu_agent.jobs.core import AgentCore
+from gpu_agent.jobs.job import JobKey
+from gpu_agent.jobs.job_store import JobStore
+from gpu_agent.jobs.vm_service import AgentIdentity
 from gpu_agent.wire import JobView, Submission
+from gpu_agent.work.runner import Runner
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.engine import FakeEngine
 
@@ -28,16 +30,16 @@ def make_submission(job_id: str = "a", fence: int = 1, epoch: int = 1, **more) -
 
 
 class Bench(SimpleNamespace):
-    """A desk, a runner, a fake engine and a fake store, with the words that tests need."""
+    """A core, a runner, a fake engine and a fake store, with the words that tests need."""
 
-    desk: Desk
+    core: AgentCore
     runner: Runner
     engine: FakeEngine
     store: FakeArtifactStore
 
     def start(self) -> None:
         self.runner.start()
-        self.await_true(lambda: self.desk.readiness().phase in ("ready", "failed"))
+        self.await_true(lambda: self.core.lifecycle.readiness().phase in ("ready", "failed"))
 
     def submit(
         self, job_id: str, fence: int = 1, epoch: int = 1, *, has_image: bool = True, **more
@@ -45,15 +47,15 @@ class Bench(SimpleNamespace):
         asked = make_submission(job_id, fence, epoch, **more)
         if has_image:
             self.store.files[asked.input_path] = b"png"
-        return self.desk.submit(JobKey(job_id, fence), asked)[0]
+        return self.core.jobs.submit(JobKey(job_id, fence), asked)[0]
 
     def await_over(self, job_id: str, fence: int = 1) -> JobView:
         end = time.monotonic() + LIMIT_S
-        view = self.desk.look(JobKey(job_id, fence))
+        view = self.core.jobs.look(JobKey(job_id, fence))
         while view.state in ("queued", "running"):
             left_s = end - time.monotonic()
             assert left_s > 0, f"still {view.state}"
-            view = self.desk.follow(JobKey(job_id, fence), after=view.seq, wait_s=left_s)
+            view = self.core.polls.follow(JobKey(job_id, fence), after=view.seq, wait_s=left_s)
         return view
 
     def await_true(self, holds: Callable[[], bool]) -> None:
@@ -70,31 +72,40 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Build agents without HTTP; all are ended after the test."""
     benches: list[Bench] = []
 
-    def build(slots: int = 2, token: str = "token", cap: dict | None = None, **more) -> Bench:
+    def build(
+        slots: int = 2,
+        token: str = "token",
+        cap: dict | None = None,
+        clock=read_boot_clock,
+        **more,
+    ) -> Bench:
         engine, store = FakeEngine(), FakeArtifactStore()
-        desk = Desk(
-            ledger=Ledger(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
-            vm_name="gpu-1",
+        core = AgentCore(
+            store=JobStore(tmp_path / "ledger", machine_boot="boot", wait_s=0.1),
+            identity=AgentIdentity(
+                vm_name="gpu-1",
+                token=token,
+                engine={"name": "fake", "version": "1", "description": "Makes nothing."},
+                **(cap or {}),
+            ),
             slots=slots,
-            token=token,
-            engine={"name": "fake", "version": "1", "description": "Makes nothing."},
-            **(cap or {}),
+            clock=clock,
         )
         given_up: list[str] = []
-        runner = Runner(desk=desk, engine=engine, store=store, give_up=given_up.append, **more)
+        runner = Runner(core=core, engine=engine, store=store, give_up=given_up.append, **more)
         benches.append(
-            Bench(desk=desk, runner=runner, engine=engine, store=store, given_up=given_up)
+            Bench(core=core, runner=runner, engine=engine, store=store, given_up=given_up)
         )
         return benches[-1]
 
     yield build
     for bench in benches:
-        bench.desk.end()
+        bench.core.lifecycle.end()
         bench.engine.may_finish.set()
         bench.engine.may_set_up.set()
         if any(thread.is_alive() for thread in bench.runner._threads):
             assert bench.runner.join(LIMIT_S)
-        bench.desk.close()
+        bench.core.lifecycle.close()
 
 
 @pytest.fixture

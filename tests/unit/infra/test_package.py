@@ -16,7 +16,7 @@ class TestChooseFiles:
             "orchestrator/bootstrap.py",
             "gpu_agent/wire.py",
             "gpu_agent/__init__.py",
-            "gpu_agent/desk.py",
+            "gpu_agent/jobs/job_service.py",
             "infra/terraform/main.tf",
             "tests/unit/x.py",
             "coldforge/cli.py",

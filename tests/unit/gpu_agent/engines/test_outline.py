@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from gpu_agent.engines.preview.inflation import inflate
 from gpu_agent.engines.preview.outline import OutlineError, triangulate_outline
-from gpu_agent.render import Camera, silhouette
+from gpu_agent.engines.rendering import Camera, silhouette
 
 
 def surface(coverage: np.ndarray, limit: int = 3000):

@@ -11,7 +11,7 @@ from gpu_agent.engines import EngineError, JobCancelledError
 from gpu_agent.engines.preview import PreviewEngine
 from gpu_agent.engines.preview.background import cut_out, find_subject
 from gpu_agent.engines.preview.photo import decode_photo
-from gpu_agent.render import Camera, TexturedMesh, render, silhouette, srgb_from_linear
+from gpu_agent.engines.rendering import Camera, TexturedMesh, render, silhouette, srgb_from_linear
 from gpu_agent.wire import Stage
 from tests.unit.gpu_agent.engines import alphas, pictures
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpu_agent.book import Book
+from gpu_agent.jobs.agent_state import AgentState
 from orchestrator.domain.errors import AgentError, ArmError
 from orchestrator.domain.job import JobRow, JobState
 from orchestrator.domain.pool import Cancel, Enqueue, Release
@@ -122,7 +122,7 @@ class TestTick:
 
     def test_takes_on_a_vm_that_was_replaced_under_its_name(self, running: Parts, tick, do):
         """Its agent knows nothing of the job, whose own workflow then ends the attempt."""
-        running.agent().book = Book()
+        running.agent().state = AgentState()
         order = {"job_id": JOB, "fence": 1, "vm": "gpu-1", "after": 0, "stage": None}
 
         tick(running)
@@ -199,7 +199,7 @@ class TestTerminatedJobs:
         do(running.durable.suspend(JOB, "by hand"))
         running.now += 31
         tick(running)
-        running.agent().book = Book()
+        running.agent().state = AgentState()
         tick(running)
         kept = list(running.vm().slots)
         running.now += running.policy.adrift_s

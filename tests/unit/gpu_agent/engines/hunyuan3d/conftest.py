@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpu_agent.engines.hunyuan3d.gpu_worker import GpuWorker, GpuWorkerSettings
 from gpu_agent.engines.hunyuan3d.health import Limits, Step
 from gpu_agent.engines.hunyuan3d.messages import ShapeWork
 from gpu_agent.engines.hunyuan3d.model import ShapeSettings
-from gpu_agent.engines.hunyuan3d.owner import GpuOwner, OwnerSettings
-from gpu_agent.engines.hunyuan3d.tickets import Ticket
+from gpu_agent.engines.hunyuan3d.work_items import WorkItem
 from tests.fakes.gpu_model import Fault, Folder
 from tests.fakes.instruments import FakeInstruments
 
@@ -51,7 +51,7 @@ def await_true(holds: Callable[[], object]) -> None:
 
 
 class OwnerBench:
-    """A `GpuOwner` over a real process with a fake model in it."""
+    """A `GpuWorker` over a real process with a fake model in it."""
 
     def __init__(self, folder: Path, *, limits: Limits = PATIENT, batch_limit: int = 4) -> None:
         self.fake = Folder(folder / "fake")
@@ -59,8 +59,8 @@ class OwnerBench:
         self.instruments = FakeInstruments()
         self.given_up: list[str] = []
         self.reports: list[tuple[int, str, str]] = []
-        self.owner = GpuOwner(
-            OwnerSettings(
+        self.worker = GpuWorker(
+            GpuWorkerSettings(
                 factory="tests.fakes.gpu_model:FakeGpuModel",
                 arguments={"folder": str(folder / "fake")},
                 environ={"PATH": os.environ["PATH"]},
@@ -75,11 +75,11 @@ class OwnerBench:
         )
 
     def set_up(self) -> None:
-        self.owner.set_up(lambda *report: self.reports.append(report))
+        self.worker.set_up(lambda *report: self.reports.append(report))
 
     def shape(
         self, seed: int, settings: tuple[ShapeSettings, ...] = (SETTINGS,), cutout: bytes = b""
-    ) -> Ticket:
+    ) -> WorkItem:
         """Leave a shape; does not wait."""
         png = cutout or draw_cutout()
 
@@ -89,14 +89,14 @@ class OwnerBench:
                 number=number, cutout_png=png, seed=seed, settings=settings, about=about
             )
 
-        return self.owner.leave(self.owner.draw_arrival(), work)
+        return self.worker.leave(self.worker.draw_arrival(), work)
 
-    def hold_up(self, step: str = "diffuse") -> Ticket:
+    def hold_up(self, step: str = "diffuse") -> WorkItem:
         """Keep the process busy with seed 0, so that what comes next has to wait."""
         self.fake.plan(Fault(step, "slow", seed=0))
-        ticket = self.shape(0)
+        item = self.shape(0)
         await_true(lambda: f"slow in {step}" in self.fake.events())
-        return ticket
+        return item
 
 
 @pytest.fixture
@@ -111,12 +111,12 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., OwnerBench]]:
 
     yield build
     for bench in benches:
-        bench.owner.close()
+        bench.worker.close()
 
 
 @pytest.fixture
 def bench(make_bench) -> OwnerBench:
-    """Give an owner that is set up."""
+    """Give a GPU worker that is set up."""
     bench = make_bench()
     bench.set_up()
     return bench

@@ -16,11 +16,11 @@ from gpu_agent.engines.hunyuan3d.health import (
     Pulse,
     Step,
     describe_exit,
-    judge,
+    find_loss,
     may_run_again,
     next_look_s,
 )
-from gpu_agent.engines.hunyuan3d.ladder import describe_step, list_steps
+from gpu_agent.engines.hunyuan3d.memory_fallbacks import describe_fallback, list_fallbacks
 from gpu_agent.engines.hunyuan3d.plan import MOST_SEED, next_seed
 from gpu_agent.engines.hunyuan3d.proportion import Proportions
 from tests.unit.gpu_agent.engines.hunyuan3d.conftest import SETTINGS
@@ -77,14 +77,14 @@ class TestChooseBatch:
         assert sorted(served) == sorted(one.number for one in waiting)
 
 
-class TestListSteps:
+class TestListFallbacks:
     @given(st.integers(16, 512), st.integers(1, 200_000), st.integers(1, 512))
     def test_asks_for_less_memory_each_time_and_never_below_what_is_allowed(
         self, octree: int, chunks: int, least: int
     ):
         asked = replace(SETTINGS, octree_resolution=octree, num_chunks=chunks)
 
-        steps = list_steps(asked, least_octree_resolution=least)
+        steps = list_fallbacks(asked, least_octree_resolution=least)
 
         assert steps[0] == asked
         sizes = [(one.octree_resolution, one.num_chunks) for one in steps]
@@ -100,7 +100,7 @@ class TestListSteps:
     def test_keeps_the_octree_of_a_job_that_allows_nothing_less(self):
         asked = replace(SETTINGS, octree_resolution=380, num_chunks=20_000)
 
-        steps = list_steps(asked, least_octree_resolution=380)
+        steps = list_fallbacks(asked, least_octree_resolution=380)
 
         assert [(one.octree_resolution, one.num_chunks) for one in steps] == [
             (380, 20_000),
@@ -110,12 +110,12 @@ class TestListSteps:
     def test_goes_down_one_octree_and_says_so(self):
         asked = replace(SETTINGS, octree_resolution=380, num_chunks=20_000)
 
-        steps = list_steps(asked, least_octree_resolution=63)
+        steps = list_fallbacks(asked, least_octree_resolution=63)
 
         assert (steps[-1].octree_resolution, steps[-1].num_chunks) == (252, 5_000)
-        assert describe_step(asked, asked) is None
-        assert "changes nothing" in describe_step(asked, steps[1])
-        assert "octree 252 instead of 380" in describe_step(asked, steps[2])
+        assert describe_fallback(asked, asked) is None
+        assert "changes nothing" in describe_fallback(asked, steps[1])
+        assert "octree 252 instead of 380" in describe_fallback(asked, steps[2])
 
 
 LIMITS = Limits(silence_s=5.0, progress_s=dict.fromkeys(Step, 20.0), cancel_s=2.0)
@@ -132,17 +132,17 @@ def pulses(draw):
     )
 
 
-class TestJudge:
+class TestFindLoss:
     @given(pulses(), MOMENTS)
     def test_gives_up_when_the_next_look_is_due_and_not_before(self, pulse: Pulse, now: float):
         left_s = next_look_s(pulse, LIMITS, now)
 
-        assert (judge(pulse, LIMITS, now) is not None) == (left_s == 0.0)
+        assert (find_loss(pulse, LIMITS, now) is not None) == (left_s == 0.0)
 
     @given(pulses(), MOMENTS, MOMENTS)
     def test_does_not_change_its_mind(self, pulse: Pulse, now: float, later_s: float):
-        if judge(pulse, LIMITS, now) is not None:
-            assert judge(pulse, LIMITS, now + later_s) is not None
+        if find_loss(pulse, LIMITS, now) is not None:
+            assert find_loss(pulse, LIMITS, now + later_s) is not None
 
     @pytest.mark.parametrize(
         ("pulse", "cause"),
@@ -160,7 +160,7 @@ class TestJudge:
         ],
     )
     def test_names_the_cause(self, pulse: Pulse, cause: Cause | None):
-        loss = judge(pulse, LIMITS, 30.0)
+        loss = find_loss(pulse, LIMITS, 30.0)
 
         assert (loss.cause if loss else None) == cause
 

@@ -262,18 +262,18 @@ class TestGenerate:
         threads[0].start()
         await_true(lambda: "slow in diffuse" in bench.fake.events()[-1])
         threads[1].start()
-        await_true(lambda: bench.engine._owner.line.length == 1)
+        await_true(lambda: bench.engine._gpu.queue.length == 1)
         second.is_stopped = True
         threads[1].join(LIMIT_S)
 
         assert isinstance(outcomes[0], JobCancelledError)
-        assert bench.engine._owner.line.length == 0
+        assert bench.engine._gpu.queue.length == 0
         first.is_stopped = True
         threads[0].join(LIMIT_S)
         assert len(outcomes) == 2
 
     def test_hands_no_token_to_its_processes(self, bench):
-        environ = psutil.Process(bench.engine._owner._child.pid).environ()
+        environ = psutil.Process(bench.engine._gpu._child.pid).environ()
 
         assert "PATH" in environ
         assert "s3cret" not in environ.values()

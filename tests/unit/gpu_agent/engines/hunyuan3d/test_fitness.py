@@ -13,23 +13,23 @@ from gpu_agent.engines.hunyuan3d.fitness import (
     check_gpu,
     count_gib,
     find_fitting,
-    judge_gpu,
+    require_gpu_memory,
 )
 from gpu_agent.engines.hunyuan3d.presets import PRESETS
 
 ALL = Needs(device="cuda", presets=tuple(PRESETS), texture=True)
 
 
-class TestJudgeGpu:
+class TestRequireGpuMemory:
     def test_asks_26_gib_for_everything(self):
         assert ALL.gpu_gib == 26
 
-        judge_gpu("H100", 79.1, ALL)
-        judge_gpu("a card", 25.6, ALL)
+        require_gpu_memory("H100", 79.1, ALL)
+        require_gpu_memory("a card", 25.6, ALL)
 
     def test_refuses_less_and_names_what_would_fit(self):
         with pytest.raises(EngineError) as caught:
-            judge_gpu("T4", 14.6, ALL)
+            require_gpu_memory("T4", 14.6, ALL)
 
         assert caught.value.code == "gpu_too_small"
         assert str(caught.value) == (
@@ -39,7 +39,7 @@ class TestJudgeGpu:
 
     def test_says_when_nothing_would_fit(self):
         with pytest.raises(EngineError, match="nothing of it would fit"):
-            judge_gpu("K80", 8.0, ALL)
+            require_gpu_memory("K80", 8.0, ALL)
 
     @given(st.floats(0, 100), st.sets(st.sampled_from(tuple(PRESETS)), min_size=1), st.booleans())
     def test_names_only_what_it_would_accept(self, total_gib: float, names, texture: bool):
@@ -47,11 +47,11 @@ class TestJudgeGpu:
         advice = find_fitting(total_gib, needs)
 
         if total_gib + 0.5 >= needs.gpu_gib:
-            judge_gpu("x", total_gib, needs)
+            require_gpu_memory("x", total_gib, needs)
             assert advice is not None
         else:
             with pytest.raises(EngineError, match=re.escape(advice or "nothing of it")):
-                judge_gpu("x", total_gib, needs)
+                require_gpu_memory("x", total_gib, needs)
         if advice is None:
             assert total_gib < min(count_gib((name,), texture=False) for name in names)
 

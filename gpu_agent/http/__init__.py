@@ -1,0 +1,1 @@
+"""The HTTP service: who may ask, what a request may hold, how it is answered."""

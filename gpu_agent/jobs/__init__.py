@@ -1,0 +1,1 @@
+"""Jobs on this agent: what is remembered, what is decided, who may ask, and when it ends."""

@@ -1,0 +1,1 @@
+"""The threads that work on jobs, and what they do with one."""
