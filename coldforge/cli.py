@@ -22,9 +22,9 @@ from coldforge.planning import choose_labels, choose_paths, is_url, parse_pairs
 from coldforge.progress import choose_view
 from coldforge.server_options import Server, add_server_options, takes_server
 from coldforge.submitting import (
-    Manner,
     Photo,
     Submission,
+    WaitOptions,
     describe_ending,
     error_to_json,
     follow_to_the_end,
@@ -206,10 +206,10 @@ def submit(
         },
         idempotency_key,
     )
-    manner = Manner(timeout_s, cancels_on_interrupt, detach)
+    wait_options = WaitOptions(timeout_s, cancels_on_interrupt, detach)
     view = choose_view(Console(stderr=True), is_quiet=is_quiet)
     with server.connect() as client, view:
-        jobs, code = submit_and_follow(client, submission, view, manner)
+        jobs, code = submit_and_follow(client, submission, view, wait_options)
     _print_jobs(jobs, is_json=server.is_json, detaches=detach)
     ctx.exit(code)
 
@@ -248,9 +248,9 @@ def wait(
     job = Followed(make_readable(job_id), job_id, wanted[0])
     view = choose_view(Console(stderr=True), is_quiet=is_quiet)
     with server.connect() as client, view:
-        manner = Manner(timeout_s, cancels_on_interrupt)
+        wait_options = WaitOptions(timeout_s, cancels_on_interrupt)
         job.status = client.status(job_id)
-        code = follow_to_the_end(client, [job], view, manner)
+        code = follow_to_the_end(client, [job], view, wait_options)
     _print_jobs([job], is_json=server.is_json)
     ctx.exit(code)
 

@@ -31,7 +31,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class WaitOptions:
     """How jobs are watched.
 
     Attributes:
@@ -61,7 +61,7 @@ class Submission:
 
 
 def submit_and_follow(
-    client: Client, submission: Submission, view: ProgressView, manner: Manner
+    client: Client, submission: Submission, view: ProgressView, wait_options: WaitOptions
 ) -> tuple[list[Followed], ExitCode]:
     """Submit photos, watch their jobs and save their files. If one fails, the others go on."""
     jobs: list[Followed] = []
@@ -70,20 +70,20 @@ def submit_and_follow(
             jobs.append(Followed(photo.label, wanted=photo.wanted))
             _hand_in(client, photo, submission, jobs[-1], view)
     except KeyboardInterrupt:
-        return jobs, _leave_all(client, jobs, view, manner)
-    if manner.detaches:
+        return jobs, _leave_all(client, jobs, view, wait_options)
+    if wait_options.detaches:
         return jobs, worst_of([exit_code_for(job.error) for job in jobs])
-    return jobs, follow_to_the_end(client, jobs, view, manner)
+    return jobs, follow_to_the_end(client, jobs, view, wait_options)
 
 
 def follow_to_the_end(
-    client: Client, jobs: Sequence[Followed], view: ProgressView, manner: Manner
+    client: Client, jobs: Sequence[Followed], view: ProgressView, wait_options: WaitOptions
 ) -> ExitCode:
     """Watch jobs, save their files, say what went wrong, and return the exit status."""
     try:
-        follow(client, jobs, view, timeout_s=manner.timeout_s)
+        follow(client, jobs, view, timeout_s=wait_options.timeout_s)
     except KeyboardInterrupt:
-        return _leave_all(client, jobs, view, manner)
+        return _leave_all(client, jobs, view, wait_options)
     for job in jobs:
         if job.job_id and job.error is not None:
             view.say(f"{job.label}: {describe_error(job.error)}")
@@ -144,7 +144,7 @@ def _hand_in(
 
 
 def _leave_all(
-    client: Client, jobs: Sequence[Followed], view: ProgressView, manner: Manner
+    client: Client, jobs: Sequence[Followed], view: ProgressView, wait_options: WaitOptions
 ) -> ExitCode:
     for job in jobs:
         if job.missing:
@@ -152,7 +152,7 @@ def _leave_all(
             view.say(_how_to_fetch(job))
         if not job.goes_on:
             continue
-        if manner.cancels_on_interrupt:
+        if wait_options.cancels_on_interrupt:
             view.say(_cancel(client, job))
         else:
             view.say(f"{job.label}: interrupted; job {job.job_id} goes on.")

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from coldforge.doctor.deployment import Deployment
 from coldforge.doctor.errors import DeploymentError
-from coldforge.doctor.examination import Examination, Manner
+from coldforge.doctor.examination import Examination, ExaminationOptions
 from coldforge.doctor.report import choose_exit_code, show, summarise, to_json
 from coldforge.exit_codes import ExitCode
 from coldforge.server_options import DEFAULT_URL, Server, takes_server
@@ -76,8 +76,8 @@ def doctor(
     """  # noqa: D301 - click reads the control character
     if path is None:
         raise click.UsageError("Name the deployment: --deployment FILE.")
-    manner = Manner(limit_s=limit_s, wakes=wakes, wake_limit_s=wake_limit_s)
-    examination = _open(path, server, manner)
+    options = ExaminationOptions(limit_s=limit_s, wakes=wakes, wake_limit_s=wake_limit_s)
+    examination = _open(path, server, options)
     if server.is_json:
         outcomes = list(examination.run(_tell_progress(Console(stderr=True))))
         click.echo(json.dumps(to_json(outcomes)))
@@ -91,7 +91,7 @@ def doctor(
     ctx.exit(choose_exit_code(outcomes))
 
 
-def _open(path: Path, server: Server, manner: Manner) -> Examination:
+def _open(path: Path, server: Server, options: ExaminationOptions) -> Examination:
     try:
         # What is not UTF-8 is not JSON either, which is what the message will say.
         deployment = Deployment.from_json(path.read_text("utf-8", errors="replace"))
@@ -106,7 +106,7 @@ def _open(path: Path, server: Server, manner: Manner) -> Examination:
             "pip install '.[doctor]'."
         ) from error
     url = server.url if server.url != DEFAULT_URL else deployment.app_url
-    return build_examination(deployment.at(url), key=server.key, manner=manner)
+    return build_examination(deployment.at(url), key=server.key, options=options)
 
 
 def _tell_progress(console: Console) -> Callable[[str], None]:

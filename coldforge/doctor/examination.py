@@ -29,7 +29,7 @@ class _SkipError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class ExaminationOptions:
     """How to examine.
 
     Attributes:
@@ -58,7 +58,7 @@ class Examination:
     account: AccountProbes
     app: AppProbes
     machines: MachineProbes
-    manner: Manner = field(default_factory=Manner)
+    options: ExaminationOptions = field(default_factory=ExaminationOptions)
     _facts: Facts = field(default_factory=Facts)
 
     def run(self, on_begin: Callable[[str], None] = lambda _: None) -> Iterable[Outcome]:
@@ -126,7 +126,7 @@ class Examination:
         return Outcome(check=check.name, verdict=verdict, note=note, findings=tuple(findings))
 
     def _ask(self, question: Callable[[], T], limit_s: float | None = None) -> T:
-        return run_within(question, limit_s or self.manner.limit_s)
+        return run_within(question, limit_s or self.options.limit_s)
 
     def _know(self, facts: Facts) -> None:
         self._facts = facts
@@ -334,9 +334,9 @@ class Examination:
         return app.judge_health(self._ask(self.app.read_health), url), url
 
     def _wake(self) -> tuple[list[Finding], str]:
-        if not self.manner.wakes:
+        if not self.options.wakes:
             raise _SkipError("not asked for (--wake); a VM would be billed for a few minutes")
-        limit_s = self.manner.wake_limit_s
+        limit_s = self.options.wake_limit_s
         pool = self._ask(lambda: self.app.wake(limit_s), limit_s + WAKE_SLACK_S)
         # What the VMs are now is not what was seen before.
         found = {

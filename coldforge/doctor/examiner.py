@@ -3,7 +3,7 @@
 from azure.mgmt.compute import ComputeManagementClient
 
 from coldforge.doctor.deployment import Deployment
-from coldforge.doctor.examination import Examination, Manner
+from coldforge.doctor.examination import Examination, ExaminationOptions
 from coldforge.doctor.probes.account import AzureAccountProbes
 from coldforge.doctor.probes.app import AzureAppProbes
 from coldforge.doctor.probes.login import open_credential
@@ -12,13 +12,15 @@ from coldforge.doctor.probes.rest import CONNECT_S, MANAGEMENT, READ_S, AzureRes
 from coldforge.transport import Transport
 
 
-def build_examination(deployment: Deployment, *, key: str | None, manner: Manner) -> Examination:
+def build_examination(
+    deployment: Deployment, *, key: str | None, options: ExaminationOptions
+) -> Examination:
     """Return an examination with the login of this machine. Nothing is sent yet.
 
     Args:
         deployment: What to examine.
         key: Function key of the app, or None.
-        manner: How to examine.
+        options: How to examine.
     """
     credential = open_credential()
     rest = AzureRest(credential, deployment.arm_url, scope=MANAGEMENT)
@@ -36,5 +38,5 @@ def build_examination(deployment: Deployment, *, key: str | None, manner: Manner
         account=AzureAccountProbes(deployment, credential, rest, compute),
         app=AzureAppProbes(deployment, credential, rest, server),
         machines=AzureMachineProbes(compute),
-        manner=manner,
+        options=options,
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.domain.names import LOOK_EVENT, Activity
-from orchestrator.workflows.insist import insist
+from orchestrator.workflows.call_with_retry import call_with_retry
 
 
 def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
@@ -20,7 +20,7 @@ def reconcile_pool(context: Any) -> Generator[Any, Any, Any]:
     """
     order: dict[str, Any] = context.get_input()
     tick = {"generation": order["generation"]}
-    answer = yield from insist(context, Activity.TICK_POOL, tick)
+    answer = yield from call_with_retry(context, Activity.TICK_POOL, tick)
     if answer["answer"] == "superseded":
         return answer
     until = _end_of_sleep(answer, context.current_utc_datetime)

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.domain.names import Activity
 from orchestrator.domain.pool.commands import VmLost, command_to_json
-from orchestrator.workflows.insist import insist
+from orchestrator.workflows.call_with_retry import call_with_retry
 
 RETRY = timedelta(seconds=15)
 UNREACHABLE_PAUSE = timedelta(seconds=2)
@@ -45,12 +45,12 @@ def _drain(
 ) -> Generator[Any, Any, dict[str, Any]]:
     give_up_at = context.current_utc_datetime + patience
     while True:
-        answer = yield from insist(context, Activity.DRAIN_VM, retire)
+        answer = yield from call_with_retry(context, Activity.DRAIN_VM, retire)
         if answer["outcome"] != "unreachable":
             return answer
         if context.current_utc_datetime >= give_up_at:
             lost = VmLost(vm=retire["vm"], epoch=retire["epoch"], reason="no answer to the drain")
-            yield from insist(context, Activity.APPLY_POOL_COMMAND, command_to_json(lost))
+            yield from call_with_retry(context, Activity.APPLY_POOL_COMMAND, command_to_json(lost))
             return answer
         yield context.create_timer(context.current_utc_datetime + UNREACHABLE_PAUSE)
 
@@ -61,14 +61,14 @@ def _deallocate(
     """Ask for the deallocation unless that was done, and poll; give the last outcome."""
     for _ in range(MAX_ROUNDS):
         if outcome == "failed":
-            asked = yield from insist(context, Activity.DEALLOCATE_VM, retire)
+            asked = yield from call_with_retry(context, Activity.DEALLOCATE_VM, retire)
             if asked["outcome"] == "stale":
                 return asked
             if asked["outcome"] == "later":
                 pause = asked.get("retry_after_s") or RETRY.total_seconds()
                 yield context.create_timer(context.current_utc_datetime + timedelta(seconds=pause))
                 continue
-        seen = yield from insist(context, Activity.CHECK_DEALLOCATED, retire)
+        seen = yield from call_with_retry(context, Activity.CHECK_DEALLOCATED, retire)
         outcome = seen["outcome"]
         if outcome in ("deallocated", "stale"):
             return seen

@@ -17,7 +17,7 @@ from orchestrator.domain.fence import fence_of
 from orchestrator.domain.job import error_of
 from orchestrator.domain.names import Activity, slot_event
 from orchestrator.domain.pool.commands import Acquire, Enqueue, command_to_json
-from orchestrator.workflows.insist import insist
+from orchestrator.workflows.call_with_retry import call_with_retry
 
 Steps = Generator[Any, Any, Any]
 
@@ -183,7 +183,9 @@ class _Run:
             round=round_number,
             priority=self._order["priority"],
         )
-        return insist(self._context, Activity.APPLY_POOL_COMMAND, command_to_json(command))
+        return call_with_retry(
+            self._context, Activity.APPLY_POOL_COMMAND, command_to_json(command)
+        )
 
     def _submit(self, slot: dict[str, Any]) -> Steps:
         """Hand the job over; an agent that is silent, or sets up again, gets a minute."""
@@ -265,7 +267,7 @@ class _Run:
             self._show("running", percent=view["percent"], seconds_left=view.get("seconds_left"))
 
     def _call(self, activity: Activity, values: dict[str, Any]) -> Steps:
-        return insist(
+        return call_with_retry(
             self._context, activity, {"job_id": self._order["id"], "fence": self._fence, **values}
         )
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.domain.names import Activity
-from orchestrator.workflows.insist import insist
+from orchestrator.workflows.call_with_retry import call_with_retry
 
 START_RETRY = timedelta(seconds=20)
 MAX_ROUNDS = 20
@@ -30,7 +30,7 @@ def wake_vm(context: Any) -> Generator[Any, Any, Any]:
         if started["outcome"] != "accepted":
             return started
     for _ in range(MAX_ROUNDS):
-        seen = yield from insist(context, Activity.CHECK_WAKE, wake)
+        seen = yield from call_with_retry(context, Activity.CHECK_WAKE, wake)
         if seen["outcome"] in ("ready", "failed", "stale"):
             return seen
         poll_s = order["ready_poll_s" if seen["outcome"] == "warming" else "wake_poll_s"]
@@ -40,9 +40,9 @@ def wake_vm(context: Any) -> Generator[Any, Any, Any]:
 
 
 def _start(context: Any, wake: dict[str, Any]) -> Generator[Any, Any, dict[str, Any]]:
-    started = yield from insist(context, Activity.START_VM, wake)
+    started = yield from call_with_retry(context, Activity.START_VM, wake)
     while started["outcome"] == "later":
         pause = timedelta(seconds=started.get("retry_after_s") or START_RETRY.total_seconds())
         yield context.create_timer(context.current_utc_datetime + pause)
-        started = yield from insist(context, Activity.START_VM, wake)
+        started = yield from call_with_retry(context, Activity.START_VM, wake)
     return started

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from coldforge.cli import cli
 from coldforge.doctor.deployment import Deployment
-from coldforge.doctor.examination import Manner
+from coldforge.doctor.examination import ExaminationOptions
 from coldforge.doctor.examiner import build_examination
 from coldforge.doctor.facts import WantedVm
 from localcloud.https import open_session
@@ -81,7 +81,7 @@ def _real(stack, environ):
     deployment = Deployment.from_json(
         Path(stack.doctor_environ["COLDFORGE_DEPLOYMENT"]).read_text("utf-8")
     )
-    return build_examination(deployment, key=None, manner=Manner())
+    return build_examination(deployment, key=None, options=ExaminationOptions())
 
 
 class TestDoctor:

@@ -9,7 +9,7 @@ from coldforge.doctor.errors import (
     NotLoggedInError,
     NotThereError,
 )
-from coldforge.doctor.examination import Examination, Manner
+from coldforge.doctor.examination import Examination, ExaminationOptions
 from coldforge.doctor.facts import AgentAnswer, Host
 from coldforge.doctor.report import choose_exit_code, summarise, to_json
 from coldforge.exit_codes import ExitCode
@@ -23,14 +23,14 @@ from tests.fakes.doctor_probes import (
 )
 
 
-def examine(account=None, app=None, machines=None, **manner):
+def examine(account=None, app=None, machines=None, **options):
     """Examine a deployment that is well but for what is given; the outcomes by check."""
     examination = Examination(
         deployment=DEPLOYMENT,
         account=account or FakeAccountProbes(),
         app=app or FakeAppProbes(),
         machines=machines or FakeMachineProbes(),
-        manner=Manner(limit_s=5.0, **manner),
+        options=ExaminationOptions(limit_s=5.0, **options),
     )
     return {outcome.check: outcome for outcome in examination.run()}
 
@@ -93,7 +93,7 @@ class TestExamination:
             app=FakeAppProbes(),
             machines=FakeMachineProbes(),
             # The others have to answer within it, on a busy machine, too.
-            manner=Manner(limit_s=1.0),
+            options=ExaminationOptions(limit_s=1.0),
         )
 
         outcomes = {outcome.check: outcome for outcome in examination.run()}

@@ -18,7 +18,7 @@ MAX_FAILURES = 90
 """In a row, about an hour and a half: longer than storage is ever away."""
 
 
-def insist(
+def call_with_retry(
     context: Any, activity: Activity, order: dict[str, Any]
 ) -> Generator[Any, Any, dict[str, Any]]:
     """Call an activity until it answers.

@@ -1,7 +1,7 @@
 """A failed activity costs nobody a job: it is called again."""
 
 from orchestrator.domain.names import Activity
-from orchestrator.workflows.insist import MAX_FAILURES, insist
+from orchestrator.workflows.call_with_retry import MAX_FAILURES, call_with_retry
 from orchestrator.workflows.reconcile_pool import reconcile_pool
 from orchestrator.workflows.run_job import run_job
 from tests.fakes.workflow import Drive, script
@@ -18,10 +18,10 @@ ORDER = {
 
 
 def tick(context):
-    return (yield from insist(context, Activity.TICK_POOL, {"generation": 1}))
+    return (yield from call_with_retry(context, Activity.TICK_POOL, {"generation": 1}))
 
 
-class TestInsist:
+class TestCallWithRetry:
     def test_calls_again_with_the_same_order_after_longer_and_longer_pauses(self):
         answers = [FAILURE] * 8 + [{"answer": "sleep"}]
 
