@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,30 +296,7 @@ Command = (
     | Tick
 )
 
-_KINDS: dict[str, type[Any]] = {
-    c.__name__: c
-    for c in (
-        Enqueue,
-        Acquire,
-        Release,
-        Cancel,
-        PowerAsked,
-        PowerRefused,
-        StartAccepted,
-        VmRunning,
-        VmReady,
-        StartFailed,
-        VmLost,
-        Drained,
-        DrainRefused,
-        DeallocationAccepted,
-        Deallocated,
-        Prewarm,
-        ResetVm,
-        Confirm,
-        Tick,
-    )
-}
+_KINDS: dict[str, type[Command]] = {c.__name__: c for c in get_args(Command)}
 
 
 def command_to_json(command: Command) -> dict[str, Any]:

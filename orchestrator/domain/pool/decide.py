@@ -99,10 +99,10 @@ def _apply(pool: DecisionContext, command: Command) -> dict[str, Any]:
         case Confirm():
             return _confirm(pool, command)
         case _:
-            return _TRANSITIONS[type(command)](pool, command)
+            return _HANDLERS[type(command)](pool, command)
 
 
-_TRANSITIONS: dict[type[Any], Callable[[DecisionContext, Any], dict[str, Any]]] = {
+_HANDLERS: dict[type[Any], Callable[[DecisionContext, Any], dict[str, Any]]] = {
     Release: slots.release,
     Cancel: slots.cancel,
     PowerAsked: vm_lifecycle.power_asked,
