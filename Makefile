@@ -83,8 +83,9 @@ lint: set-up ## Check the format, the lint rules and the shell scripts
 type: set-up ## Check the types
 	$(BIN)/mypy
 
-arch: set-up ## Check which room imports which
+arch: set-up ## Check which room imports which, that no imports form a circle, and how long functions are
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/architecture/test_shape.py
 
 unit: set-up ## Run the fast tests
 	$(BIN)/pytest -q -n 2 tests/unit tests/architecture
