@@ -35,7 +35,7 @@ def disc(draw: ImageDraw.ImageDraw) -> None:
     draw.ellipse((560, 240, 1360, 1040), fill=(150, 60, 50))
 
 
-def wake(draw: ImageDraw.ImageDraw) -> None:
+def ring(draw: ImageDraw.ImageDraw) -> None:
     draw.ellipse((500, 200, 1460, 1160), fill=(40, 90, 160))
     draw.ellipse((760, 460, 1200, 900), fill=_GREY)
 

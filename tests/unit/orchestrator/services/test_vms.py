@@ -236,7 +236,7 @@ class TestDrainVm:
         answer = do(idle.vms.drain_vm(idle.order(), idle.durable))
 
         assert answer == {"outcome": "deallocate"}
-        assert idle.agent().book.is_drained
+        assert idle.agent().state.is_drained
         assert idle.vm().phase == "deallocating"
         assert idle.vm().receipt == f"receipt-{idle.vm().epoch}-1"
 
@@ -285,7 +285,7 @@ class TestDrainVm:
         answer = do(idle.vms.drain_vm(idle.order(**stale), idle.durable))
 
         assert answer == {"outcome": "stale"}
-        assert not idle.agent().book.is_drained
+        assert not idle.agent().state.is_drained
 
 
 class TestDeallocateVm:
